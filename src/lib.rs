@@ -1,0 +1,8 @@
+//! Multilayer perceptrons on the CPU: fast, exact, a good guest.
+
+mod error;
+mod matrix;
+mod random;
+
+pub use error::{Error, Result};
+pub use matrix::{MatMut, MatRef, Matrix};
