@@ -3,6 +3,8 @@
 mod error;
 mod matrix;
 mod random;
+mod simd;
 
 pub use error::{Error, Result};
 pub use matrix::{MatMut, MatRef, Matrix};
+pub use simd::Level;
