@@ -1,10 +1,14 @@
 //! Multilayer perceptrons on the CPU: fast, exact, a good guest.
 
+mod activation;
 mod error;
+pub mod gemm;
 mod matrix;
+mod optim;
 mod random;
 mod simd;
 
+pub use activation::Activation;
 pub use error::{Error, Result};
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use simd::Level;

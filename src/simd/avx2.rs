@@ -33,6 +33,7 @@ impl Simd for Avx2 {
     type I = __m256i;
     type M = __m256;
     const LANES: usize = 8;
+    const MICROKERNEL: bool = true;
 
     intrinsics! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);

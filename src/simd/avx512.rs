@@ -34,6 +34,7 @@ impl Simd for Avx512 {
     type I = __m512i;
     type M = __mmask16;
     const LANES: usize = 16;
+    const MICROKERNEL: bool = true;
 
     intrinsics! {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);

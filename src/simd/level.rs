@@ -108,11 +108,6 @@ impl Level {
             Kind::Portable => "portable",
         }
     }
-
-    /// Whether products run on this crate's own micro-kernels (else on `matrixmultiply`).
-    pub(crate) fn has_microkernel(self) -> bool {
-        self.0 != Kind::Portable
-    }
 }
 
 #[cfg(test)]

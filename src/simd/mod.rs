@@ -45,6 +45,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type M: Copy;
     /// Lanes in a vector; divides [`LINE`].
     const LANES: usize;
+    /// Whether products run on this crate's own micro-kernels (else on `matrixmultiply`).
+    const MICROKERNEL: bool;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::V;

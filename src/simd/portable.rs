@@ -13,6 +13,7 @@ impl Simd for Portable {
     /// All ones or all zeros a lane.
     type M = f32x8;
     const LANES: usize = 8;
+    const MICROKERNEL: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
