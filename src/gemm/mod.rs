@@ -13,12 +13,14 @@ mod microkernel;
 mod panels;
 mod portable;
 mod rows;
+mod tensor;
 mod tiles;
 mod weights;
 
 pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
+pub(crate) use tensor::Tensor;
 pub(crate) use tiles::{Panels, PanelsMut, SharedPanels};
 pub(crate) use weights::{BiasBlock, WeightBlock, update_bias, update_weights};
 

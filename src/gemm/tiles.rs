@@ -115,12 +115,6 @@ impl<'a> PanelsMut<'a> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
-    /// The same memory, to be handed out in parts.
-    pub(crate) fn share(self) -> SharedPanels<'a> {
-        let PanelsMut { ptr, rows, cols, ld, .. } = self;
-        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
-    }
-
     /// Number of panels.
     pub(crate) fn n_panels(&self) -> usize {
         self.cols.div_ceil(LINE)
@@ -140,6 +134,14 @@ impl<'a> PanelsMut<'a> {
 }
 
 impl<'a> SharedPanels<'a> {
+    /// Memory to be handed out in parts.
+    ///
+    /// # Safety
+    /// `ptr` points to lines that hold this geometry and live as long as the answer.
+    pub(crate) unsafe fn from_raw(ptr: *mut Line, rows: usize, cols: usize, ld: usize) -> Self {
+        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+    }
+
     /// The rows of a range, to write.
     ///
     /// # Safety
@@ -185,7 +187,8 @@ mod tests {
         assert_eq!(view.rows(2..4).panel(1)[0].0[0], 9.0);
         assert_eq!(view.panels(1..3).cols, 24);
         assert_eq!(view.panels(2..3).panel(0)[1].0[0], 15.0);
-        let shared = PanelsMut::new(&mut lines, 5, 40, 7).share();
+        // SAFETY: `lines` holds 3 panels of 7 lines.
+        let shared = unsafe { SharedPanels::from_raw(lines.as_mut_ptr(), 5, 40, 7) };
         // SAFETY: the two parts do not overlap.
         let (mut a, mut b) = unsafe { (shared.rows_mut(0..2), shared.block_mut(1..2, 2..5)) };
         a.panel_mut(1)[1] = Line([-1.0; LINE]);
