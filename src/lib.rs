@@ -3,6 +3,7 @@
 mod error;
 mod matrix;
 mod random;
+pub mod reference;
 
 pub use error::{Error, Result};
 pub use matrix::{MatMut, MatRef, Matrix};
