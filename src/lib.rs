@@ -6,6 +6,7 @@ pub mod gemm;
 mod matrix;
 mod optim;
 mod random;
+pub mod reference;
 mod simd;
 
 pub use activation::Activation;
