@@ -1,7 +1,9 @@
 //! Multilayer perceptrons on the CPU: fast, exact, a good guest.
 
+pub mod data;
 mod error;
 mod matrix;
+pub mod metrics;
 mod random;
 
 pub use error::{Error, Result};
