@@ -1,0 +1,415 @@
+//! Samples in memory: features, one row a sample, and what the network should answer to each.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use crate::{Error, Matrix, Result};
+
+/// Samples in memory: `len() x n_features()` features and one target a row.
+///
+/// Features are bytes (images: a quarter of the memory traffic, scaled as they are read) or f32.
+/// Whatever exists as a `Dataset` is well-formed: at least one row and one feature, every number
+/// finite, every label below the number of classes, at most 2^32 rows.
+///
+/// ```
+/// use deltarule::data::{Dataset, Targets};
+/// let labels = Targets::Classes { labels: vec![0, 1, 1, 0], n_classes: 2 };
+/// let xor = Dataset::from_f32(vec![0., 0., 0., 1., 1., 0., 1., 1.], 2, labels)?;
+/// assert_eq!((xor.len(), xor.n_features()), (4, 2));
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    features: Store,
+    n_features: usize,
+    len: usize,
+    targets: Targets,
+}
+
+/// What the network should answer, one entry (or one row) a sample.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Targets {
+    /// Classification: `labels[i] < n_classes`.
+    Classes {
+        /// One class a sample.
+        labels: Vec<u32>,
+        /// The number of classes, at least 2.
+        n_classes: usize,
+    },
+    /// Regression: `n_outputs` values a sample, row-major.
+    Values {
+        /// `len x n_outputs` values.
+        values: Vec<f32>,
+        /// Values a sample, at least 1.
+        n_outputs: usize,
+    },
+}
+
+/// The stored features, row-major, `len x n_features`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Features<'a> {
+    /// Bytes; the value of a byte is `byte * scale + shift` in one rounding (`f32::mul_add`).
+    U8 {
+        /// `len x n_features` bytes.
+        data: &'a [u8],
+        /// What a byte is multiplied by.
+        scale: f32,
+        /// What is added to the product.
+        shift: f32,
+    },
+    /// The values themselves.
+    F32(&'a [f32]),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Store {
+    U8 { data: Vec<u8>, scale: f32, shift: f32 },
+    F32(Vec<f32>),
+}
+
+impl Dataset {
+    /// A data set of f32 features, `n_features` a row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are no rows or no features, when `features` is not whole rows,
+    /// or when the targets are not one a row; [`Error::Value`] when a feature or target is not
+    /// finite or a label is not below the number of classes.
+    pub fn from_f32(features: Vec<f32>, n_features: usize, targets: Targets) -> Result<Self> {
+        let len = rows(features.len(), n_features)?;
+        check_finite("feature", &features, n_features)?;
+        check_targets(&targets, len)?;
+        Ok(Dataset { features: Store::F32(features), n_features, len, targets })
+    }
+
+    /// A data set of byte features, `n_features` a row, read as `byte / 255` unless
+    /// [`Dataset::with_scale`] says otherwise.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_f32`].
+    pub fn from_u8(features: Vec<u8>, n_features: usize, targets: Targets) -> Result<Self> {
+        let len = rows(features.len(), n_features)?;
+        check_targets(&targets, len)?;
+        let features = Store::U8 { data: features, scale: 1.0 / 255.0, shift: 0.0 };
+        Ok(Dataset { features, n_features, len, targets })
+    }
+
+    /// A data set that comes with the crate; its test checks what [`Dataset::from_u8`] would.
+    #[cfg(feature = "digits")]
+    pub(super) fn embedded(data: Vec<u8>, n_features: usize, scale: f32, targets: Targets) -> Self {
+        let len = data.len().checked_div(n_features).unwrap_or(0);
+        Dataset { features: Store::U8 { data, scale, shift: 0.0 }, n_features, len, targets }
+    }
+
+    /// Reads each byte as `byte * scale + shift`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the features are not bytes, or when a byte's value would not be
+    /// finite.
+    pub fn with_scale(mut self, new_scale: f32, new_shift: f32) -> Result<Self> {
+        match &mut self.features {
+            Store::F32(_) => {
+                Err(Error::config("with_scale", "only byte features are scaled as they are read"))
+            }
+            Store::U8 { scale, shift, .. } => {
+                let largest = 255.0f32.mul_add(new_scale, new_shift);
+                if !(new_scale.is_finite() && new_shift.is_finite() && largest.is_finite()) {
+                    let reason = format!("byte * {new_scale} + {new_shift} is not always finite");
+                    return Err(Error::config("with_scale", reason));
+                }
+                (*scale, *shift) = (new_scale, new_shift);
+                Ok(self)
+            }
+        }
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Always false: a data set without samples cannot be made.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of features a sample.
+    pub fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    /// The stored features.
+    pub fn features(&self) -> Features<'_> {
+        match &self.features {
+            Store::U8 { data, scale, shift } => Features::U8 { data, scale: *scale, shift: *shift },
+            Store::F32(data) => Features::F32(data),
+        }
+    }
+
+    /// What the network should answer.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Writes the features of sample `i` into `out`, scaled.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is no sample `i` or `out` is not `n_features` long.
+    pub fn row_into(&self, i: usize, out: &mut [f32]) -> Result<()> {
+        if out.len() != self.n_features {
+            return Err(Error::shape("row_into: out", self.n_features, out.len()));
+        }
+        match self.features() {
+            Features::U8 { data, scale, shift } => {
+                scale_bytes(self.row_of(data, self.n_features, i)?, scale, shift, out);
+            }
+            Features::F32(data) => out.copy_from_slice(self.row_of(data, self.n_features, i)?),
+        }
+        Ok(())
+    }
+
+    /// The samples of `indices`, in that order; an index may come twice.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `indices` is empty or holds an index that is not below `len()`.
+    pub fn select(&self, indices: &[usize]) -> Result<Dataset> {
+        check_len(indices.len())?;
+        let features = match &self.features {
+            Store::U8 { data, scale, shift } => {
+                let data = self.rows_of(data, self.n_features, indices)?;
+                Store::U8 { data, scale: *scale, shift: *shift }
+            }
+            Store::F32(data) => Store::F32(self.rows_of(data, self.n_features, indices)?),
+        };
+        let targets = match &self.targets {
+            Targets::Classes { labels, n_classes } => Targets::Classes {
+                labels: self.rows_of(labels, 1, indices)?,
+                n_classes: *n_classes,
+            },
+            Targets::Values { values, n_outputs } => Targets::Values {
+                values: self.rows_of(values, *n_outputs, indices)?,
+                n_outputs: *n_outputs,
+            },
+        };
+        Ok(Dataset { features, n_features: self.n_features, len: indices.len(), targets })
+    }
+
+    /// The first `n` samples and the others.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when one of the two parts would be empty.
+    pub fn split_at(&self, n: usize) -> Result<(Dataset, Dataset)> {
+        if n == 0 || n >= self.len {
+            let expected = format!("a number of samples in 1..{}", self.len);
+            return Err(Error::shape("split_at", expected, n));
+        }
+        let all: Vec<usize> = (0..self.len).collect();
+        let (first, second) = all.split_at(n);
+        Ok((self.select(first)?, self.select(second)?))
+    }
+
+    /// All features as f32, `len x n_features`.
+    pub fn matrix(&self) -> Matrix {
+        let mut matrix = Matrix::zeros(self.len, self.n_features);
+        match self.features() {
+            Features::U8 { data, scale, shift } => {
+                scale_bytes(data, scale, shift, matrix.as_mut_slice());
+            }
+            Features::F32(data) => matrix.as_mut_slice().copy_from_slice(data),
+        }
+        matrix
+    }
+
+    /// Row `i` of `data`, whose rows are `width` long.
+    fn row_of<'a, T>(&self, data: &'a [T], width: usize, i: usize) -> Result<&'a [T]> {
+        let found = i.checked_mul(width).and_then(|start| data.get(start..)?.get(..width));
+        found.ok_or_else(|| Error::shape("sample", format!("an index below {}", self.len), i))
+    }
+
+    fn rows_of<T: Copy>(&self, data: &[T], width: usize, indices: &[usize]) -> Result<Vec<T>> {
+        let mut out = Vec::with_capacity(indices.len().saturating_mul(width));
+        for &i in indices {
+            out.extend_from_slice(self.row_of(data, width, i)?);
+        }
+        Ok(out)
+    }
+}
+
+fn scale_bytes(bytes: &[u8], scale: f32, shift: f32, out: &mut [f32]) {
+    for (x, &byte) in out.iter_mut().zip(bytes) {
+        *x = f32::from(byte).mul_add(scale, shift);
+    }
+}
+
+/// Rows in `n_values` values, `n_features` a row.
+fn rows(n_values: usize, n_features: usize) -> Result<usize> {
+    let (Some(rows), Some(rest)) =
+        (n_values.checked_div(n_features), n_values.checked_rem(n_features))
+    else {
+        return Err(Error::shape("features", "at least 1 feature a row", 0));
+    };
+    if rest != 0 {
+        let expected = format!("whole rows of {n_features} features");
+        return Err(Error::shape("features", expected, format!("{n_values} values")));
+    }
+    check_len(rows)?;
+    Ok(rows)
+}
+
+/// Orders are u32 (`shuffled`): half the memory traffic of usize, and far more than fits here.
+fn check_len(len: usize) -> Result<()> {
+    match u32::try_from(len) {
+        Ok(0) => Err(Error::shape("data set", "at least 1 row", "0 rows")),
+        Ok(_) => Ok(()),
+        Err(_) => {
+            Err(Error::shape("data set", format!("at most {} rows", u32::MAX), format!("{len}")))
+        }
+    }
+}
+
+fn check_targets(targets: &Targets, len: usize) -> Result<()> {
+    match targets {
+        Targets::Classes { labels, n_classes } => {
+            if *n_classes < 2 {
+                return Err(Error::value("targets: n_classes", "at least 2", n_classes));
+            }
+            if labels.len() != len {
+                let got = format!("{} labels", labels.len());
+                return Err(Error::shape("targets", format!("{len} labels, one a row"), got));
+            }
+            let outside = |&label: &u32| usize::try_from(label).map_or(true, |l| l >= *n_classes);
+            match labels.iter().position(outside) {
+                Some(row) => Err(Error::value(
+                    format!("label in row {row}"),
+                    format!("a class below {n_classes}"),
+                    labels.get(row).map_or(String::new(), u32::to_string),
+                )),
+                None => Ok(()),
+            }
+        }
+        Targets::Values { values, n_outputs } => {
+            if *n_outputs == 0 {
+                return Err(Error::shape("targets: n_outputs", "at least 1", 0));
+            }
+            if len.checked_mul(*n_outputs) != Some(values.len()) {
+                let got = format!("{} values", values.len());
+                return Err(Error::shape("targets", format!("{len} x {n_outputs} values"), got));
+            }
+            check_finite("target", values, *n_outputs)
+        }
+    }
+}
+
+/// That every value is finite; the error names row and column.
+fn check_finite(what: &str, values: &[f32], width: usize) -> Result<()> {
+    for (r, row) in values.chunks(width).enumerate() {
+        if let Some((c, x)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            let place = format!("{what} in row {r}, column {c}");
+            return Err(Error::value(place, "a finite number", x));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(labels: &[u32]) -> Targets {
+        Targets::Classes { labels: labels.to_vec(), n_classes: 3 }
+    }
+
+    fn refused(made: Result<Dataset>, text: &str) {
+        assert_eq!(made.unwrap_err().to_string(), text);
+    }
+
+    #[test]
+    fn malformed_sets_are_refused_at_the_door() {
+        let f32s = |v: &[f32], n, t| Dataset::from_f32(v.to_vec(), n, t);
+        refused(f32s(&[], 2, classes(&[])), "data set: expected at least 1 row, got 0 rows");
+        refused(
+            f32s(&[1.0], 0, classes(&[0])),
+            "features: expected at least 1 feature a row, got 0",
+        );
+        refused(
+            f32s(&[1.0; 3], 2, classes(&[0])),
+            "features: expected whole rows of 2 features, got 3 values",
+        );
+        refused(
+            f32s(&[0.0, 1.0, 2.0, f32::NAN], 2, classes(&[0, 1])),
+            "feature in row 1, column 1: expected a finite number, got NaN",
+        );
+        refused(
+            f32s(&[f32::NEG_INFINITY], 1, classes(&[0])),
+            "feature in row 0, column 0: expected a finite number, got -inf",
+        );
+        refused(
+            f32s(&[0.0; 2], 1, classes(&[0])),
+            "targets: expected 2 labels, one a row, got 1 labels",
+        );
+        refused(
+            f32s(&[0.0; 2], 1, classes(&[0, 3])),
+            "label in row 1: expected a class below 3, got 3",
+        );
+        refused(
+            f32s(&[0.0], 1, Targets::Classes { labels: vec![0], n_classes: 1 }),
+            "targets: n_classes: expected at least 2, got 1",
+        );
+        let values =
+            |values: &[f32], n_outputs| Targets::Values { values: values.to_vec(), n_outputs };
+        refused(f32s(&[0.0], 1, values(&[], 0)), "targets: n_outputs: expected at least 1, got 0");
+        refused(
+            f32s(&[0.0; 2], 1, values(&[0.0; 3], 2)),
+            "targets: expected 2 x 2 values, got 3 values",
+        );
+        refused(
+            f32s(&[0.0; 2], 1, values(&[0.0, 0.0, 0.0, f32::INFINITY], 2)),
+            "target in row 1, column 1: expected a finite number, got inf",
+        );
+        assert!(Dataset::from_u8(vec![1; 5], 2, classes(&[0, 1])).is_err());
+        assert!(Dataset::from_u8(vec![1; 4], 2, values(&[0.0; 3], usize::MAX)).is_err());
+    }
+
+    #[test]
+    fn bytes_are_scaled_in_one_rounding() {
+        let bytes = Dataset::from_u8((0..=255).collect(), 2, classes(&[0; 128])).unwrap();
+        let unit = bytes.matrix();
+        assert_eq!(unit.as_slice()[255], 1.0);
+        let bytes = bytes.with_scale(0.3, -0.1).unwrap();
+        let mut row = [0.0; 2];
+        for i in 0..128 {
+            bytes.row_into(i, &mut row).unwrap();
+            let exact = |b: usize| (b as f64 * f64::from(0.3f32) + f64::from(-0.1f32)) as f32;
+            assert_eq!(row, [exact(2 * i), exact(2 * i + 1)]);
+            assert_eq!(row, bytes.matrix().row(i));
+        }
+        assert!(bytes.row_into(128, &mut row).is_err());
+        assert!(bytes.row_into(usize::MAX, &mut row).is_err());
+        assert!(bytes.row_into(0, &mut [0.0; 3]).is_err());
+        assert!(bytes.clone().with_scale(f32::MAX, 0.0).is_err());
+        assert!(bytes.with_scale(0.0, f32::NAN).is_err());
+    }
+
+    #[test]
+    fn selections_take_features_and_targets_along() {
+        let values = Targets::Values { values: vec![0.0, 0.5, 1.0, 1.5, 2.0, 2.5], n_outputs: 2 };
+        let all = Dataset::from_f32(vec![0.0, 1.0, 2.0], 1, values).unwrap();
+        let some = all.select(&[2, 0, 2]).unwrap();
+        assert_eq!(some.features(), Features::F32(&[2.0, 0.0, 2.0]));
+        let expected = Targets::Values { values: vec![2.0, 2.5, 0.0, 0.5, 2.0, 2.5], n_outputs: 2 };
+        assert_eq!(some.targets(), &expected);
+        let (a, b) = all.split_at(1).unwrap();
+        assert_eq!((a.len(), b.len()), (1, 2));
+        assert_eq!(b, all.select(&[1, 2]).unwrap());
+        assert!(all.select(&[]).is_err() && all.select(&[3]).is_err());
+        assert!(all.split_at(0).is_err() && all.split_at(3).is_err());
+        assert!(all.with_scale(1.0, 0.0).is_err());
+    }
+}

@@ -1,0 +1,23 @@
+//! Data: in-memory sets of samples, their order, and strict readers of the files they come in.
+//!
+//! Every reader treats its file as hostile: nothing is allocated because a header says so, every
+//! product of sizes is checked, and what does not fit the format exactly is an [`Error`] that
+//! names the file, what was expected and what came.
+//!
+//! [`Error`]: crate::Error
+
+#![forbid(unsafe_code)]
+
+mod batches;
+mod dataset;
+#[cfg(feature = "digits")]
+mod digits;
+mod idx;
+pub mod mnist;
+mod source;
+
+pub use batches::shuffled;
+pub use dataset::{Dataset, Features, Targets};
+#[cfg(feature = "digits")]
+pub use digits::digits;
+pub use idx::{IdxArray, IdxData, read_idx, read_idx_file};

@@ -1,0 +1,292 @@
+//! Where a binary reader's bytes come from: a stream or a file, raw or gzip, and never trusted.
+//!
+//! A header says how many values follow. Nothing is allocated because of that alone:
+//!
+//! * a raw file must be exactly as long as its header says before anything is allocated;
+//! * a `.gz` file is decompressed twice, first without keeping a byte, up to the number of bytes
+//!   that its header claims and no further;
+//! * a stream is kept in small pieces as it comes, and joined once it has ended where it should.
+//!
+//! So a file that is refused costs a fixed 64 KiB at most, and a stream that is refused costs
+//! what really came, whatever its header claims.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Bytes read at once, on the stack; a multiple of every value size.
+const BUFFER: usize = 16 * 1024;
+/// Bytes of one piece of a stream of unknown length: with the 55 KiB of a gzip decoder under 64.
+const PIECE: usize = 4 * 1024;
+
+/// Bytes with a name for errors, a position, and what is known of their end.
+pub(super) struct Source<'a> {
+    reader: Box<dyn Read + 'a>,
+    name: String,
+    position: u64,
+    end: End,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    /// A stream.
+    Unknown,
+    /// A file of this many (decompressed) bytes.
+    At(u64),
+    /// The first of two passes: values are checked for their number and dropped.
+    DryRun,
+}
+
+/// Runs `parse` on a stream, raw or gzip (told apart by the first two bytes).
+pub(super) fn parse_stream<T>(
+    reader: impl Read,
+    parse: impl Fn(&mut Source) -> Result<T>,
+) -> Result<T> {
+    let mut head = Vec::with_capacity(2);
+    let mut reader = reader;
+    reader.by_ref().take(2).read_to_end(&mut head)?;
+    let is_gzip = is_gzip(&head);
+    let whole = io::Cursor::new(head).chain(reader);
+    parse(&mut Source::new(whole, "stream", is_gzip, End::Unknown)?)
+}
+
+/// Runs `parse` on a file, raw or gzip (told apart by the first two bytes). On a gzip file it runs
+/// twice, and [`Source::values`] answers nothing the first time: `parse` may not look into them.
+pub(super) fn parse_file<T>(path: &Path, parse: impl Fn(&mut Source) -> Result<T>) -> Result<T> {
+    let name = path.display().to_string();
+    let open = || File::open(path).map_err(|e| Error::io(path, e));
+    let metadata = open()?.metadata().map_err(|e| Error::io(path, e))?;
+    if !metadata.is_file() {
+        // A pipe: what is read once is gone.
+        return parse_stream(open()?, parse).map_err(|e| renamed(e, path));
+    }
+    let mut head = Vec::with_capacity(2);
+    let mut file = open()?;
+    file.by_ref().take(2).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
+    file.rewind().map_err(|e| Error::io(path, e))?;
+    if !is_gzip(&head) {
+        return parse(&mut Source::new(file, &name, false, End::At(metadata.len()))?);
+    }
+    let mut dry = Source::new(file, &name, true, End::DryRun)?;
+    parse(&mut dry)?;
+    let length = dry.position;
+    drop(dry);
+    parse(&mut Source::new(open()?, &name, true, End::At(length))?)
+}
+
+/// The error of a stream that has a path after all.
+fn renamed(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Format { reason, .. } => Error::format(path.display().to_string(), reason),
+        Error::Io { source, .. } => Error::io(path, source),
+        other => other,
+    }
+}
+
+fn is_gzip(head: &[u8]) -> bool {
+    head == [0x1f, 0x8b]
+}
+
+impl<'a> Source<'a> {
+    fn new(reader: impl Read + 'a, name: &str, is_gzip: bool, end: End) -> Result<Self> {
+        let reader = if is_gzip { gunzip(reader, name)? } else { Box::new(reader) };
+        Ok(Source { reader, name: name.to_string(), position: 0, end })
+    }
+
+    /// An [`Error::Format`] that names this source.
+    pub(super) fn refuse(&self, reason: impl Into<String>) -> Error {
+        Error::format(self.name.as_str(), reason)
+    }
+
+    /// Reads until `buffer` is full or the source ends; how many bytes came.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0usize;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.reader.read(rest) {
+                Ok(0) => break,
+                Ok(n) => filled = filled.saturating_add(n),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.failed(e)),
+            }
+        }
+        self.position = self.position.saturating_add(filled as u64);
+        Ok(filled)
+    }
+
+    /// Damaged compression is the file's fault, anything else the system's.
+    fn failed(&self, error: io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+                self.refuse(format!("damaged compression: {error}"))
+            }
+            _ if self.name == "stream" => Error::from(error),
+            _ => Error::io(Path::new(&self.name), error),
+        }
+    }
+
+    /// The next `N` bytes, which belong to `what`.
+    pub(super) fn bytes<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill_with(what, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `buffer`, which belongs to `what`.
+    pub(super) fn fill_with(&mut self, what: &str, buffer: &mut [u8]) -> Result<()> {
+        let got = self.fill(buffer)?;
+        if got != buffer.len() {
+            let expected = buffer.len();
+            return Err(self.refuse(format!("{what}: expected {expected} bytes, got {got}")));
+        }
+        Ok(())
+    }
+
+    /// The `count` values of `N` bytes that fill the source to its end.
+    pub(super) fn values<T: Copy, const N: usize>(
+        &mut self,
+        count: usize,
+        decode: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>> {
+        let fits = count.checked_mul(N.max(size_of::<T>())).filter(|&n| isize::try_from(n).is_ok());
+        let (Some(_), Some(n_bytes)) = (fits, count.checked_mul(N)) else {
+            return Err(self.refuse(format!("{count} values of {N} bytes do not fit in memory")));
+        };
+        let mut values = Pieces::new(match self.end {
+            End::At(end) => {
+                let rest = end.saturating_sub(self.position);
+                if rest != n_bytes as u64 {
+                    let expected = format!("expected {n_bytes} bytes of data after the header");
+                    return Err(self.refuse(format!("{expected}, got {rest}")));
+                }
+                count
+            }
+            End::Unknown => count.min(PIECE.checked_div(size_of::<T>()).unwrap_or(PIECE)),
+            End::DryRun => 0,
+        })?;
+        let mut buffer = [0u8; BUFFER];
+        let mut rest = n_bytes;
+        while rest > 0 {
+            let part = buffer.get_mut(..rest.min(BUFFER)).unwrap_or_default();
+            let got = self.fill(part)?;
+            rest = rest.saturating_sub(got);
+            if got < part.len() {
+                let came = n_bytes.saturating_sub(rest);
+                let expected = format!("expected {n_bytes} bytes of data after the header");
+                return Err(self.refuse(format!("{expected}, got {came}")));
+            }
+            if !matches!(self.end, End::DryRun) {
+                values.extend(part.as_chunks::<N>().0.iter().map(|&bytes| decode(bytes)));
+            }
+        }
+        if self.fill(&mut [0])? != 0 {
+            return Err(
+                self.refuse(format!("more than the {n_bytes} bytes of data it should hold"))
+            );
+        }
+        Ok(values.join())
+    }
+}
+
+/// Values kept in pieces of a fixed capacity. Growing one vector would hold both its old and its
+/// new place while it moves: three times what came.
+struct Pieces<T> {
+    full: Vec<Vec<T>>,
+    current: Vec<T>,
+    capacity: usize,
+}
+
+impl<T: Copy> Pieces<T> {
+    fn new(capacity: usize) -> Result<Self> {
+        let mut current = Vec::new();
+        current
+            .try_reserve_exact(capacity)
+            .map_err(|e| Error::from(io::Error::new(ErrorKind::OutOfMemory, e)))?;
+        Ok(Pieces { full: Vec::new(), current, capacity })
+    }
+
+    fn extend(&mut self, mut values: impl ExactSizeIterator<Item = T>) {
+        while values.len() > 0 {
+            let room = self.capacity.saturating_sub(self.current.len());
+            self.current.extend(values.by_ref().take(room));
+            if values.len() > 0 {
+                let next = Vec::with_capacity(self.capacity);
+                self.full.push(std::mem::replace(&mut self.current, next));
+            }
+        }
+    }
+
+    fn join(mut self) -> Vec<T> {
+        if self.full.is_empty() {
+            return self.current;
+        }
+        self.full.push(self.current);
+        self.full.concat()
+    }
+}
+
+#[cfg(feature = "gzip")]
+fn gunzip<'a>(reader: impl Read + 'a, _name: &str) -> Result<Box<dyn Read + 'a>> {
+    // A file may hold several gzip members (`cat a.gz b.gz`, bgzip); anything else behind the
+    // last one is an error of the decoder.
+    let buffered = io::BufReader::with_capacity(8 * 1024, reader);
+    Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered)))
+}
+
+#[cfg(not(feature = "gzip"))]
+fn gunzip<'a>(_reader: impl Read + 'a, name: &str) -> Result<Box<dyn Read + 'a>> {
+    Err(Error::format(name, "gzip data, which deltarule reads with its feature `gzip`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that gives one byte at a time and interrupts between them.
+    struct Trickle<'a>(&'a [u8], bool);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            let n = self.0.len().min(out.len()).min(1);
+            out[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn streams_come_in_any_pieces() {
+        let bytes: Vec<u8> = (0..3 * PIECE + 10).map(|i| (i * 7) as u8).collect();
+        let read = |source: &mut Source| source.values(bytes.len() / 2, u16::from_be_bytes);
+        let expected: Vec<u16> =
+            bytes.chunks(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();
+        assert_eq!(parse_stream(&bytes[..], read).unwrap(), expected);
+        assert_eq!(parse_stream(Trickle(&bytes, false), read).unwrap(), expected);
+        assert!(parse_stream(&bytes[1..], read).is_err());
+        assert!(parse_stream(&[&bytes[..], &[0]].concat()[..], read).is_err());
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        for count in [usize::MAX, usize::MAX / 8 + 1, isize::MAX as usize / 8 + 1] {
+            let read = |source: &mut Source| source.values(count, u64::from_be_bytes);
+            let text = parse_stream(&[0; 8][..], read).unwrap_err().to_string();
+            assert!(text.contains("do not fit in memory"), "{text}");
+        }
+    }
+}
