@@ -9,6 +9,7 @@
 
 mod blocking;
 mod epilogue;
+mod gather;
 mod microkernel;
 mod panels;
 mod portable;
@@ -17,11 +18,12 @@ mod tensor;
 mod tiles;
 mod weights;
 
+pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
-pub(crate) use tiles::{Panels, PanelsMut, SharedPanels};
+pub(crate) use tiles::{Panels, PanelsMut, SharedSlice};
 pub(crate) use weights::{BiasBlock, WeightBlock, update_bias, update_weights};
 
 use crate::activation::Activation;

@@ -5,7 +5,7 @@ use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative, zeros};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
 use super::tiles::{Panels, PanelsMut};
-use crate::activation::{Activation, Elementwise, Identity, Visit, forward_lines};
+use crate::activation::{Activation, Elementwise, Visit, backward_lines, forward_lines, hard::Identity};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// One layer's forward product on a block of rows.

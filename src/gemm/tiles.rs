@@ -110,6 +110,14 @@ impl<'a> PanelsMut<'a> {
         PanelsMut { memory: PhantomData, ..*self }
     }
 
+    /// The rows of a range.
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.rows);
+        // SAFETY: `start` is at most `rows`, which the view's memory has.
+        let ptr = unsafe { self.ptr.add(range.start) };
+        PanelsMut { ptr, rows: range.len(), ..self }
+    }
+
     /// A shared view for a while.
     pub(crate) fn view(&self) -> Panels<'_> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
@@ -166,12 +174,49 @@ impl<'a> SharedPanels<'a> {
         PanelsMut { ptr, rows: rows.len(), cols, ld: self.ld, memory: PhantomData }
     }
 
+    /// The lines of the panels of a range, of a matrix of one row without padding.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody else reads or writes these panels.
+    pub(crate) unsafe fn lines_mut(self, panels: Range<usize>) -> &'a mut [Line] {
+        assert!(self.rows == 1 && self.ld == 1);
+        assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
+        // SAFETY: with one line a panel, the panels are a slice of the memory.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(panels.start), panels.len()) }
+    }
+
     /// The whole matrix, to read.
     ///
     /// # Safety
     /// As long as the answer lives, nobody writes the matrix.
     pub(crate) unsafe fn all(self) -> Panels<'a> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
+    }
+}
+
+/// A slice that several threads write in parts that do not overlap.
+pub(crate) struct SharedSlice<'a, T> {
+    ptr: *mut T,
+    len: usize,
+    memory: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: all access goes through `get`, whose callers promise that parts in use are disjoint.
+unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
+
+impl<'a, T> SharedSlice<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        SharedSlice { ptr: slice.as_mut_ptr(), len: slice.len(), memory: PhantomData }
+    }
+
+    /// The elements of a range, to write.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody else reads or writes these elements.
+    pub(crate) unsafe fn get(&self, range: Range<usize>) -> &'a mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: inside the slice, and exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.len()) }
     }
 }
 
