@@ -23,7 +23,7 @@ pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
-pub(crate) use tiles::{Panels, PanelsMut, SharedSlice};
+pub(crate) use tiles::{Panels, PanelsMut, SharedPanels, SharedSlice};
 pub(crate) use weights::{BiasBlock, WeightBlock, update_bias, update_weights};
 
 use crate::activation::Activation;

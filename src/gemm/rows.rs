@@ -39,12 +39,12 @@ pub(crate) fn forward(level: Level, mut f: Forward) {
             let (x, w) = (f.x, f.w);
             if E::LIGHT && f.z.is_none() {
                 let epilogue = Activate { out, op };
-                let heavy = None::<Heavy<Identity>>;
-                dispatch(level, Product { x, w, base: bias, totals: out, epilogue, heavy });
+                let after = NoAfter;
+                dispatch(level, Product { x, w, base: bias, totals: out, epilogue, after });
             } else {
-                let heavy = Some(Heavy { op, out: &mut f.out, z: f.z.as_mut() });
+                let after = HeavyForward { op, out: &mut f.out, z: f.z.as_mut() };
                 let epilogue = Activate { out, op: Identity };
-                dispatch(level, Product { x, w, base: bias, totals: out, epilogue, heavy });
+                dispatch(level, Product { x, w, base: bias, totals: out, epilogue, after });
             }
         }
     }
@@ -76,11 +76,17 @@ pub(crate) fn backward_input(level: Level, mut b: BackwardInput) {
         fn visit<E: Elementwise>(self, op: E) {
             let Run(b, level) = self;
             let out = field(&mut b.out);
-            let kept = Field { ptr: b.kept.as_ptr(), row: LINE, panel: b.kept.ld * LINE };
-            let epilogue = TimesDerivative { out, kept, op };
             let (x, w) = (b.d, b.wt);
-            let heavy = None::<Heavy<Identity>>;
-            dispatch(level, Product { x, w, base: zeros(), totals: out, epilogue, heavy });
+            if E::LIGHT_DERIVATIVE {
+                let kept = Field { ptr: b.kept.as_ptr(), row: LINE, panel: b.kept.ld * LINE };
+                let epilogue = TimesDerivative { out, kept, op };
+                let after = NoAfter;
+                dispatch(level, Product { x, w, base: zeros(), totals: out, epilogue, after });
+            } else {
+                let after = HeavyDerivative { op, out: &mut b.out, kept: b.kept };
+                let epilogue = Activate { out, op: Identity };
+                dispatch(level, Product { x, w, base: zeros(), totals: out, epilogue, after });
+            }
         }
     }
     b.activation.with(Run(&mut b, level));
@@ -91,17 +97,30 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
     Field { ptr: m.as_mut_ptr(), row: LINE, panel: m.ld * LINE }
 }
 
-/// An activation too long for the tile's registers: it runs over a panel's rows right after their
-/// last tile, while they are in L1.
-struct Heavy<'a, 'b, E> {
+/// Work too long for the tile's registers: it runs over a panel's rows right after their last
+/// tile, while they are in L1.
+trait After {
+    fn panel<S: Simd>(&mut self, s: S, panel: usize);
+}
+
+/// Nothing is left to do.
+struct NoAfter;
+
+impl After for NoAfter {
+    #[inline(always)]
+    fn panel<S: Simd>(&mut self, _: S, _: usize) {}
+}
+
+/// An activation with a polynomial, or whose input is kept for backward.
+struct HeavyForward<'a, 'b, E> {
     op: E,
     out: &'b mut PanelsMut<'a>,
     z: Option<&'b mut PanelsMut<'a>>,
 }
 
-impl<E: Elementwise> Heavy<'_, '_, E> {
+impl<E: Elementwise> After for HeavyForward<'_, '_, E> {
     #[inline(always)]
-    fn finish<S: Simd>(&mut self, s: S, panel: usize) {
+    fn panel<S: Simd>(&mut self, s: S, panel: usize) {
         let lines = self.out.panel_mut(panel);
         if let Some(z) = &mut self.z {
             z.panel_mut(panel).copy_from_slice(lines);
@@ -110,29 +129,41 @@ impl<E: Elementwise> Heavy<'_, '_, E> {
     }
 }
 
+/// A derivative with a polynomial.
+struct HeavyDerivative<'a, 'b, E> {
+    op: E,
+    out: &'b mut PanelsMut<'a>,
+    kept: Panels<'a>,
+}
+
+impl<E: Elementwise> After for HeavyDerivative<'_, '_, E> {
+    #[inline(always)]
+    fn panel<S: Simd>(&mut self, s: S, panel: usize) {
+        backward_lines(s, self.op, self.kept.panel(panel), self.out.panel_mut(panel));
+    }
+}
+
 /// `epilogue(base + x·w)`, where x·w is summed block by block into `totals`.
 ///
 /// The constructors above checked that all shapes agree, so every field is valid at every place of
 /// the m x n result.
-struct Product<'a, 'b, E, H> {
+struct Product<'a, E, A> {
     x: Panels<'a>,
     w: Panels<'a>,
     base: Field<*const f32>,
     totals: Field<*mut f32>,
     epilogue: E,
-    heavy: Option<Heavy<'a, 'b, H>>,
+    after: A,
 }
 
-impl<E: Epilogue, O: Elementwise> Kernel for Product<'_, '_, E, O> {
+impl<E: Epilogue, A: After> Kernel for Product<'_, E, A> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         if !S::MICROKERNEL {
             portable::rows(s, self.x, self.w, self.base, self.epilogue);
-            if let Some(heavy) = &mut self.heavy {
-                (0..self.w.n_panels()).for_each(|p| heavy.finish(s, p));
-            }
+            (0..self.w.n_panels()).for_each(|p| self.after.panel(s, p));
             return;
         }
         let (k, n_panels) = (self.x.cols, self.w.n_panels());
@@ -159,10 +190,8 @@ impl<E: Epilogue, O: Elementwise> Kernel for Product<'_, '_, E, O> {
                         _ => unreachable!("tile_panels answers from its table"),
                     }
                 }
-                if block.last
-                    && let Some(heavy) = &mut self.heavy
-                {
-                    (p..p + panels).for_each(|p| heavy.finish(s, p));
+                if block.last {
+                    (p..p + panels).for_each(|p| self.after.panel(s, p));
                 }
                 p += panels;
             }
@@ -180,7 +209,7 @@ struct Block {
     base: Field<*const f32>,
 }
 
-impl<E: Epilogue, O> Product<'_, '_, E, O> {
+impl<E: Epilogue, A> Product<'_, E, A> {
     /// All rows of P panels for one block, H vectors a panel.
     ///
     /// # Safety

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::workspace::{Tile, Workspace};
 use crate::activation::Activation;
 use crate::gemm::{
-    BackwardInput, BiasBlock, Forward, Panels, SharedSlice, Tensor, WeightBlock, backward_input,
+    BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, backward_input,
     forward, update_bias, update_weights,
 };
 use crate::loss::{BlockTargets, Loss, Output};
@@ -87,6 +87,12 @@ fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
     Error::NonFinite { epoch: 0, step: step.number, layer }
 }
 
+/// A closure from a tensor to a part of it: the signature ties the part to the tensor's lifetime,
+/// which a closure's own annotations cannot.
+fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'t Tensor) -> P {
+    move |tensor| part(tensor.shared())
+}
+
 /// What the tasks of a phase share.
 struct Phase<'a> {
     net: &'a Mlp,
@@ -109,8 +115,8 @@ impl Phase<'_> {
         // SAFETY: whatever is written in this function is rows of this range, which are ours
         // alone; whatever is read is such rows, or weights, which nobody writes in phase 1.
         unsafe {
-            let block = |t: &Tensor| t.shared().rows_mut(range.clone());
-            let read = |t: &Tensor| t.shared().all().rows(range.clone());
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let read = part_of(|t| t.all().rows(range.clone()));
             batch.features(net, range.start, block(self.x));
             let mut x: Panels = read(self.x);
             for (layer, l) in net.layers.iter().zip(layers) {
@@ -118,7 +124,7 @@ impl Phase<'_> {
                     Activation::Softmax => Activation::Identity,
                     other => other,
                 };
-                let (out, z) = (block(&l.a), l.z.as_ref().map(block));
+                let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
                 let (w, bias) = (layer.w.view(), layer.bias());
                 forward(level, Forward { x, w, bias, out, z, activation });
                 x = read(&l.a);
@@ -137,7 +143,7 @@ impl Phase<'_> {
                 level,
                 Output {
                     a: block(&l.a),
-                    z: l.z.as_ref().map(read),
+                    z: l.z.as_ref().map(&read),
                     targets,
                     d: block(&l.d),
                     losses: self.losses.get(range.clone()),
@@ -190,7 +196,7 @@ impl Phase<'_> {
         // outputs belong to the tile of those outputs with the first inputs.
         unsafe {
             let d = l.d.shared().all().rows(0..self.rows).panels(outputs.clone());
-            let block = |t: &Tensor| t.shared().block_mut(outputs.clone(), rows.clone());
+            let block = part_of(|t| t.block_mut(outputs.clone(), rows.clone()));
             let mut slots = l.slots.iter().map(|s| block(&s.w));
             let weights = WeightBlock {
                 x: input.shared().all().rows(0..self.rows).panels(inputs.clone()),
@@ -201,7 +207,7 @@ impl Phase<'_> {
             };
             update_weights(level, weights, rule);
             if tile.inputs.start == 0 {
-                let lines = |t: &Tensor| t.shared().lines_mut(outputs.clone());
+                let lines = part_of(|t| t.lines_mut(outputs.clone()));
                 let mut slots = l.slots.iter().map(|s| lines(&s.b));
                 let mut slot = || slots.next().unwrap_or_default();
                 let slots = [slot(), slot()];
