@@ -1,0 +1,116 @@
+//! Softmax of a row: p = e^(z − max) / Σ e^(z − max).
+//!
+//! Sums run in one order at every level: sixteen running sums, element i in sum i mod 16, then one
+//! tree (i with i + 8, + 4, + 2, + 1). The loss takes ln p as (z − max) − ln Σ, which keeps its
+//! accuracy where ln(p) and z − (max + ln Σ) lose it.
+//!
+//! Error: p has that of z − max (half a place of z, which eˣ turns into a relative error) and at
+//! most 2 ULP beyond the sum's. A row that holds NaN or +∞, or only −∞, becomes NaN, as its
+//! formula says.
+
+use super::exp::exp;
+use super::ln::ln;
+use crate::simd::{LINE, Line, Simd};
+
+/// What ln p needs beside z.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RowSum {
+    /// The row's largest element.
+    pub(crate) max: f32,
+    /// Σ e^(z − max)
+    pub(crate) sum: f32,
+}
+
+impl RowSum {
+    /// ln Σ e^(z − max): ln p = (z − max) − this.
+    #[inline(always)]
+    pub(crate) fn ln_sum<S: Simd>(self, s: S) -> f32 {
+        let mut out = [0.0; LINE];
+        s.store(ln(s, s.splat(self.sum)), &mut out);
+        out[0]
+    }
+}
+
+/// Which of the last group's lanes from `i` on are among its first `rest`.
+#[inline(always)]
+fn counted<S: Simd>(s: S, i: usize, rest: usize) -> S::M {
+    const INDEX: [f32; LINE] =
+        [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+    s.lt(s.load(&INDEX[i..]), s.splat(rest as f32))
+}
+
+/// The fixed tree over sixteen values.
+#[inline(always)]
+fn tree(mut x: [f32; LINE], join: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            x[i] = join(x[i], x[i + half]);
+        }
+    }
+    x[0]
+}
+
+/// Softmax of full groups and a last one, of which the first `rest` elements count and the others
+/// become 0.
+#[inline(always)]
+pub(super) fn softmax_groups<S: Simd, G: AsMut<[f32]>>(
+    s: S,
+    full: &mut [G],
+    last: &mut [f32; LINE],
+    rest: usize,
+) -> RowSum {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let mut tops = [0.0; LINE];
+    for i in (0..LINE).step_by(S::LANES) {
+        let mut top = s.select(counted(s, i, rest), s.load(&last[i..]), lowest);
+        for group in &mut *full {
+            top = s.max(top, s.load(&group.as_mut()[i..]));
+        }
+        s.store(top, &mut tops[i..]);
+    }
+    let max = tree(tops, |a, b| if a > b { a } else { b });
+
+    let shift = s.splat(max);
+    let mut sums = [0.0; LINE];
+    for i in (0..LINE).step_by(S::LANES) {
+        let mut sum = s.splat(0.0);
+        for group in &mut *full {
+            let z = &mut group.as_mut()[i..];
+            let e = exp(s, s.sub(s.load(z), shift));
+            sum = s.add(sum, e);
+            s.store(e, z);
+        }
+        let e = exp(s, s.sub(s.load(&last[i..]), shift));
+        let e = s.select(counted(s, i, rest), e, s.splat(0.0));
+        s.store(e, &mut last[i..]);
+        s.store(s.add(sum, e), &mut sums[i..]);
+    }
+    let sum = tree(sums, |a, b| a + b);
+
+    let divisor = s.splat(sum);
+    for i in (0..LINE).step_by(S::LANES) {
+        for group in &mut *full {
+            let p = &mut group.as_mut()[i..];
+            s.store(s.div(s.load(p), divisor), p);
+        }
+        let p = s.div(s.load(&last[i..]), divisor);
+        s.store(s.select(counted(s, i, rest), p, s.splat(0.0)), &mut last[i..]);
+    }
+    RowSum { max, sum }
+}
+
+/// The first `n` floats of `row` become their softmax, its pads 0.
+#[inline(always)]
+pub(crate) fn softmax_lines<S: Simd>(s: S, row: &mut [Line], n: usize) -> RowSum {
+    assert!(n <= row.len() * LINE, "a row of {n} in {} lines", row.len());
+    let (full, pads) = row.split_at_mut(n / LINE);
+    let mut last = pads.first().map_or([0.0; LINE], |line| line.0);
+    let parts = softmax_groups(s, full, &mut last, n % LINE);
+    for pad in &mut *pads {
+        *pad = Line::ZERO;
+    }
+    if let Some(line) = pads.first_mut() {
+        *line = Line(last);
+    }
+    parts
+}
