@@ -6,7 +6,7 @@ use crate::simd::Simd;
 
 /// z
 #[derive(Clone, Copy)]
-pub(crate) struct Identity;
+pub(super) struct Identity;
 
 impl Elementwise for Identity {
     const KEEPS: Keeps = Keeps::Output;

@@ -11,7 +11,7 @@ mod apply;
 mod elu;
 mod exp;
 mod gelu;
-pub(crate) mod hard;
+mod hard;
 mod ln;
 mod poly;
 mod relu;
@@ -24,7 +24,7 @@ mod tanh;
 mod vector;
 
 pub(crate) use apply::{backward_lines, forward_lines};
-pub(crate) use softmax::softmax_panels;
+pub(crate) use softmax::{RowSum, softmax_lines};
 
 use crate::simd::{Level, Simd};
 use crate::{Error, Result};

@@ -114,16 +114,3 @@ pub(crate) fn softmax_lines<S: Simd>(s: S, row: &mut [Line], n: usize) -> RowSum
     }
     parts
 }
-
-/// The row `row` of a panel matrix becomes its softmax, its pads 0.
-#[inline(always)]
-pub(crate) fn softmax_panels<S: Simd>(s: S, m: &mut crate::gemm::PanelsMut, row: usize) -> RowSum {
-    let n = m.cols;
-    if n <= LINE {
-        return softmax_lines(s, &mut m.panel_mut(0)[row..=row], n);
-    }
-    let mut lines: Vec<Line> = (0..m.n_panels()).map(|p| m.panel_mut(p)[row]).collect();
-    let sums = softmax_lines(s, &mut lines, n);
-    lines.into_iter().enumerate().for_each(|(p, line)| m.panel_mut(p)[row] = line);
-    sums
-}

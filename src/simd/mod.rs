@@ -34,6 +34,20 @@ impl Line {
     pub(crate) const ZERO: Line = Line([0.0; LINE]);
 }
 
+impl AsRef<[f32]> for Line {
+    #[inline(always)]
+    fn as_ref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl AsMut<[f32]> for Line {
+    #[inline(always)]
+    fn as_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
 /// The operations of one level. A value of an implementing type is a token: it exists only if the
 /// CPU has the level, which is why calling the operations is safe.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
@@ -85,6 +99,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// c - a * b, one rounding (two at `Portable`)
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// c - a * b with one rounding at every level, for the remainder of a product or quotient: dear
+    /// at `Portable`
+    #[inline(always)]
+    fn residual(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.neg_mul_add(a, b, c)
+    }
     /// The nearest integer, ties to even.
     fn round(self, a: Self::V) -> Self::V;
 

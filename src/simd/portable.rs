@@ -96,6 +96,15 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn residual(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        // The product of two f32 is exact in f64.
+        let (a, b, c) = (a.to_array(), b.to_array(), c.to_array());
+        f32x8::new(std::array::from_fn(|i| {
+            (f64::from(c[i]) - f64::from(a[i]) * f64::from(b[i])) as f32
+        }))
+    }
+
+    #[inline(always)]
     fn round(self, a: f32x8) -> f32x8 {
         // Adding and taking away 2^23 rounds what is smaller; `wide`'s own loses the sign of -0.
         let big = f32x8::splat(8_388_608.0);

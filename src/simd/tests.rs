@@ -33,6 +33,9 @@ impl Kernel for Check {
             same("sub", s.sub(a, b), &|x, y| x - y);
             same("mul", s.mul(a, b), &|x, y| x * y);
             same("div", s.div(a, b), &|x, y| x / y);
+            same("residual", s.residual(a, b, a), &|x, y| {
+                (f64::from(x) - f64::from(x) * f64::from(y)) as f32
+            });
             same("sqrt", s.sqrt(a), &|x, _| x.sqrt());
             same("min", s.min(a, b), &|x, y| if x < y { x } else { y });
             same("max", s.max(a, b), &|x, y| if x > y { x } else { y });
@@ -112,6 +115,27 @@ fn mul_add_is_fused_where_promised() {
     for level in Level::available() {
         let want = if level != Level::portable() { f32::EPSILON * f32::EPSILON } else { 0.0 };
         assert_eq!(dispatch(level, Fused), want, "{}", level.name());
+    }
+}
+
+/// What the rounding of a product lost.
+struct Lost;
+
+impl Kernel for Lost {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let x = s.splat(std::hint::black_box(1.0 + f32::EPSILON));
+        let mut out = vec![0.0; S::LANES];
+        s.store(s.residual(x, x, s.mul(x, x)), &mut out);
+        out[S::LANES - 1]
+    }
+}
+
+#[test]
+fn residual_is_exact_at_every_level() {
+    for level in Level::available() {
+        assert_eq!(dispatch(level, Lost), -f32::EPSILON * f32::EPSILON, "{}", level.name());
     }
 }
 
