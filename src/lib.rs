@@ -1,6 +1,7 @@
 //! Multilayer perceptrons on the CPU: fast, exact, a good guest.
 
 mod activation;
+pub mod data;
 mod error;
 pub mod gemm;
 mod loss;

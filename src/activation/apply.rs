@@ -29,25 +29,25 @@ const FLIGHT: usize = 4;
 
 /// x = f(x) for groups of [`LINE`] floats.
 #[inline(always)]
-fn map_groups<S: Simd, M: Map, G: AsMut<[f32]>>(s: S, f: M, groups: &mut [G]) {
+fn map_groups<S: Simd, M: Map>(s: S, f: M, groups: &mut [[f32; LINE]]) {
     let mut flights = groups.chunks_exact_mut(FLIGHT);
     for flight in &mut flights {
         for i in (0..LINE).step_by(S::LANES) {
             let mut v = [s.splat(0.0); FLIGHT];
             for (v, group) in v.iter_mut().zip(&mut *flight) {
-                *v = s.load(&group.as_mut()[i..]);
+                *v = s.load(&group[i..]);
             }
             for v in &mut v {
                 *v = f.map(s, *v);
             }
             for (v, group) in v.into_iter().zip(&mut *flight) {
-                s.store(v, &mut group.as_mut()[i..]);
+                s.store(v, &mut group[i..]);
             }
         }
     }
     for group in flights.into_remainder() {
         for i in (0..LINE).step_by(S::LANES) {
-            let part = &mut group.as_mut()[i..];
+            let part = &mut group[i..];
             s.store(f.map(s, s.load(part)), part);
         }
     }
@@ -55,32 +55,70 @@ fn map_groups<S: Simd, M: Map, G: AsMut<[f32]>>(s: S, f: M, groups: &mut [G]) {
 
 /// d = d · σ′(kept) for groups of [`LINE`] floats.
 #[inline(always)]
-fn backward_groups<S: Simd, E: Elementwise, K: AsRef<[f32]>, G: AsMut<[f32]>>(
+fn backward_groups<S: Simd, E: Elementwise>(
     s: S,
     e: E,
-    kept: &[K],
-    d: &mut [G],
+    kept: &[[f32; LINE]],
+    d: &mut [[f32; LINE]],
 ) {
     for (kept, d) in kept.iter().zip(d) {
         for i in (0..LINE).step_by(S::LANES) {
-            let part = &mut d.as_mut()[i..];
-            let slope = e.derivative(s, s.load(&kept.as_ref()[i..]));
+            let part = &mut d[i..];
+            let slope = e.derivative(s, s.load(&kept[i..]));
             s.store(s.mul(s.load(part), slope), part);
         }
     }
 }
 
 /// Lines become σ of themselves.
-#[inline(always)]
-pub(crate) fn forward_lines<S: Simd, E: Elementwise>(s: S, e: E, lines: &mut [Line]) {
-    map_groups(s, Forward(e), lines);
+struct ForwardLines<'a, E>(E, &'a mut [[f32; LINE]]);
+
+impl<E: Elementwise> Kernel for ForwardLines<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map_groups(s, Forward(self.0), self.1);
+    }
 }
 
 /// d = d · σ′(kept), line by line.
-#[inline(always)]
-pub(crate) fn backward_lines<S: Simd, E: Elementwise>(s: S, e: E, kept: &[Line], d: &mut [Line]) {
-    assert_eq!(kept.len(), d.len(), "kept and d");
-    backward_groups(s, e, kept, d);
+struct BackwardLines<'a, E>(E, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
+
+impl<E: Elementwise> Kernel for BackwardLines<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        backward_groups(s, self.0, self.1, self.2);
+    }
+}
+
+impl Activation {
+    /// Lines become σ of themselves.
+    pub(crate) fn forward_lines(self, level: Level, lines: &mut [Line]) {
+        struct Run<'a>(Level, &'a mut [[f32; LINE]]);
+        impl Visit for Run<'_> {
+            type Output = ();
+            fn visit<E: Elementwise>(self, e: E) {
+                dispatch(self.0, ForwardLines(e, self.1));
+            }
+        }
+        self.with(Run(level, Line::groups_mut(lines)));
+    }
+
+    /// d = d · σ′(kept), line by line.
+    pub(crate) fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
+        assert_eq!(kept.len(), d.len(), "kept and d");
+        struct Run<'a>(Level, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
+        impl Visit for Run<'_> {
+            type Output = ();
+            fn visit<E: Elementwise>(self, e: E) {
+                dispatch(self.0, BackwardLines(e, self.1, self.2));
+            }
+        }
+        self.with(Run(level, Line::groups(kept), Line::groups_mut(d)));
+    }
 }
 
 /// A padded copy of a tail.
@@ -104,9 +142,9 @@ impl<M: Map> Kernel for MapSlice<'_, M> {
     fn run<S: Simd>(self, s: S) {
         let (groups, tail) = self.x.as_chunks_mut::<LINE>();
         map_groups(s, self.f, groups);
-        let mut group = padded(tail);
-        map_groups(s, self.f, &mut [&mut group]);
-        tail.copy_from_slice(&group[..tail.len()]);
+        let mut group = [padded(tail)];
+        map_groups(s, self.f, &mut group);
+        tail.copy_from_slice(&group[0][..tail.len()]);
     }
 }
 
@@ -126,7 +164,7 @@ impl<E: Elementwise> Kernel for BackwardSlice<'_, E> {
         let (d, d_tail) = self.d.as_chunks_mut::<LINE>();
         backward_groups(s, self.e, kept, d);
         let mut group = padded(d_tail);
-        backward_groups(s, self.e, &[padded(kept_tail)], &mut [&mut group]);
+        backward_groups(s, self.e, &[padded(kept_tail)], std::slice::from_mut(&mut group));
         d_tail.copy_from_slice(&group[..d_tail.len()]);
     }
 }

@@ -30,7 +30,6 @@ impl Elu {
 
 impl Elementwise for Elu {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

@@ -50,8 +50,6 @@ pub(super) struct Gelu;
 
 impl Elementwise for Gelu {
     const KEEPS: Keeps = Keeps::Input;
-    const LIGHT: bool = false;
-    const LIGHT_DERIVATIVE: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

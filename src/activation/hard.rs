@@ -6,11 +6,10 @@ use crate::simd::Simd;
 
 /// z
 #[derive(Clone, Copy)]
-pub(super) struct Identity;
+pub(crate) struct Identity;
 
 impl Elementwise for Identity {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(self, _: S, z: S::V) -> S::V {
@@ -29,7 +28,6 @@ pub(super) struct HardTanh;
 
 impl Elementwise for HardTanh {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
@@ -49,7 +47,6 @@ pub(super) struct Step;
 
 impl Elementwise for Step {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

@@ -23,8 +23,9 @@ mod softsign;
 mod tanh;
 mod vector;
 
-pub(crate) use apply::{backward_lines, forward_lines};
-pub(crate) use softmax::{RowSum, softmax_lines};
+pub(crate) use hard::Identity;
+pub(crate) use relu::Relu;
+pub(crate) use softmax::softmax_panels;
 
 use crate::simd::{Level, Simd};
 use crate::{Error, Result};
@@ -89,10 +90,6 @@ pub(crate) enum Keeps {
 pub(crate) trait Elementwise: Copy + Send + Sync {
     /// What `derivative` takes.
     const KEEPS: Keeps;
-    /// Whether `forward` is a few operations, cheap enough inside a product's registers.
-    const LIGHT: bool;
-    /// The same of `derivative`.
-    const LIGHT_DERIVATIVE: bool = true;
     /// σ(z)
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V;
     /// σ′ from what is kept.

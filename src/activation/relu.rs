@@ -8,11 +8,10 @@ use crate::simd::Simd;
 
 /// max(0, z)
 #[derive(Clone, Copy)]
-pub(super) struct Relu;
+pub(crate) struct Relu;
 
 impl Elementwise for Relu {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
@@ -33,7 +32,6 @@ pub(super) struct LeakyRelu {
 
 impl Elementwise for LeakyRelu {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

@@ -36,7 +36,6 @@ pub(super) struct Sigmoid;
 
 impl Elementwise for Sigmoid {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

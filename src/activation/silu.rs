@@ -13,8 +13,6 @@ pub(super) struct Silu;
 
 impl Elementwise for Silu {
     const KEEPS: Keeps = Keeps::Input;
-    const LIGHT: bool = false;
-    const LIGHT_DERIVATIVE: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

@@ -10,7 +10,8 @@
 
 use super::exp::exp;
 use super::ln::ln;
-use crate::simd::{LINE, Line, Simd};
+use crate::gemm::PanelsMut;
+use crate::simd::{LINE, Simd};
 
 /// What ln p needs beside z.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,12 +51,46 @@ fn tree(mut x: [f32; LINE], join: impl Fn(f32, f32) -> f32) -> f32 {
     x[0]
 }
 
+/// Groups of sixteen floats, wherever they lie.
+pub(super) trait Groups {
+    fn count(&self) -> usize;
+    fn group(&mut self, i: usize) -> &mut [f32; LINE];
+}
+
+impl Groups for [[f32; LINE]] {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.len()
+    }
+    #[inline(always)]
+    fn group(&mut self, i: usize) -> &mut [f32; LINE] {
+        &mut self[i]
+    }
+}
+
+/// The full lines of one row of a panel matrix.
+struct PanelRow<'a, 'b> {
+    m: &'a mut PanelsMut<'b>,
+    row: usize,
+}
+
+impl Groups for PanelRow<'_, '_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.m.cols / LINE
+    }
+    #[inline(always)]
+    fn group(&mut self, i: usize) -> &mut [f32; LINE] {
+        &mut self.m.panel_mut(i)[self.row].0
+    }
+}
+
 /// Softmax of full groups and a last one, of which the first `rest` elements count and the others
 /// become 0.
 #[inline(always)]
-pub(super) fn softmax_groups<S: Simd, G: AsMut<[f32]>>(
+pub(super) fn softmax_groups<S: Simd>(
     s: S,
-    full: &mut [G],
+    full: &mut (impl Groups + ?Sized),
     last: &mut [f32; LINE],
     rest: usize,
 ) -> RowSum {
@@ -63,8 +98,8 @@ pub(super) fn softmax_groups<S: Simd, G: AsMut<[f32]>>(
     let mut tops = [0.0; LINE];
     for i in (0..LINE).step_by(S::LANES) {
         let mut top = s.select(counted(s, i, rest), s.load(&last[i..]), lowest);
-        for group in &mut *full {
-            top = s.max(top, s.load(&group.as_mut()[i..]));
+        for g in 0..full.count() {
+            top = s.max(top, s.load(&full.group(g)[i..]));
         }
         s.store(top, &mut tops[i..]);
     }
@@ -74,8 +109,8 @@ pub(super) fn softmax_groups<S: Simd, G: AsMut<[f32]>>(
     let mut sums = [0.0; LINE];
     for i in (0..LINE).step_by(S::LANES) {
         let mut sum = s.splat(0.0);
-        for group in &mut *full {
-            let z = &mut group.as_mut()[i..];
+        for g in 0..full.count() {
+            let z = &mut full.group(g)[i..];
             let e = exp(s, s.sub(s.load(z), shift));
             sum = s.add(sum, e);
             s.store(e, z);
@@ -89,8 +124,8 @@ pub(super) fn softmax_groups<S: Simd, G: AsMut<[f32]>>(
 
     let divisor = s.splat(sum);
     for i in (0..LINE).step_by(S::LANES) {
-        for group in &mut *full {
-            let p = &mut group.as_mut()[i..];
+        for g in 0..full.count() {
+            let p = &mut full.group(g)[i..];
             s.store(s.div(s.load(p), divisor), p);
         }
         let p = s.div(s.load(&last[i..]), divisor);
@@ -99,18 +134,14 @@ pub(super) fn softmax_groups<S: Simd, G: AsMut<[f32]>>(
     RowSum { max, sum }
 }
 
-/// The first `n` floats of `row` become their softmax, its pads 0.
+/// Row `row` of a panel matrix becomes its softmax, its pads 0.
 #[inline(always)]
-pub(crate) fn softmax_lines<S: Simd>(s: S, row: &mut [Line], n: usize) -> RowSum {
-    assert!(n <= row.len() * LINE, "a row of {n} in {} lines", row.len());
-    let (full, pads) = row.split_at_mut(n / LINE);
-    let mut last = pads.first().map_or([0.0; LINE], |line| line.0);
-    let parts = softmax_groups(s, full, &mut last, n % LINE);
-    for pad in &mut *pads {
-        *pad = Line::ZERO;
+pub(crate) fn softmax_panels<S: Simd>(s: S, m: &mut PanelsMut, row: usize) -> RowSum {
+    let (full, rest) = (m.cols / LINE, m.cols % LINE);
+    let mut last = if rest > 0 { m.panel_mut(full)[row].0 } else { [0.0; LINE] };
+    let sums = softmax_groups(s, &mut PanelRow { m: &mut *m, row }, &mut last, rest);
+    if rest > 0 {
+        m.panel_mut(full)[row].0 = last;
     }
-    if let Some(line) = pads.first_mut() {
-        *line = Line(last);
-    }
-    parts
+    sums
 }

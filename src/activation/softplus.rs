@@ -14,8 +14,6 @@ pub(super) struct Softplus;
 
 impl Elementwise for Softplus {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = false;
-    const LIGHT_DERIVATIVE: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

@@ -12,7 +12,6 @@ pub(super) struct Softsign;
 
 impl Elementwise for Softsign {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

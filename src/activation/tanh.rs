@@ -40,7 +40,6 @@ pub(super) struct Tanh;
 
 impl Elementwise for Tanh {
     const KEEPS: Keeps = Keeps::Output;
-    const LIGHT: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

@@ -114,6 +114,7 @@ pub(super) unsafe fn block_sums<
 /// # Safety
 /// As for [`block_sums`], for these steps.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "see the comment in the body")]
 unsafe fn steps<
     S: Simd,
     A: Broadcast,
@@ -128,20 +129,22 @@ unsafe fn steps<
     b_panel: usize,
     sums: &mut Sums<S, MR, P, H>,
 ) {
+    // Index loops: iterator chains give the compiler ten times the code to see through, for each
+    // of some three hundred tiles.
     for k in 0..N {
         let mut vectors = [[s.splat(0.0); H]; P];
-        for (p, panel) in vectors.iter_mut().enumerate() {
-            for (h, v) in panel.iter_mut().enumerate() {
+        for p in 0..P {
+            for h in 0..H {
                 // SAFETY: by this function's contract.
-                *v = unsafe { s.load_ptr(b.add(p * b_panel + k * LINE + h * S::LANES)) };
+                vectors[p][h] = unsafe { s.load_ptr(b.add(p * b_panel + k * LINE + h * S::LANES)) };
             }
         }
-        for (r, row) in sums.iter_mut().enumerate() {
+        for r in 0..MR {
             // SAFETY: by this function's contract.
             let x = s.splat(unsafe { *a.add(r * A::ROW + k * A::DEPTH) });
-            for (row, panel) in row.iter_mut().zip(&vectors) {
-                for (sum, v) in row.iter_mut().zip(panel) {
-                    *sum = s.mul_add(x, *v, *sum);
+            for p in 0..P {
+                for h in 0..H {
+                    sums[r][p][h] = s.mul_add(x, vectors[p][h], sums[r][p][h]);
                 }
             }
         }

@@ -32,7 +32,12 @@ use crate::simd::{Level, Line};
 use crate::{Error, Result};
 
 /// Checks the shapes of `out (m x n) = a (m x k) · b (k x n)`.
-fn check(what: &str, (m, ka): (usize, usize), (kb, n): (usize, usize), out: &PanelMatrix) -> Result<()> {
+fn check(
+    what: &str,
+    (m, ka): (usize, usize),
+    (kb, n): (usize, usize),
+    out: &PanelMatrix,
+) -> Result<()> {
     if ka != kb {
         let got = format!("{ka} and {kb}");
         return Err(Error::shape(what, "equal inner dimensions", got));
@@ -71,13 +76,8 @@ pub fn xw(level: Level, x: &PanelMatrix, w: &PanelMatrix, out: &mut PanelMatrix)
 /// [`Error::Shape`] when the shapes do not fit.
 pub fn xtd(level: Level, x: &PanelMatrix, d: &PanelMatrix, out: &mut PanelMatrix) -> Result<()> {
     check("xtd", (x.cols(), x.rows()), (d.rows(), d.cols()), out)?;
-    let block = WeightBlock {
-        x: x.view(),
-        d: d.view(),
-        w: out.view_mut(),
-        slots: [None, None],
-        wt: None,
-    };
+    let block =
+        WeightBlock { x: x.view(), d: d.view(), w: out.view_mut(), slots: [None, None], wt: None };
     update_weights(level, block, Keep);
     Ok(())
 }

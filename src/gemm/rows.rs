@@ -5,7 +5,7 @@ use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative, zeros};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
 use super::tiles::{Panels, PanelsMut};
-use crate::activation::{Activation, Elementwise, Visit, backward_lines, forward_lines, hard::Identity};
+use crate::activation::{Activation, Identity, Relu};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// One layer's forward product on a block of rows.
@@ -24,31 +24,29 @@ pub(crate) struct Forward<'a> {
 }
 
 /// out = σ(x·w + bias)
-pub(crate) fn forward(level: Level, mut f: Forward) {
+pub(crate) fn forward(level: Level, f: Forward) {
     let (m, n) = (f.x.rows, f.w.cols);
-    assert!(f.x.cols == f.w.rows && f.out.rows == m && f.out.cols == n);
-    assert!(f.bias.len() == f.w.n_panels());
-    assert!(f.z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
-    let bias = Field { ptr: f.bias.as_ptr().cast::<f32>(), row: 0, panel: LINE };
-    struct Run<'a, 'b>(&'b mut Forward<'a>, Level, Field<*const f32>);
-    impl Visit for Run<'_, '_> {
-        type Output = ();
-        fn visit<E: Elementwise>(self, op: E) {
-            let Run(f, level, bias) = self;
-            let out = field(&mut f.out);
-            let (x, w) = (f.x, f.w);
-            if E::LIGHT && f.z.is_none() {
-                let epilogue = Activate { out, op };
-                let after = NoAfter;
-                dispatch(level, Product { x, w, base: bias, totals: out, epilogue, after });
-            } else {
-                let after = HeavyForward { op, out: &mut f.out, z: f.z.as_mut() };
-                let epilogue = Activate { out, op: Identity };
-                dispatch(level, Product { x, w, base: bias, totals: out, epilogue, after });
-            }
-        }
+    let Forward { x, w, bias, mut out, mut z, activation } = f;
+    assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
+    assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
+    let base = Field { ptr: bias.as_ptr().cast::<f32>(), row: 0, panel: LINE };
+    let totals = field(&mut out);
+    if activation == Activation::Relu && z.is_none() {
+        let epilogue = Activate { out: totals, op: Relu };
+        return dispatch(level, Product { x, w, base, totals, epilogue, after: None });
     }
-    f.activation.with(Run(&mut f, level, bias));
+    let epilogue = Activate { out: totals, op: Identity };
+    let mut after = |panel: usize| {
+        if let Some(z) = &mut z {
+            z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
+        }
+        activation.forward_lines(level, out.panel_mut(panel));
+    };
+    let after: Option<&mut dyn FnMut(usize)> = match activation {
+        Activation::Identity => None,
+        _ => Some(&mut after),
+    };
+    dispatch(level, Product { x, w, base, totals, epilogue, after });
 }
 
 /// One layer's backward product on a block of rows.
@@ -66,30 +64,25 @@ pub(crate) struct BackwardInput<'a> {
 }
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
-pub(crate) fn backward_input(level: Level, mut b: BackwardInput) {
-    let (m, k) = (b.d.rows, b.wt.cols);
-    assert!(b.d.cols == b.wt.rows && b.out.rows == m && b.out.cols == k);
-    assert!(b.kept.rows == m && b.kept.cols == k);
-    struct Run<'a, 'b>(&'b mut BackwardInput<'a>, Level);
-    impl Visit for Run<'_, '_> {
-        type Output = ();
-        fn visit<E: Elementwise>(self, op: E) {
-            let Run(b, level) = self;
-            let out = field(&mut b.out);
-            let (x, w) = (b.d, b.wt);
-            if E::LIGHT_DERIVATIVE {
-                let kept = Field { ptr: b.kept.as_ptr(), row: LINE, panel: b.kept.ld * LINE };
-                let epilogue = TimesDerivative { out, kept, op };
-                let after = NoAfter;
-                dispatch(level, Product { x, w, base: zeros(), totals: out, epilogue, after });
-            } else {
-                let after = HeavyDerivative { op, out: &mut b.out, kept: b.kept };
-                let epilogue = Activate { out, op: Identity };
-                dispatch(level, Product { x, w, base: zeros(), totals: out, epilogue, after });
-            }
-        }
+pub(crate) fn backward_input(level: Level, b: BackwardInput) {
+    let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
+    assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
+    assert!(kept.rows == x.rows && kept.cols == w.cols);
+    let (base, totals) = (zeros(), field(&mut out));
+    if activation == Activation::Relu {
+        let kept = Field { ptr: kept.as_ptr(), row: LINE, panel: kept.ld * LINE };
+        let epilogue = TimesDerivative { out: totals, kept, op: Relu };
+        return dispatch(level, Product { x, w, base, totals, epilogue, after: None });
     }
-    b.activation.with(Run(&mut b, level));
+    let epilogue = Activate { out: totals, op: Identity };
+    let mut after = |panel: usize| {
+        activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+    };
+    let after: Option<&mut dyn FnMut(usize)> = match activation {
+        Activation::Identity => None,
+        _ => Some(&mut after),
+    };
+    dispatch(level, Product { x, w, base, totals, epilogue, after });
 }
 
 /// The field of a whole matrix.
@@ -97,73 +90,31 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
     Field { ptr: m.as_mut_ptr(), row: LINE, panel: m.ld * LINE }
 }
 
-/// Work too long for the tile's registers: it runs over a panel's rows right after their last
-/// tile, while they are in L1.
-trait After {
-    fn panel<S: Simd>(&mut self, s: S, panel: usize);
-}
-
-/// Nothing is left to do.
-struct NoAfter;
-
-impl After for NoAfter {
-    #[inline(always)]
-    fn panel<S: Simd>(&mut self, _: S, _: usize) {}
-}
-
-/// An activation with a polynomial, or whose input is kept for backward.
-struct HeavyForward<'a, 'b, E> {
-    op: E,
-    out: &'b mut PanelsMut<'a>,
-    z: Option<&'b mut PanelsMut<'a>>,
-}
-
-impl<E: Elementwise> After for HeavyForward<'_, '_, E> {
-    #[inline(always)]
-    fn panel<S: Simd>(&mut self, s: S, panel: usize) {
-        let lines = self.out.panel_mut(panel);
-        if let Some(z) = &mut self.z {
-            z.panel_mut(panel).copy_from_slice(lines);
-        }
-        forward_lines(s, self.op, lines);
-    }
-}
-
-/// A derivative with a polynomial.
-struct HeavyDerivative<'a, 'b, E> {
-    op: E,
-    out: &'b mut PanelsMut<'a>,
-    kept: Panels<'a>,
-}
-
-impl<E: Elementwise> After for HeavyDerivative<'_, '_, E> {
-    #[inline(always)]
-    fn panel<S: Simd>(&mut self, s: S, panel: usize) {
-        backward_lines(s, self.op, self.kept.panel(panel), self.out.panel_mut(panel));
-    }
-}
-
 /// `epilogue(base + x·w)`, where x·w is summed block by block into `totals`.
 ///
 /// The constructors above checked that all shapes agree, so every field is valid at every place of
 /// the m x n result.
-struct Product<'a, E, A> {
+struct Product<'a, E> {
     x: Panels<'a>,
     w: Panels<'a>,
     base: Field<*const f32>,
     totals: Field<*mut f32>,
     epilogue: E,
-    after: A,
+    /// Work that is not worth an instance of every tile: it runs over a panel's rows right after
+    /// their last tile, while they are in L1.
+    after: Option<&'a mut dyn FnMut(usize)>,
 }
 
-impl<E: Epilogue, A: After> Kernel for Product<'_, E, A> {
+impl<E: Epilogue> Kernel for Product<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        if !S::MICROKERNEL {
+        if const { !S::MICROKERNEL } {
             portable::rows(s, self.x, self.w, self.base, self.epilogue);
-            (0..self.w.n_panels()).for_each(|p| self.after.panel(s, p));
+            if let Some(after) = self.after {
+                (0..self.w.n_panels()).for_each(after);
+            }
             return;
         }
         let (k, n_panels) = (self.x.cols, self.w.n_panels());
@@ -173,25 +124,28 @@ impl<E: Epilogue, A: After> Kernel for Product<'_, E, A> {
             let mut p = 0;
             while p < n_panels {
                 let panels = tile_panels::<S>(self.x.rows, n_panels - p);
-                // SAFETY: the panels p..p + panels exist.
-                unsafe {
+                let at = (&self, &block, p);
+                // `const` conditions, so that only the shapes of this level are compiled.
+                if const { S::LANES == 8 } {
                     match panels {
-                        1 if S::LANES == 8 && self.w.cols - p * LINE <= 8 => {
-                            self.stripe::<S, 1, 1>(s, &block, p)
-                        }
-                        1 if S::LANES == 8 => self.stripe::<S, 1, 2>(s, &block, p),
-                        2 if S::LANES == 8 => self.stripe::<S, 2, 2>(s, &block, p),
-                        4 if S::LANES == 8 => self.stripe::<S, 4, 2>(s, &block, p),
-                        1 if S::LANES == 16 => self.stripe::<S, 1, 1>(s, &block, p),
-                        2 if S::LANES == 16 => self.stripe::<S, 2, 1>(s, &block, p),
-                        3 if S::LANES == 16 => self.stripe::<S, 3, 1>(s, &block, p),
-                        4 if S::LANES == 16 => self.stripe::<S, 4, 1>(s, &block, p),
-                        8 if S::LANES == 16 => self.stripe::<S, 8, 1>(s, &block, p),
-                        _ => unreachable!("tile_panels answers from its table"),
+                        1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<_, 1, 1>(at)),
+                        1 => s.enter(Stripe::<_, 1, 2>(at)),
+                        2 => s.enter(Stripe::<_, 2, 2>(at)),
+                        _ => s.enter(Stripe::<_, 4, 2>(at)),
+                    }
+                } else {
+                    match panels {
+                        1 => s.enter(Stripe::<_, 1, 1>(at)),
+                        2 => s.enter(Stripe::<_, 2, 1>(at)),
+                        3 => s.enter(Stripe::<_, 3, 1>(at)),
+                        4 => s.enter(Stripe::<_, 4, 1>(at)),
+                        _ => s.enter(Stripe::<_, 8, 1>(at)),
                     }
                 }
-                if block.last {
-                    (p..p + panels).for_each(|p| self.after.panel(s, p));
+                if block.last
+                    && let Some(after) = &mut self.after
+                {
+                    (p..p + panels).for_each(after);
                 }
                 p += panels;
             }
@@ -209,42 +163,55 @@ struct Block {
     base: Field<*const f32>,
 }
 
-impl<E: Epilogue, A> Product<'_, E, A> {
-    /// All rows of P panels for one block, H vectors a panel.
-    ///
-    /// # Safety
-    /// The panels `panel..panel + P` exist.
+/// All rows of P panels, from a panel on, for one block, H vectors a panel.
+struct Stripe<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, &'a Block, usize));
+
+impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P, H> {
+    type Output = ();
+
     #[inline(always)]
-    unsafe fn stripe<S: Simd, const P: usize, const H: usize>(
-        &self,
-        s: S,
-        block: &Block,
-        panel: usize,
-    ) {
-        for (row, rows) in balanced(self.x.rows, max_rows::<S>(P)) {
-            let most = max_rows::<S>(P);
-            // SAFETY: `balanced` stays inside the rows; the panels are the caller's promise.
+    fn run<S: Simd>(self, s: S) {
+        let Stripe((product, block, panel)) = self;
+        for (row, rows) in balanced(product.x.rows, max_rows::<S>(P)) {
+            // SAFETY: `balanced` stays inside the rows, and the caller counted the panels.
             unsafe {
                 match rows {
-                    1 => self.tile::<S, 1, P, H>(s, block, row, panel),
-                    2 if most >= 2 => self.tile::<S, 2, P, H>(s, block, row, panel),
-                    3 if most >= 3 => self.tile::<S, 3, P, H>(s, block, row, panel),
-                    4 if most >= 4 => self.tile::<S, 4, P, H>(s, block, row, panel),
-                    5 if most >= 5 => self.tile::<S, 5, P, H>(s, block, row, panel),
-                    6 if most >= 6 => self.tile::<S, 6, P, H>(s, block, row, panel),
-                    7 if most >= 7 => self.tile::<S, 7, P, H>(s, block, row, panel),
-                    8 if most >= 8 => self.tile::<S, 8, P, H>(s, block, row, panel),
+                    1 => product.tile::<S, 1, P, H>(s, block, row, panel),
+                    2 if const { max_rows::<S>(P) >= 2 } => {
+                        product.tile::<S, 2, P, H>(s, block, row, panel)
+                    }
+                    3 if const { max_rows::<S>(P) >= 3 } => {
+                        product.tile::<S, 3, P, H>(s, block, row, panel)
+                    }
+                    4 if const { max_rows::<S>(P) >= 4 } => {
+                        product.tile::<S, 4, P, H>(s, block, row, panel)
+                    }
+                    5 if const { max_rows::<S>(P) >= 5 } => {
+                        product.tile::<S, 5, P, H>(s, block, row, panel)
+                    }
+                    6 if const { max_rows::<S>(P) >= 6 } => {
+                        product.tile::<S, 6, P, H>(s, block, row, panel)
+                    }
+                    7 if const { max_rows::<S>(P) >= 7 } => {
+                        product.tile::<S, 7, P, H>(s, block, row, panel)
+                    }
+                    8 if const { max_rows::<S>(P) >= 8 } => {
+                        product.tile::<S, 8, P, H>(s, block, row, panel)
+                    }
                     _ => unreachable!("balanced keeps to the most"),
                 }
             }
         }
     }
+}
 
+impl<E: Epilogue> Product<'_, E> {
     /// One tile for one block.
     ///
     /// # Safety
     /// The rows and panels exist.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,
@@ -265,9 +232,10 @@ impl<E: Epilogue, A> Product<'_, E, A> {
                 k: block.k,
             };
             let sums = block_sums::<S, Rows, MR, P, H>(s, operands);
-            for (r, row_sums) in sums.into_iter().enumerate() {
-                for (p, panel_sums) in row_sums.into_iter().enumerate() {
-                    for (h, sum) in panel_sums.into_iter().enumerate() {
+            for r in 0..MR {
+                for p in 0..P {
+                    for h in 0..H {
+                        let sum = sums[r][p][h];
                         let at = Place { row: row + r, panel: panel + p, lane: h * S::LANES };
                         let total = s.add(block.base.load(s, at), sum);
                         if block.last {

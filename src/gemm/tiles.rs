@@ -105,11 +105,6 @@ impl<'a> PanelsMut<'a> {
         PanelsMut { ptr: lines.as_mut_ptr(), rows, cols, ld, memory: PhantomData }
     }
 
-    /// The same view for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> PanelsMut<'_> {
-        PanelsMut { memory: PhantomData, ..*self }
-    }
-
     /// The rows of a range.
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
@@ -165,7 +160,11 @@ impl<'a> SharedPanels<'a> {
     ///
     /// # Safety
     /// As long as the answer lives, nobody else reads or writes these rows of these panels.
-    pub(crate) unsafe fn block_mut(self, panels: Range<usize>, rows: Range<usize>) -> PanelsMut<'a> {
+    pub(crate) unsafe fn block_mut(
+        self,
+        panels: Range<usize>,
+        rows: Range<usize>,
+    ) -> PanelsMut<'a> {
         assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         // SAFETY: both starts are inside the geometry that the constructor checked.

@@ -60,7 +60,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if !S::MICROKERNEL {
+        if const { !S::MICROKERNEL } {
             portable::weights(s, self.x, self.d, self.epilogue);
             for x_panel in 0..self.x.n_panels() {
                 (0..self.d.n_panels()).for_each(|p| self.transpose(s, x_panel, p));
@@ -77,17 +77,18 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                     _ => 1,
                 };
                 for x_panel in group.clone() {
-                    // SAFETY: all panels exist.
-                    unsafe {
+                    let at = (&self, x_panel, p);
+                    // `const` conditions, so that only the shapes of this level are compiled.
+                    if const { S::LANES == 8 } {
+                        match self.d.cols - p * LINE {
+                            ..=8 => s.enter(Column::<_, 1, 1>(at)),
+                            _ => s.enter(Column::<_, 1, 2>(at)),
+                        }
+                    } else {
                         match panels {
-                            1 if S::LANES == 8 && self.d.cols - p * LINE <= 8 => {
-                                self.column::<S, 1, 1>(s, x_panel, p)
-                            }
-                            1 if S::LANES == 8 => self.column::<S, 1, 2>(s, x_panel, p),
-                            1 if S::LANES == 16 => self.column::<S, 1, 1>(s, x_panel, p),
-                            2 if S::LANES == 16 => self.column::<S, 2, 1>(s, x_panel, p),
-                            3 if S::LANES == 16 => self.column::<S, 3, 1>(s, x_panel, p),
-                            _ => unreachable!("one of the widths above"),
+                            1 => s.enter(Column::<_, 1, 1>(at)),
+                            2 => s.enter(Column::<_, 2, 1>(at)),
+                            _ => s.enter(Column::<_, 3, 1>(at)),
                         }
                     }
                     (p..p + panels).for_each(|p| self.transpose(s, x_panel, p));
@@ -102,43 +103,56 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 #[repr(C, align(64))]
 struct Totals([[[f32; LINE]; 3]; 8]);
 
-impl<E: Epilogue> Product<'_, E> {
-    /// The up to 16 weight rows of one panel of x, for P panels of d, H vectors a panel.
-    ///
-    /// # Safety
-    /// The panels exist.
+/// The up to 16 weight rows of one panel of x, for P panels of d, H vectors a panel.
+struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, usize, usize));
+
+impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P, H> {
+    type Output = ();
+
     #[inline(always)]
-    unsafe fn column<S: Simd, const P: usize, const H: usize>(
-        &self,
-        s: S,
-        x_panel: usize,
-        panel: usize,
-    ) {
-        let rows = LINE.min(self.x.cols - x_panel * LINE);
-        let most = max_rows::<S>(P);
-        for (row, height) in balanced(rows, most) {
-            // SAFETY: `balanced` stays inside the rows; the panels are the caller's promise.
+    fn run<S: Simd>(self, s: S) {
+        let Column((product, x_panel, panel)) = self;
+        let rows = LINE.min(product.x.cols - x_panel * LINE);
+        for (row, height) in balanced(rows, max_rows::<S>(P)) {
+            // SAFETY: `balanced` stays inside the rows, and the caller counted the panels.
             unsafe {
                 match height {
-                    1 => self.tile::<S, 1, P, H>(s, x_panel, row, panel),
-                    2 if most >= 2 => self.tile::<S, 2, P, H>(s, x_panel, row, panel),
-                    3 if most >= 3 => self.tile::<S, 3, P, H>(s, x_panel, row, panel),
-                    4 if most >= 4 => self.tile::<S, 4, P, H>(s, x_panel, row, panel),
-                    5 if most >= 5 => self.tile::<S, 5, P, H>(s, x_panel, row, panel),
-                    6 if most >= 6 => self.tile::<S, 6, P, H>(s, x_panel, row, panel),
-                    7 if most >= 7 => self.tile::<S, 7, P, H>(s, x_panel, row, panel),
-                    8 if most >= 8 => self.tile::<S, 8, P, H>(s, x_panel, row, panel),
+                    1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
+                    2 if const { max_rows::<S>(P) >= 2 } => {
+                        product.tile::<S, 2, P, H>(s, x_panel, row, panel)
+                    }
+                    3 if const { max_rows::<S>(P) >= 3 } => {
+                        product.tile::<S, 3, P, H>(s, x_panel, row, panel)
+                    }
+                    4 if const { max_rows::<S>(P) >= 4 } => {
+                        product.tile::<S, 4, P, H>(s, x_panel, row, panel)
+                    }
+                    5 if const { max_rows::<S>(P) >= 5 } => {
+                        product.tile::<S, 5, P, H>(s, x_panel, row, panel)
+                    }
+                    6 if const { max_rows::<S>(P) >= 6 } => {
+                        product.tile::<S, 6, P, H>(s, x_panel, row, panel)
+                    }
+                    7 if const { max_rows::<S>(P) >= 7 } => {
+                        product.tile::<S, 7, P, H>(s, x_panel, row, panel)
+                    }
+                    8 if const { max_rows::<S>(P) >= 8 } => {
+                        product.tile::<S, 8, P, H>(s, x_panel, row, panel)
+                    }
                     _ => unreachable!("balanced keeps to the most"),
                 }
             }
         }
     }
+}
 
+impl<E: Epilogue> Product<'_, E> {
     /// One tile over the whole batch: MR inputs from lane `row` of one panel of x.
     ///
     /// # Safety
     /// The lanes and panels exist.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,
@@ -165,9 +179,10 @@ impl<E: Epilogue> Product<'_, E> {
                     k: K_BLOCK.min(x.rows - k0),
                 };
                 let sums = block_sums::<S, Lanes, MR, P, H>(s, operands);
-                for (r, row_sums) in sums.into_iter().enumerate() {
-                    for (p, panel_sums) in row_sums.into_iter().enumerate() {
-                        for (h, sum) in panel_sums.into_iter().enumerate() {
+                for r in 0..MR {
+                    for p in 0..P {
+                        for h in 0..H {
+                            let sum = sums[r][p][h];
                             let lane = h * S::LANES;
                             let at = Place { row: r, panel: p, lane };
                             let total = s.add(base.load(s, at), sum);

@@ -44,9 +44,10 @@ impl Loss {
                 "loss",
                 format!("cross-entropy needs a softmax output layer, got {other}"),
             )),
-            (_, Activation::Softmax) => {
-                Err(Error::config("loss", format!("a softmax output layer needs cross-entropy, got {self}")))
-            }
+            (_, Activation::Softmax) => Err(Error::config(
+                "loss",
+                format!("a softmax output layer needs cross-entropy, got {self}"),
+            )),
             (_, Activation::Step) => {
                 Err(Error::config("loss", "a step output layer has no derivative to train through"))
             }

@@ -2,27 +2,8 @@
 //! error, with c = ½ the quadratic cost.
 
 use super::{BlockTargets, Output};
-use crate::activation::{Elementwise, Visit, backward_lines};
 use crate::gemm::Panels;
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
-
-pub(super) fn backward(level: Level, o: Output, factor: f64) {
-    struct Run<'a>(Level, Output<'a>, f64);
-    impl Visit for Run<'_> {
-        type Output = ();
-        fn visit<E: Elementwise>(self, op: E) {
-            let Run(level, o, factor) = self;
-            dispatch(level, Squared { o, factor, op });
-        }
-    }
-    o.activation.with(Run(level, o, factor));
-}
-
-struct Squared<'a, E> {
-    o: Output<'a>,
-    factor: f64,
-    op: E,
-}
+use crate::simd::{LINE, Level};
 
 /// y of one place.
 fn target(targets: BlockTargets, row: usize, col: usize) -> f32 {
@@ -32,28 +13,25 @@ fn target(targets: BlockTargets, row: usize, col: usize) -> f32 {
     }
 }
 
-impl<E: Elementwise> Kernel for Squared<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Squared { o: Output { a, z, targets, mut d, losses, scale, .. }, factor, op } = self;
-        let a: Panels = a.view();
-        // One f64 chain a row, in column order: the same for every level and split.
-        losses.fill(0.0);
-        for p in 0..a.n_panels() {
-            let cols = LINE.min(a.cols - p * LINE);
-            let lines = d.panel_mut(p);
-            for (row, line) in lines.iter_mut().enumerate() {
-                for lane in 0..cols {
-                    let error = a.panel(p)[row].0[lane] - target(targets, row, p * LINE + lane);
-                    losses[row] += f64::from(error).powi(2);
-                    line.0[lane] = (2.0 * factor) as f32 * error * scale;
-                }
-                line.0[cols..].fill(0.0);
+/// With c = `factor`.
+pub(super) fn backward(level: Level, o: Output, factor: f64) {
+    let Output { a, z, targets, mut d, losses, scale, activation } = o;
+    let a: Panels = a.view();
+    let slope = (2.0 * factor) as f32;
+    // One f64 chain a row, in column order: the same for every level and split.
+    losses.fill(0.0);
+    for p in 0..a.n_panels() {
+        let cols = LINE.min(a.cols - p * LINE);
+        let lines = d.panel_mut(p);
+        for (row, line) in lines.iter_mut().enumerate() {
+            for lane in 0..cols {
+                let error = a.panel(p)[row].0[lane] - target(targets, row, p * LINE + lane);
+                losses[row] += f64::from(error).powi(2);
+                line.0[lane] = slope * error * scale;
             }
-            backward_lines(s, op, z.unwrap_or(a).panel(p), lines);
+            line.0[cols..].fill(0.0);
         }
-        losses.iter_mut().for_each(|loss| *loss *= factor);
+        activation.backward_lines(level, z.unwrap_or(a).panel(p), lines);
     }
+    losses.iter_mut().for_each(|loss| *loss *= factor);
 }

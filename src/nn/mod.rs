@@ -115,7 +115,8 @@ impl Mlp {
         let rows = (0..n_in).map(|r| weights.row(r));
         for (r, row) in rows.chain([biases]).enumerate() {
             if let Some((c, value)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
-                let what = if r < n_in { format!("weight ({r}, {c})") } else { format!("bias {c}") };
+                let what =
+                    if r < n_in { format!("weight ({r}, {c})") } else { format!("bias {c}") };
                 return Err(Error::value(place(&what), "a finite number", value));
             }
         }

@@ -44,7 +44,8 @@ impl<'a> Predictor<'a> {
         threads.validate()?;
         let team = Team::new(threads)?;
         let block = rows.min(BLOCK_ROWS);
-        let scratch = (0..team.threads()).map(|_| Scratch::new(net, block)).collect::<Result<_>>()?;
+        let scratch =
+            (0..team.threads()).map(|_| Scratch::new(net, block)).collect::<Result<_>>()?;
         Ok(Predictor { net, team, scratch, rows })
     }
 
@@ -85,7 +86,9 @@ fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            (0..self.0.rows).for_each(|r| drop(softmax_panels(s, self.0, r)));
+            for r in 0..self.0.rows {
+                softmax_panels(s, self.0, r);
+            }
         }
     }
     dispatch(net.level, Rows(a));

@@ -105,6 +105,7 @@ pub(crate) fn check(option: &str, value: f32, range: std::ops::Range<f32>) -> Re
     if range.contains(&value) {
         return Ok(());
     }
-    let reason = format!("expected a number from {} to below {}, got {value}", range.start, range.end);
+    let reason =
+        format!("expected a number from {} to below {}, got {value}", range.start, range.end);
     Err(Error::config(option, reason))
 }

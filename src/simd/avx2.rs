@@ -1,6 +1,7 @@
 //! AVX2 with FMA: 8 lanes. Intrinsics only.
 
-use super::Simd;
+use super::dispatch::avx2_enter;
+use super::{Kernel, Simd};
 use std::arch::x86_64::*;
 
 /// The token of this level.
@@ -65,6 +66,12 @@ impl Simd for Avx2 {
         int_shr(a: __m256i, n: u32) -> __m256i = _mm256_srav_epi32(a, _mm256_set1_epi32(n as i32));
         to_int(a: __m256) -> __m256i = _mm256_cvtps_epi32(a);
         from_int(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+    }
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves AVX2 and FMA.
+        unsafe { avx2_enter(self, kernel) }
     }
 
     #[inline(always)]

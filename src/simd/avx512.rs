@@ -1,7 +1,8 @@
 //! AVX-512 (F, BW, DQ, VL): 16 lanes. Intrinsics only.
 
-use super::Simd;
 use super::avx2::Avx2;
+use super::dispatch::avx512_enter;
+use super::{Kernel, Simd};
 use std::arch::x86_64::*;
 
 /// The token of this level. It implies the one below.
@@ -70,6 +71,12 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn any(self, m: __mmask16) -> bool {
         m != 0
+    }
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves AVX-512 F, BW, DQ and VL.
+        unsafe { avx512_enter(self, kernel) }
     }
 
     #[inline(always)]

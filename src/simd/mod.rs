@@ -32,19 +32,17 @@ pub(crate) struct Line(pub(crate) [f32; LINE]);
 
 impl Line {
     pub(crate) const ZERO: Line = Line([0.0; LINE]);
-}
 
-impl AsRef<[f32]> for Line {
-    #[inline(always)]
-    fn as_ref(&self) -> &[f32] {
-        &self.0
+    /// The same floats without the alignment, as slices of a caller have them.
+    pub(crate) fn groups(lines: &[Line]) -> &[[f32; LINE]] {
+        // SAFETY: a line is its array: same size, no padding, a stronger alignment.
+        unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len()) }
     }
-}
 
-impl AsMut<[f32]> for Line {
-    #[inline(always)]
-    fn as_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+    /// The same floats without the alignment, as slices of a caller have them.
+    pub(crate) fn groups_mut(lines: &mut [Line]) -> &mut [[f32; LINE]] {
+        // SAFETY: a line is its array: same size, no padding, a stronger alignment.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len()) }
     }
 }
 
@@ -61,6 +59,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether products run on this crate's own micro-kernels (else on `matrixmultiply`).
     const MICROKERNEL: bool;
+
+    /// Runs a part of a kernel as a function of its own at this level: a call costs little where
+    /// there is a loop inside, and the compiler sees many small functions instead of one that
+    /// grows with every tile.
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::V;

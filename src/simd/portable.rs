@@ -1,6 +1,6 @@
 //! Every other CPU: `wide`'s eight lanes, which the compiler maps to what the target has.
 
-use super::Simd;
+use super::{Kernel, Simd};
 use wide::{f32x8, i32x8};
 
 /// The token of this level; every CPU has it.
@@ -14,6 +14,10 @@ impl Simd for Portable {
     type M = f32x8;
     const LANES: usize = 8;
     const MICROKERNEL: bool = false;
+
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {

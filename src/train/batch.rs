@@ -103,7 +103,11 @@ pub(super) fn check_rows(net: &Mlp, x: MatRef, targets: BatchTargets, values: bo
         BatchTargets::Values(y) => {
             if (y.rows(), y.cols()) != (x.rows(), net.n_out()) {
                 let expected = format!("{} x {}", x.rows(), net.n_out());
-                return Err(Error::shape("targets", expected, format!("{} x {}", y.rows(), y.cols())));
+                return Err(Error::shape(
+                    "targets",
+                    expected,
+                    format!("{} x {}", y.rows(), y.cols()),
+                ));
             }
             check_finite("targets", y)
         }

@@ -12,8 +12,8 @@ use super::batch::Batch;
 use super::workspace::{Tile, Workspace};
 use crate::activation::Activation;
 use crate::gemm::{
-    BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, backward_input,
-    forward, update_bias, update_weights,
+    BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
+    backward_input, forward, update_bias, update_weights,
 };
 use crate::loss::{BlockTargets, Loss, Output};
 use crate::nn::Mlp;
