@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod array;
 mod batches;
 mod dataset;
 #[cfg(feature = "digits")]
@@ -16,8 +17,9 @@ mod idx;
 pub mod mnist;
 mod source;
 
+pub use array::{Array, ArrayData};
 pub use batches::shuffled;
 pub use dataset::{Dataset, Features, Targets};
 #[cfg(feature = "digits")]
 pub use digits::digits;
-pub use idx::{IdxArray, IdxData, read_idx, read_idx_file};
+pub use idx::{read_idx, read_idx_file};
