@@ -86,6 +86,7 @@ impl ArrayData {
     }
 
     /// The values as f32: f64 and integers that f32 cannot hold are rounded to nearest.
+    #[allow(clippy::unnecessary_cast, reason = "the macro writes an arm for f32 too")]
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             ArrayData::F32(values) => values,
