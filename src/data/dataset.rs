@@ -158,6 +158,15 @@ impl Dataset {
         &self.targets
     }
 
+    /// The same features with other targets.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_f32`], for the targets.
+    pub fn with_targets(&self, targets: Targets) -> Result<Dataset> {
+        check_targets(&targets, self.len)?;
+        Ok(Dataset { features: self.features.clone(), targets, ..*self })
+    }
+
     /// Writes the features of sample `i` into `out`, scaled.
     ///
     /// # Errors

@@ -15,7 +15,12 @@ mod dataset;
 mod digits;
 mod idx;
 pub mod mnist;
+mod one_hot;
 mod source;
+mod split;
+mod standardize;
+pub mod synthetic;
+mod trig;
 
 pub use array::{Array, ArrayData};
 pub use batches::shuffled;
@@ -23,3 +28,6 @@ pub use dataset::{Dataset, Features, Targets};
 #[cfg(feature = "digits")]
 pub use digits::digits;
 pub use idx::{read_idx, read_idx_file};
+pub use one_hot::one_hot;
+pub use split::Folds;
+pub use standardize::Standardizer;
