@@ -15,6 +15,7 @@ mod dataset;
 mod digits;
 mod idx;
 pub mod mnist;
+mod npy;
 mod one_hot;
 mod source;
 mod split;
@@ -28,6 +29,7 @@ pub use dataset::{Dataset, Features, Targets};
 #[cfg(feature = "digits")]
 pub use digits::digits;
 pub use idx::{read_idx, read_idx_file};
+pub use npy::{read_npy, read_npy_file};
 pub use one_hot::one_hot;
 pub use split::Folds;
 pub use standardize::Standardizer;

@@ -51,39 +51,54 @@ enum End {
 
 /// Runs `parse` on a stream, raw or gzip (told apart by the first two bytes).
 pub(super) fn parse_stream<T>(
-    reader: impl Read,
+    mut reader: impl Read,
     parse: impl Fn(&mut Source) -> Result<T>,
 ) -> Result<T> {
-    let mut head = Vec::with_capacity(2);
-    let mut reader = reader;
-    reader.by_ref().take(2).read_to_end(&mut head)?;
+    let head = head(&mut reader)?;
     let is_gzip = is_gzip(&head);
     let whole = io::Cursor::new(head).chain(reader);
-    parse(&mut Source::new(whole, "stream", is_gzip, End::Unknown)?)
+    let whole = if is_gzip { gunzip(whole, "stream")? } else { Box::new(whole) };
+    parse(&mut Source::new(whole, "stream", End::Unknown))
 }
 
-/// Runs `parse` on a file, raw or gzip (told apart by the first two bytes). On a gzip file it runs
-/// twice, and [`Source::values`] answers nothing the first time: `parse` may not look into them.
+/// Runs `parse` on a file, raw or gzip (told apart by the first two bytes).
 pub(super) fn parse_file<T>(path: &Path, parse: impl Fn(&mut Source) -> Result<T>) -> Result<T> {
-    let name = path.display().to_string();
-    let open = || File::open(path).map_err(|e| Error::io(path, e));
-    let metadata = open()?.metadata().map_err(|e| Error::io(path, e))?;
+    let io_error = |e| Error::io(path, e);
+    let open = || File::open(path).map_err(io_error);
+    let mut file = open()?;
+    let metadata = file.metadata().map_err(io_error)?;
     if !metadata.is_file() {
         // A pipe: what is read once is gone.
-        return parse_stream(open()?, parse).map_err(|e| renamed(e, path));
+        return parse_stream(file, parse).map_err(|e| renamed(e, path));
     }
-    let mut head = Vec::with_capacity(2);
-    let mut file = open()?;
-    file.by_ref().take(2).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
-    file.rewind().map_err(|e| Error::io(path, e))?;
-    if !is_gzip(&head) {
-        return parse(&mut Source::new(file, &name, false, End::At(metadata.len()))?);
+    let is_gzip = is_gzip(&head(&mut file).map_err(io_error)?);
+    let name = path.display().to_string();
+    if is_gzip {
+        return parse_twice(&name, || gunzip(open()?, &name), parse);
     }
-    let mut dry = Source::new(file, &name, true, End::DryRun)?;
+    file.rewind().map_err(io_error)?;
+    parse(&mut Source::new(Box::new(file), &name, End::At(metadata.len())))
+}
+
+/// Runs `parse` on what is compressed, twice: [`Source::values`] answers nothing the first time,
+/// so `parse` may not look into them.
+pub(super) fn parse_twice<'a, T>(
+    name: &str,
+    open: impl Fn() -> Result<Box<dyn Read + 'a>>,
+    parse: impl Fn(&mut Source) -> Result<T>,
+) -> Result<T> {
+    let mut dry = Source::new(open()?, name, End::DryRun);
     parse(&mut dry)?;
     let length = dry.position;
     drop(dry);
-    parse(&mut Source::new(open()?, &name, true, End::At(length))?)
+    parse(&mut Source::new(open()?, name, End::At(length)))
+}
+
+/// The first two bytes, or fewer at the end.
+fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(2);
+    reader.take(2).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 /// The error of a stream that has a path after all.
@@ -100,9 +115,9 @@ fn is_gzip(head: &[u8]) -> bool {
 }
 
 impl<'a> Source<'a> {
-    fn new(reader: impl Read + 'a, name: &str, is_gzip: bool, end: End) -> Result<Self> {
-        let reader = if is_gzip { gunzip(reader, name)? } else { Box::new(reader) };
-        Ok(Source { reader, name: name.to_string(), position: 0, end })
+    /// A source of `reader`'s bytes, called `name` in errors.
+    fn new(reader: Box<dyn Read + 'a>, name: &str, end: End) -> Self {
+        Source { reader, name: name.to_string(), position: 0, end }
     }
 
     /// An [`Error::Format`] that names this source.
