@@ -24,12 +24,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
+use super::pieces::Pieces;
 use crate::{Error, Result};
 
 /// Bytes read at once, on the stack; a multiple of every value size.
 const BUFFER: usize = 16 * 1024;
-/// Bytes of one piece of a stream of unknown length: with the 55 KiB of a gzip decoder under 64.
-const PIECE: usize = 4 * 1024;
 
 /// Bytes with a name for errors, a position, and what is known of their end.
 pub(super) struct Source<'a> {
@@ -94,6 +93,17 @@ pub(super) fn parse_twice<'a, T>(
     parse(&mut Source::new(open()?, name, End::At(length)))
 }
 
+/// Runs `parse` on a reader of exactly `length` bytes that a file is known to hold.
+#[cfg(feature = "npz")]
+pub(super) fn parse_known<T>(
+    name: &str,
+    reader: Box<dyn Read + '_>,
+    length: u64,
+    parse: impl Fn(&mut Source) -> Result<T>,
+) -> Result<T> {
+    parse(&mut Source::new(reader, name, End::At(length)))
+}
+
 /// The first two bytes, or fewer at the end.
 fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(2);
@@ -118,6 +128,18 @@ impl<'a> Source<'a> {
     /// A source of `reader`'s bytes, called `name` in errors.
     fn new(reader: Box<dyn Read + 'a>, name: &str, end: End) -> Self {
         Source { reader, name: name.to_string(), position: 0, end }
+    }
+
+    /// A source whose header fields are wanted, and no values.
+    #[cfg(feature = "npz")]
+    pub(super) fn unbounded(reader: Box<dyn Read + 'a>, name: &str) -> Self {
+        Source::new(reader, name, End::Unknown)
+    }
+
+    /// How many bytes were read.
+    #[cfg(feature = "npz")]
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// An [`Error::Format`] that names this source.
@@ -178,18 +200,15 @@ impl<'a> Source<'a> {
         let (Some(_), Some(n_bytes)) = (fits, count.checked_mul(N)) else {
             return Err(self.refuse(format!("{count} values of {N} bytes do not fit in memory")));
         };
-        let mut values = Pieces::new(match self.end {
-            End::At(end) => {
-                let rest = end.saturating_sub(self.position);
-                if rest != n_bytes as u64 {
-                    let expected = format!("expected {n_bytes} bytes of data after the header");
-                    return Err(self.refuse(format!("{expected}, got {rest}")));
-                }
-                count
+        let mut values = Pieces::default();
+        if let End::At(end) = self.end {
+            let rest = end.saturating_sub(self.position);
+            if rest != n_bytes as u64 {
+                let expected = format!("expected {n_bytes} bytes of data after the header");
+                return Err(self.refuse(format!("{expected}, got {rest}")));
             }
-            End::Unknown => count.min(PIECE.checked_div(size_of::<T>()).unwrap_or(PIECE)),
-            End::DryRun => 0,
-        })?;
+            values.reserve(count)?;
+        }
         let mut buffer = [0u8; BUFFER];
         let mut rest = n_bytes;
         while rest > 0 {
@@ -211,43 +230,6 @@ impl<'a> Source<'a> {
             );
         }
         Ok(values.join())
-    }
-}
-
-/// Values kept in pieces of a fixed capacity. Growing one vector would hold both its old and its
-/// new place while it moves: three times what came.
-struct Pieces<T> {
-    full: Vec<Vec<T>>,
-    current: Vec<T>,
-    capacity: usize,
-}
-
-impl<T: Copy> Pieces<T> {
-    fn new(capacity: usize) -> Result<Self> {
-        let mut current = Vec::new();
-        current
-            .try_reserve_exact(capacity)
-            .map_err(|e| Error::from(io::Error::new(ErrorKind::OutOfMemory, e)))?;
-        Ok(Pieces { full: Vec::new(), current, capacity })
-    }
-
-    fn extend(&mut self, mut values: impl ExactSizeIterator<Item = T>) {
-        while values.len() > 0 {
-            let room = self.capacity.saturating_sub(self.current.len());
-            self.current.extend(values.by_ref().take(room));
-            if values.len() > 0 {
-                let next = Vec::with_capacity(self.capacity);
-                self.full.push(std::mem::replace(&mut self.current, next));
-            }
-        }
-    }
-
-    fn join(mut self) -> Vec<T> {
-        if self.full.is_empty() {
-            return self.current;
-        }
-        self.full.push(self.current);
-        self.full.concat()
     }
 }
 
@@ -286,7 +268,7 @@ mod tests {
 
     #[test]
     fn streams_come_in_any_pieces() {
-        let bytes: Vec<u8> = (0..3 * PIECE + 10).map(|i| (i * 7) as u8).collect();
+        let bytes: Vec<u8> = (0..50_010).map(|i| (i * 7) as u8).collect();
         let read = |source: &mut Source| source.values(bytes.len() / 2, u16::from_be_bytes);
         let expected: Vec<u16> =
             bytes.chunks(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();
