@@ -10,6 +10,8 @@
 
 mod array;
 mod batches;
+#[cfg(feature = "csv")]
+mod csv;
 mod dataset;
 #[cfg(feature = "digits")]
 mod digits;
@@ -31,6 +33,8 @@ mod zip;
 
 pub use array::{Array, ArrayData};
 pub use batches::shuffled;
+#[cfg(feature = "csv")]
+pub use csv::{Column, Csv, CsvData, Missing};
 pub use dataset::{Dataset, Features};
 #[cfg(feature = "digits")]
 pub use digits::digits;

@@ -111,6 +111,29 @@ fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
+/// The error of a failed read: damaged compression is the file's fault, anything else the system's.
+pub(super) fn read_failed(name: &str, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+            Error::format(name, format!("damaged compression: {error}"))
+        }
+        _ if name == "stream" => Error::from(error),
+        _ => Error::io(Path::new(name), error),
+    }
+}
+
+/// The plain bytes of a stream that is raw or gzip, and whether it is gzip.
+#[cfg(feature = "csv")]
+pub(super) fn plain<'a>(
+    mut reader: impl Read + 'a,
+    name: &str,
+) -> Result<(Box<dyn Read + 'a>, bool)> {
+    let head = head(&mut reader).map_err(|e| read_failed(name, e))?;
+    let is_gzip = is_gzip(&head);
+    let whole = io::Cursor::new(head).chain(reader);
+    Ok((if is_gzip { gunzip(whole, name)? } else { Box::new(whole) }, is_gzip))
+}
+
 /// The error of a stream that has a path after all.
 fn renamed(error: Error, path: &Path) -> Error {
     match error {
@@ -155,22 +178,11 @@ impl<'a> Source<'a> {
                 Ok(0) => break,
                 Ok(n) => filled = filled.saturating_add(n),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.failed(e)),
+                Err(e) => return Err(read_failed(&self.name, e)),
             }
         }
         self.position = self.position.saturating_add(filled as u64);
         Ok(filled)
-    }
-
-    /// Damaged compression is the file's fault, anything else the system's.
-    fn failed(&self, error: io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
-                self.refuse(format!("damaged compression: {error}"))
-            }
-            _ if self.name == "stream" => Error::from(error),
-            _ => Error::io(Path::new(&self.name), error),
-        }
     }
 
     /// The next `N` bytes, which belong to `what`.
