@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Split = 16,
     /// Generated data sets; counters: 0, 0.
     Synthetic = 17,
+    /// The distortions of an image; counters: epoch, index of the image.
+    Augment = 18,
 }
 
 /// A stream of numbers that depends on its key alone.

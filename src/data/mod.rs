@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod augment;
 mod batches;
 #[cfg(feature = "csv")]
 mod csv;
@@ -32,6 +33,7 @@ mod trig;
 mod zip;
 
 pub use array::{Array, ArrayData};
+pub use augment::{Augment, Augmenter};
 pub use batches::shuffled;
 #[cfg(feature = "csv")]
 pub use csv::{Column, Csv, CsvData, Missing};

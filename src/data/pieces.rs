@@ -44,11 +44,6 @@ impl<T: Copy> Pieces<T> {
         Ok(())
     }
 
-    /// The number of values.
-    pub(super) fn len(&self) -> usize {
-        self.full.len().saturating_mul(self.capacity).saturating_add(self.current.len())
-    }
-
     pub(super) fn push(&mut self, value: T) {
         if self.current.len() == self.capacity {
             self.full.push(std::mem::take(&mut self.current));
@@ -67,6 +62,23 @@ impl<T: Copy> Pieces<T> {
         }
     }
 
+    /// All values as one vector.
+    pub(super) fn join(mut self) -> Vec<T> {
+        if self.full.is_empty() {
+            return self.current;
+        }
+        self.full.push(self.current);
+        self.full.concat()
+    }
+}
+
+#[cfg(any(test, feature = "csv"))]
+impl<T: Copy> Pieces<T> {
+    /// The number of values.
+    pub(super) fn len(&self) -> usize {
+        self.full.len().saturating_mul(self.capacity).saturating_add(self.current.len())
+    }
+
     /// Drops all values behind the first `len`.
     pub(super) fn truncate(&mut self, len: usize) {
         while self.len().saturating_sub(self.current.len()) > len {
@@ -79,15 +91,6 @@ impl<T: Copy> Pieces<T> {
     /// All values, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = T> {
         self.full.iter().chain([&self.current]).flatten().copied()
-    }
-
-    /// All values as one vector.
-    pub(super) fn join(mut self) -> Vec<T> {
-        if self.full.is_empty() {
-            return self.current;
-        }
-        self.full.push(self.current);
-        self.full.concat()
     }
 }
 
