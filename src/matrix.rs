@@ -199,6 +199,22 @@ impl<'a> MatMut<'a> {
         self.cols
     }
 
+    /// Values from one row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Everything the view spans, gaps included.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
+        self.data
+    }
+
+    /// A view of memory that is known to hold it.
+    pub(crate) fn sub(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        assert!(span(rows, cols, stride, data.len()).is_ok());
+        MatMut { data, rows, cols, stride }
+    }
+
     /// Row `r`.
     ///
     /// # Panics

@@ -1,0 +1,199 @@
+//! Activations over lines and slices.
+//!
+//! Four vectors are in flight at a time, which hides the latency of a polynomial's chain. A tail
+//! goes through the same operations in a padded buffer, so that an element's bits depend neither
+//! on its position nor on the length.
+
+use super::{Activation, Elementwise, Visit};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// One function of a vector: a forward pass, or anything else without state.
+pub(super) trait Map: Copy {
+    /// f(x)
+    fn map<S: Simd>(self, s: S, x: S::V) -> S::V;
+}
+
+/// The forward pass of an activation.
+#[derive(Clone, Copy)]
+struct Forward<E>(E);
+
+impl<E: Elementwise> Map for Forward<E> {
+    #[inline(always)]
+    fn map<S: Simd>(self, s: S, x: S::V) -> S::V {
+        self.0.forward(s, x)
+    }
+}
+
+/// Groups in flight.
+const FLIGHT: usize = 4;
+
+/// x = f(x) for groups of [`LINE`] floats.
+#[inline(always)]
+fn map_groups<S: Simd, M: Map>(s: S, f: M, groups: &mut [[f32; LINE]]) {
+    let mut flights = groups.chunks_exact_mut(FLIGHT);
+    for flight in &mut flights {
+        for i in (0..LINE).step_by(S::LANES) {
+            let mut v = [s.splat(0.0); FLIGHT];
+            for (v, group) in v.iter_mut().zip(&mut *flight) {
+                *v = s.load(&group[i..]);
+            }
+            for v in &mut v {
+                *v = f.map(s, *v);
+            }
+            for (v, group) in v.into_iter().zip(&mut *flight) {
+                s.store(v, &mut group[i..]);
+            }
+        }
+    }
+    for group in flights.into_remainder() {
+        for i in (0..LINE).step_by(S::LANES) {
+            let part = &mut group[i..];
+            s.store(f.map(s, s.load(part)), part);
+        }
+    }
+}
+
+/// d = d · σ′(kept) for groups of [`LINE`] floats.
+#[inline(always)]
+fn backward_groups<S: Simd, E: Elementwise>(
+    s: S,
+    e: E,
+    kept: &[[f32; LINE]],
+    d: &mut [[f32; LINE]],
+) {
+    for (kept, d) in kept.iter().zip(d) {
+        for i in (0..LINE).step_by(S::LANES) {
+            let part = &mut d[i..];
+            let slope = e.derivative(s, s.load(&kept[i..]));
+            s.store(s.mul(s.load(part), slope), part);
+        }
+    }
+}
+
+/// Lines become σ of themselves.
+struct ForwardLines<'a, E>(E, &'a mut [[f32; LINE]]);
+
+impl<E: Elementwise> Kernel for ForwardLines<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map_groups(s, Forward(self.0), self.1);
+    }
+}
+
+/// d = d · σ′(kept), line by line.
+struct BackwardLines<'a, E>(E, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
+
+impl<E: Elementwise> Kernel for BackwardLines<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        backward_groups(s, self.0, self.1, self.2);
+    }
+}
+
+impl Activation {
+    /// Lines become σ of themselves.
+    pub(crate) fn forward_lines(self, level: Level, lines: &mut [Line]) {
+        struct Run<'a>(Level, &'a mut [[f32; LINE]]);
+        impl Visit for Run<'_> {
+            type Output = ();
+            fn visit<E: Elementwise>(self, e: E) {
+                dispatch(self.0, ForwardLines(e, self.1));
+            }
+        }
+        self.with(Run(level, Line::groups_mut(lines)));
+    }
+
+    /// d = d · σ′(kept), line by line.
+    pub(crate) fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
+        assert_eq!(kept.len(), d.len(), "kept and d");
+        struct Run<'a>(Level, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
+        impl Visit for Run<'_> {
+            type Output = ();
+            fn visit<E: Elementwise>(self, e: E) {
+                dispatch(self.0, BackwardLines(e, self.1, self.2));
+            }
+        }
+        self.with(Run(level, Line::groups(kept), Line::groups_mut(d)));
+    }
+}
+
+/// A padded copy of a tail.
+#[inline(always)]
+fn padded(tail: &[f32]) -> [f32; LINE] {
+    let mut group = [0.0; LINE];
+    group[..tail.len()].copy_from_slice(tail);
+    group
+}
+
+/// x = f(x) over a slice.
+struct MapSlice<'a, M> {
+    f: M,
+    x: &'a mut [f32],
+}
+
+impl<M: Map> Kernel for MapSlice<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (groups, tail) = self.x.as_chunks_mut::<LINE>();
+        map_groups(s, self.f, groups);
+        let mut group = [padded(tail)];
+        map_groups(s, self.f, &mut group);
+        tail.copy_from_slice(&group[0][..tail.len()]);
+    }
+}
+
+/// d = d · σ′(kept) over slices of one length.
+struct BackwardSlice<'a, E> {
+    e: E,
+    kept: &'a [f32],
+    d: &'a mut [f32],
+}
+
+impl<E: Elementwise> Kernel for BackwardSlice<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (kept, kept_tail) = self.kept.as_chunks::<LINE>();
+        let (d, d_tail) = self.d.as_chunks_mut::<LINE>();
+        backward_groups(s, self.e, kept, d);
+        let mut group = padded(d_tail);
+        backward_groups(s, self.e, &[padded(kept_tail)], std::slice::from_mut(&mut group));
+        d_tail.copy_from_slice(&group[..d_tail.len()]);
+    }
+}
+
+/// x = f(x) over a slice of any length, at a level.
+pub(super) fn map_slice<M: Map>(level: Level, f: M, x: &mut [f32]) {
+    dispatch(level, MapSlice { f, x });
+}
+
+/// x = σ(x) over a slice of any length.
+pub(super) fn forward(activation: Activation, level: Level, x: &mut [f32]) {
+    struct AtLevel<'a>(Level, &'a mut [f32]);
+    impl Visit for AtLevel<'_> {
+        type Output = ();
+        fn visit<E: Elementwise>(self, e: E) {
+            map_slice(self.0, Forward(e), self.1);
+        }
+    }
+    activation.with(AtLevel(level, x));
+}
+
+/// d = d · σ′(kept) over slices of one length.
+pub(super) fn backward(activation: Activation, level: Level, kept: &[f32], d: &mut [f32]) {
+    struct AtLevel<'a>(Level, &'a [f32], &'a mut [f32]);
+    impl Visit for AtLevel<'_> {
+        type Output = ();
+        fn visit<E: Elementwise>(self, e: E) {
+            dispatch(self.0, BackwardSlice { e, kept: self.1, d: self.2 });
+        }
+    }
+    activation.with(AtLevel(level, kept, d));
+}

@@ -1,0 +1,62 @@
+//! The activations without rounding: the identity, hard tanh, and the step of the
+//! McCulloch–Pitts neuron. NaN stays NaN.
+
+use super::{Elementwise, Keeps};
+use crate::simd::Simd;
+
+/// z
+#[derive(Clone, Copy)]
+pub(crate) struct Identity;
+
+impl Elementwise for Identity {
+    const KEEPS: Keeps = Keeps::Output;
+
+    #[inline(always)]
+    fn forward<S: Simd>(self, _: S, z: S::V) -> S::V {
+        z
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, _: S::V) -> S::V {
+        s.splat(1.0)
+    }
+}
+
+/// z kept within −1..=1. Derivative: 1 strictly between, else 0.
+#[derive(Clone, Copy)]
+pub(super) struct HardTanh;
+
+impl Elementwise for HardTanh {
+    const KEEPS: Keeps = Keeps::Output;
+
+    #[inline(always)]
+    fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
+        s.max(s.splat(-1.0), s.min(s.splat(1.0), z))
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, a: S::V) -> S::V {
+        s.select(s.lt(s.abs(a), s.splat(1.0)), s.splat(1.0), s.splat(0.0))
+    }
+}
+
+/// 1 where z ≥ 0, else 0: the neuron fires when its sum reaches the threshold. The derivative is 0
+/// everywhere, so nothing can be trained through it.
+#[derive(Clone, Copy)]
+pub(super) struct Step;
+
+impl Elementwise for Step {
+    const KEEPS: Keeps = Keeps::Output;
+
+    #[inline(always)]
+    fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
+        let zero = s.splat(0.0);
+        let fired = s.select(s.le(zero, z), s.splat(1.0), zero);
+        s.select(s.is_nan(z), z, fired)
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, _: S::V) -> S::V {
+        s.splat(0.0)
+    }
+}

@@ -1,0 +1,45 @@
+//! ReLU max(0, z), and leaky ReLU: z above 0, slope · z below. Derivatives from the output's sign:
+//! 1 above 0, else 0 or the slope; at 0 the lower one, as PyTorch has it.
+//!
+//! Both are exact but for the one product. NaN stays NaN.
+
+use super::{Elementwise, Keeps};
+use crate::simd::Simd;
+
+/// max(0, z)
+#[derive(Clone, Copy)]
+pub(crate) struct Relu;
+
+impl Elementwise for Relu {
+    const KEEPS: Keeps = Keeps::Output;
+
+    #[inline(always)]
+    fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
+        s.max(s.splat(0.0), z)
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, a: S::V) -> S::V {
+        s.select(s.lt(s.splat(0.0), a), s.splat(1.0), s.splat(0.0))
+    }
+}
+
+/// z > 0 ? z : slope · z, with slope ≥ 0
+#[derive(Clone, Copy)]
+pub(super) struct LeakyRelu {
+    pub(super) slope: f32,
+}
+
+impl Elementwise for LeakyRelu {
+    const KEEPS: Keeps = Keeps::Output;
+
+    #[inline(always)]
+    fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
+        s.select(s.lt(s.splat(0.0), z), z, s.mul(z, s.splat(self.slope)))
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, a: S::V) -> S::V {
+        s.select(s.lt(s.splat(0.0), a), s.splat(1.0), s.splat(self.slope))
+    }
+}

@@ -1,0 +1,147 @@
+//! Softmax of a row: p = e^(z − max) / Σ e^(z − max).
+//!
+//! Sums run in one order at every level: sixteen running sums, element i in sum i mod 16, then one
+//! tree (i with i + 8, + 4, + 2, + 1). The loss takes ln p as (z − max) − ln Σ, which keeps its
+//! accuracy where ln(p) and z − (max + ln Σ) lose it.
+//!
+//! Error: p has that of z − max (half a place of z, which eˣ turns into a relative error) and at
+//! most 2 ULP beyond the sum's. A row that holds NaN or +∞, or only −∞, becomes NaN, as its
+//! formula says.
+
+use super::exp::exp;
+use super::ln::ln;
+use crate::gemm::PanelsMut;
+use crate::simd::{LINE, Simd};
+
+/// What ln p needs beside z.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RowSum {
+    /// The row's largest element.
+    pub(crate) max: f32,
+    /// Σ e^(z − max)
+    pub(crate) sum: f32,
+}
+
+impl RowSum {
+    /// ln Σ e^(z − max): ln p = (z − max) − this.
+    #[inline(always)]
+    pub(crate) fn ln_sum<S: Simd>(self, s: S) -> f32 {
+        let mut out = [0.0; LINE];
+        s.store(ln(s, s.splat(self.sum)), &mut out);
+        out[0]
+    }
+}
+
+/// Which of the last group's lanes from `i` on are among its first `rest`.
+#[inline(always)]
+fn counted<S: Simd>(s: S, i: usize, rest: usize) -> S::M {
+    const INDEX: [f32; LINE] =
+        [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+    s.lt(s.load(&INDEX[i..]), s.splat(rest as f32))
+}
+
+/// The fixed tree over sixteen values.
+#[inline(always)]
+fn tree(mut x: [f32; LINE], join: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            x[i] = join(x[i], x[i + half]);
+        }
+    }
+    x[0]
+}
+
+/// Groups of sixteen floats, wherever they lie.
+pub(super) trait Groups {
+    fn count(&self) -> usize;
+    fn group(&mut self, i: usize) -> &mut [f32; LINE];
+}
+
+impl Groups for [[f32; LINE]] {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.len()
+    }
+    #[inline(always)]
+    fn group(&mut self, i: usize) -> &mut [f32; LINE] {
+        &mut self[i]
+    }
+}
+
+/// The full lines of one row of a panel matrix.
+struct PanelRow<'a, 'b> {
+    m: &'a mut PanelsMut<'b>,
+    row: usize,
+}
+
+impl Groups for PanelRow<'_, '_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.m.cols / LINE
+    }
+    #[inline(always)]
+    fn group(&mut self, i: usize) -> &mut [f32; LINE] {
+        &mut self.m.panel_mut(i)[self.row].0
+    }
+}
+
+/// Softmax of full groups and a last one, of which the first `rest` elements count and the others
+/// become 0.
+#[inline(always)]
+pub(super) fn softmax_groups<S: Simd>(
+    s: S,
+    full: &mut (impl Groups + ?Sized),
+    last: &mut [f32; LINE],
+    rest: usize,
+) -> RowSum {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let mut tops = [0.0; LINE];
+    for i in (0..LINE).step_by(S::LANES) {
+        let mut top = s.select(counted(s, i, rest), s.load(&last[i..]), lowest);
+        for g in 0..full.count() {
+            top = s.max(top, s.load(&full.group(g)[i..]));
+        }
+        s.store(top, &mut tops[i..]);
+    }
+    let max = tree(tops, |a, b| if a > b { a } else { b });
+
+    let shift = s.splat(max);
+    let mut sums = [0.0; LINE];
+    for i in (0..LINE).step_by(S::LANES) {
+        let mut sum = s.splat(0.0);
+        for g in 0..full.count() {
+            let z = &mut full.group(g)[i..];
+            let e = exp(s, s.sub(s.load(z), shift));
+            sum = s.add(sum, e);
+            s.store(e, z);
+        }
+        let e = exp(s, s.sub(s.load(&last[i..]), shift));
+        let e = s.select(counted(s, i, rest), e, s.splat(0.0));
+        s.store(e, &mut last[i..]);
+        s.store(s.add(sum, e), &mut sums[i..]);
+    }
+    let sum = tree(sums, |a, b| a + b);
+
+    let divisor = s.splat(sum);
+    for i in (0..LINE).step_by(S::LANES) {
+        for g in 0..full.count() {
+            let p = &mut full.group(g)[i..];
+            s.store(s.div(s.load(p), divisor), p);
+        }
+        let p = s.div(s.load(&last[i..]), divisor);
+        s.store(s.select(counted(s, i, rest), p, s.splat(0.0)), &mut last[i..]);
+    }
+    RowSum { max, sum }
+}
+
+/// Row `row` of a panel matrix becomes its softmax, its pads 0.
+#[inline(always)]
+pub(crate) fn softmax_panels<S: Simd>(s: S, m: &mut PanelsMut, row: usize) -> RowSum {
+    let (full, rest) = (m.cols / LINE, m.cols % LINE);
+    let mut last = if rest > 0 { m.panel_mut(full)[row].0 } else { [0.0; LINE] };
+    let sums = softmax_groups(s, &mut PanelRow { m: &mut *m, row }, &mut last, rest);
+    if rest > 0 {
+        m.panel_mut(full)[row].0 = last;
+    }
+    sums
+}

@@ -1,0 +1,81 @@
+//! Tile shapes and blocks: every number of the products, with its reason.
+
+use crate::simd::Simd;
+
+/// Depth of a block. Part of the numeric contract (one chain of fused multiply-adds a block, block
+/// sums added in order), so it never changes; chosen because 256 lines of a panel are 16 KiB, half
+/// of the smallest L1 in use, and because the rounding error grows with 256 + K/256, not with K.
+pub(crate) const K_BLOCK: usize = 256;
+
+/// Rows of a tile at most, by how many panels it spans.
+///
+/// A vector FMA has a latency of 4 cycles and two start each cycle, so a tile needs at least 8
+/// independent sums; every sum, the vectors of one depth step and one broadcast must stay in
+/// registers (16 at AVX2, 32 at AVX-512); and loads must not exceed FMAs, since two of each start
+/// in a cycle.
+///
+/// | level | panels | vectors | rows | sums | loads per FMA | for |
+/// |---|---|---|---|---|---|---|
+/// | AVX2 | 1 | 2 | 6 | 12 of 16 registers | 8 / 12 | everything else |
+/// | AVX2 | 2 | 4 | 3 | 12 | 7 / 12 | 2 or 3 rows |
+/// | AVX2 | 4 | 8 | 1 | 8 | 9 / 8 | one row: bound by memory anyway |
+/// | AVX-512 | 3 | 3 | 8 | 24 of 32 registers | 11 / 24 | everything else |
+/// | AVX-512 | 2 | 2 | 8 | 16 | 10 / 16 | the last two panels |
+/// | AVX-512 | 1 | 1 | 8 | 8 | 9 / 8 | the last panel, outputs up to 16 wide |
+/// | AVX-512 | 4 | 4 | 2 | 8 | 6 / 8 | 2 rows |
+/// | AVX-512 | 8 | 8 | 1 | 8 | 9 / 8 | one row |
+pub(super) const fn max_rows<S: Simd>(panels: usize) -> usize {
+    match (S::LANES, panels) {
+        (16, 8) => 1,
+        (16, 4) => 2,
+        (16, _) => 8,
+        (_, 4) => 1,
+        (_, 2) => 3,
+        _ => 6,
+    }
+}
+
+/// Panels of a tile for a product with so many rows, when so many panels are left.
+pub(super) fn tile_panels<S: Simd>(rows: usize, left: usize) -> usize {
+    let choices: &[(usize, usize)] = match S::LANES {
+        16 => &[(1, 8), (2, 4), (usize::MAX, 3), (usize::MAX, 2), (usize::MAX, 1)],
+        _ => &[(1, 4), (3, 2), (usize::MAX, 1)],
+    };
+    let fits = |&&(most_rows, panels): &&(usize, usize)| rows <= most_rows && panels <= left;
+    choices.iter().find(fits).map_or(1, |&(_, panels)| panels)
+}
+
+/// Splits `n` rows into the fewest tiles of at most `most` rows, heights as equal as can be (10
+/// rows are 5 + 5, not 6 + 4: a low tile has too few sums in flight). Yields (first row, rows).
+#[inline(always)]
+pub(super) fn balanced(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = n.div_ceil(most);
+    let (height, extra) = (n / tiles.max(1), n % tiles.max(1));
+    (0..tiles).map(move |t| (t * height + t.min(extra), height + usize::from(t < extra)))
+}
+
+/// Panels of X that a block of dW keeps in L2 while it walks over the panels of D: 4 panels of
+/// 1024 samples are 256 KiB, a quarter of a 1 MiB L2.
+pub(super) const X_PANELS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_tiles_cover_the_rows() {
+        for most in 1..9 {
+            for n in 0..100 {
+                let tiles: Vec<_> = balanced(n, most).collect();
+                let mut next = 0;
+                for &(first, rows) in &tiles {
+                    assert_eq!(first, next);
+                    assert!(rows <= most && rows + 1 >= n / tiles.len().max(1));
+                    next += rows;
+                }
+                assert_eq!(next, n);
+                assert_eq!(tiles.len(), n.div_ceil(most));
+            }
+        }
+    }
+}

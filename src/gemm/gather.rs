@@ -1,0 +1,135 @@
+//! Rows in, rows out: between row-major memory and panels.
+
+use super::tiles::{Panels, PanelsMut};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+
+/// Row-major rows of a batch, in any order.
+pub(crate) trait RowSource: Copy {
+    /// What a row is made of.
+    type Value: Value;
+    /// Row `r` of the batch.
+    fn row(&self, r: usize) -> &[Self::Value];
+    /// x = value * scale + shift, in one rounding.
+    fn scaling(&self) -> Option<(f32, f32)>;
+}
+
+/// A value that vectors can be made of.
+pub(crate) trait Value: Copy + Default {
+    /// The first vector of `values`.
+    fn load<S: Simd>(s: S, values: &[Self]) -> S::V;
+}
+
+impl Value for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, values: &[f32]) -> S::V {
+        s.load(values)
+    }
+}
+
+impl Value for u8 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, values: &[u8]) -> S::V {
+        s.load_u8(values)
+    }
+}
+
+/// Copies the rows from `first` on into a block of panels, scaled on the way. Pads become 0.
+pub(crate) fn gather<R: RowSource>(level: Level, source: R, first: usize, out: PanelsMut) {
+    dispatch(level, Gather { source, first, out });
+}
+
+struct Gather<'a, R> {
+    source: R,
+    first: usize,
+    out: PanelsMut<'a>,
+}
+
+impl<R: RowSource> Kernel for Gather<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let cols = self.out.cols;
+        let scaling = self.source.scaling();
+        let scaled = |v: S::V| match scaling {
+            Some((scale, shift)) => s.mul_add(v, s.splat(scale), s.splat(shift)),
+            None => v,
+        };
+        for r in 0..self.out.rows {
+            let row = self.source.row(self.first + r);
+            assert_eq!(row.len(), cols);
+            let (full, rest) = row.as_chunks::<LINE>();
+            for (p, values) in full.iter().enumerate() {
+                let line = &mut self.out.panel_mut(p)[r].0;
+                for lane in (0..LINE).step_by(S::LANES) {
+                    s.store(scaled(R::Value::load(s, &values[lane..])), &mut line[lane..]);
+                }
+            }
+            if !rest.is_empty() {
+                let mut values = [R::Value::default(); LINE];
+                values[..rest.len()].copy_from_slice(rest);
+                let line = &mut self.out.panel_mut(full.len())[r].0;
+                for lane in (0..LINE).step_by(S::LANES) {
+                    s.store(scaled(R::Value::load(s, &values[lane..])), &mut line[lane..]);
+                }
+                line[rest.len()..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Copies row `r` of a panel matrix to row-major memory.
+pub(crate) fn scatter(m: Panels, r: usize, out: &mut [f32]) {
+    assert_eq!(out.len(), m.cols);
+    for (p, values) in out.chunks_mut(LINE).enumerate() {
+        values.copy_from_slice(&m.panel(p)[r].0[..values.len()]);
+    }
+}
+
+impl RowSource for crate::MatRef<'_> {
+    type Value = f32;
+    fn row(&self, r: usize) -> &[f32] {
+        crate::MatRef::row(self, r)
+    }
+    fn scaling(&self) -> Option<(f32, f32)> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::PanelMatrix;
+    use crate::{MatRef, Matrix};
+
+    #[derive(Clone, Copy)]
+    struct Bytes<'a>(&'a [u8], usize);
+
+    impl RowSource for Bytes<'_> {
+        type Value = u8;
+        fn row(&self, r: usize) -> &[u8] {
+            &self.0[r * self.1..][..self.1]
+        }
+        fn scaling(&self) -> Option<(f32, f32)> {
+            Some((0.5, -1.0))
+        }
+    }
+
+    #[test]
+    fn rows_arrive_scaled_at_every_level() {
+        for level in Level::available() {
+            for cols in [1, 7, 8, 16, 17, 40] {
+                let bytes: Vec<u8> = (0..3 * cols).map(|i| (i * 5) as u8).collect();
+                let mut out = PanelMatrix::zeros(2, cols).unwrap();
+                gather(level, Bytes(&bytes, cols), 1, out.view_mut());
+                let want = bytes[cols..].iter().map(|&b| f32::from(b) * 0.5 - 1.0).collect();
+                assert_eq!(out.to_rows(), Matrix::from_vec(2, cols, want).unwrap());
+                let floats: Vec<f32> = (0..2 * cols).map(|i| i as f32).collect();
+                gather(level, MatRef::new(&floats, 2, cols).unwrap(), 0, out.view_mut());
+                let mut row = vec![0.0; cols];
+                scatter(out.view(), 1, &mut row);
+                assert_eq!(row, floats[cols..]);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The micro-kernel: one tile of MR rows and P panels, one block of the depth, all sums in
+//! registers.
+//!
+//! Each element is one chain of fused multiply-adds in increasing k, from zero: the contract of
+//! docs/design.md. Vectors run along the output's columns, never along k, so tile sizes cannot
+//! change a bit.
+
+use crate::simd::{LINE, Simd};
+
+/// Where the broadcast operand keeps element (row r, depth k).
+pub(super) trait Broadcast: Copy {
+    /// Floats from one row to the next.
+    const ROW: usize;
+    /// Floats from one k to the next inside a run.
+    const DEPTH: usize;
+    /// Depth of a run: after so many k the pointer hops to the next panel.
+    const RUN: usize;
+}
+
+/// Rows of a panel matrix: k runs along the lanes of a line, 16 k to a panel.
+#[derive(Clone, Copy)]
+pub(super) struct Rows;
+
+impl Broadcast for Rows {
+    const ROW: usize = LINE;
+    const DEPTH: usize = 1;
+    const RUN: usize = LINE;
+}
+
+/// Lanes of one panel, the transposed matrix: k runs along the panel's lines.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes;
+
+impl Broadcast for Lanes {
+    const ROW: usize = 1;
+    const DEPTH: usize = LINE;
+    const RUN: usize = usize::MAX;
+}
+
+/// The operands of a tile's block.
+#[derive(Clone, Copy)]
+pub(super) struct Operands {
+    /// Broadcast operand: element (0, 0) of the block.
+    pub(super) a: *const f32,
+    /// Floats from one run of the broadcast operand to the next.
+    pub(super) a_hop: usize,
+    /// Vector operand: line 0 of the block in the first panel.
+    pub(super) b: *const f32,
+    /// Floats from one panel of the vector operand to the next.
+    pub(super) b_panel: usize,
+    /// Depth of the block.
+    pub(super) k: usize,
+}
+
+/// The sums of a tile: `[row][panel][vector in the panel]`.
+pub(super) type Sums<S, const MR: usize, const P: usize, const H: usize> =
+    [[[<S as Simd>::V; H]; P]; MR];
+
+/// Depth steps in the unrolled loop body: 4 amortise the loop's own instructions to 2 % of a
+/// 6 x 16 tile at AVX2 and divide the run of 16.
+const UNROLL: usize = 4;
+
+/// Sums over the block: H vectors of each of P panels, for MR rows.
+///
+/// # Safety
+/// Valid for reading: `a` at `r * ROW + (k % RUN) * DEPTH + (k / RUN) * a_hop` for each row r < MR
+/// and k; `b` at `p * b_panel + k * 16 + lane` for each panel p < P and lane < H * LANES.
+#[inline(always)]
+pub(super) unsafe fn block_sums<
+    S: Simd,
+    A: Broadcast,
+    const MR: usize,
+    const P: usize,
+    const H: usize,
+>(
+    s: S,
+    t: Operands,
+) -> Sums<S, MR, P, H> {
+    let mut sums = [[[s.splat(0.0); H]; P]; MR];
+    let (mut a, mut b, mut left) = (t.a, t.b, t.k);
+    // SAFETY: every step stays inside the ranges that the caller promised; the pointers are moved
+    // with wrapping arithmetic because the last hop may leave the allocation.
+    unsafe {
+        if A::RUN == LINE {
+            while left >= LINE {
+                for _ in 0..LINE / UNROLL {
+                    steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);
+                    a = a.wrapping_add(UNROLL * A::DEPTH);
+                    b = b.wrapping_add(UNROLL * LINE);
+                }
+                a = a.wrapping_add(t.a_hop - LINE);
+                left -= LINE;
+            }
+        } else {
+            while left >= UNROLL {
+                steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);
+                a = a.wrapping_add(UNROLL * A::DEPTH);
+                b = b.wrapping_add(UNROLL * LINE);
+                left -= UNROLL;
+            }
+        }
+        while left > 0 {
+            steps::<S, A, MR, P, H, 1>(s, a, b, t.b_panel, &mut sums);
+            a = a.wrapping_add(A::DEPTH);
+            b = b.wrapping_add(LINE);
+            left -= 1;
+        }
+    }
+    sums
+}
+
+/// N consecutive depth steps.
+///
+/// # Safety
+/// As for [`block_sums`], for these steps.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "see the comment in the body")]
+unsafe fn steps<
+    S: Simd,
+    A: Broadcast,
+    const MR: usize,
+    const P: usize,
+    const H: usize,
+    const N: usize,
+>(
+    s: S,
+    a: *const f32,
+    b: *const f32,
+    b_panel: usize,
+    sums: &mut Sums<S, MR, P, H>,
+) {
+    // Index loops: iterator chains give the compiler ten times the code to see through, for each
+    // of some three hundred tiles.
+    for k in 0..N {
+        let mut vectors = [[s.splat(0.0); H]; P];
+        for p in 0..P {
+            for h in 0..H {
+                // SAFETY: by this function's contract.
+                vectors[p][h] = unsafe { s.load_ptr(b.add(p * b_panel + k * LINE + h * S::LANES)) };
+            }
+        }
+        for r in 0..MR {
+            // SAFETY: by this function's contract.
+            let x = s.splat(unsafe { *a.add(r * A::ROW + k * A::DEPTH) });
+            for p in 0..P {
+                for h in 0..H {
+                    sums[r][p][h] = s.mul_add(x, vectors[p][h], sums[r][p][h]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Panel storage: a matrix as panels of 16 columns, each panel one line (16 floats, 64 bytes) a
+//! row. Element (r, c) is lane `c % 16` of line `(c / 16) * ld + r`.
+//!
+//! One layout serves every operand of the three products, so nothing is ever packed:
+//!
+//! | product | broadcast operand | vector operand | result |
+//! |---|---|---|---|
+//! | X·W | rows of X: fixed offsets r·16, k along the line | panel of W: one line a k | panel rows |
+//! | D·Wᵀ | rows of D | panel of Wᵀ | panel rows |
+//! | Xᵀ·D | lanes of one panel of X: offsets r, one line a k | panel of D: one line a k | panel rows of W |
+//!
+//! Lanes beyond the last column are padding. They hold what the arithmetic makes of zero weights
+//! and are never read as part of a row; exports leave them out.
+
+use super::tiles::{Panels, PanelsMut};
+use crate::simd::{LINE, Line};
+use crate::{Error, MatRef, Matrix, Result};
+
+/// Lines from one panel of an activation matrix to the next. A tile of X·W walks over 16 panels a
+/// block at this stride; a multiple of 64 lines (4 KiB) would put them all into the same L1 sets.
+/// A stride of 5 modulo 8 visits all sets before it repeats, and keeps the 5 or 6 rows of
+/// neighbouring panels apart.
+pub(crate) fn padded_rows(rows: usize) -> usize {
+    if rows < 32 { rows } else { rows + (13 - rows % 8) % 8 }
+}
+
+/// An owned matrix in panels.
+#[derive(Clone, Debug)]
+pub struct PanelMatrix {
+    lines: Vec<Line>,
+    rows: usize,
+    cols: usize,
+    ld: usize,
+}
+
+impl PanelMatrix {
+    /// A matrix of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a dimension is zero or the size overflows.
+    pub fn zeros(rows: usize, cols: usize) -> Result<Self> {
+        let ld = padded_rows(rows);
+        let lines = cols.div_ceil(LINE).checked_mul(ld);
+        match lines.filter(|&n| n > 0 && n < isize::MAX as usize / size_of::<Line>()) {
+            Some(n) => Ok(PanelMatrix { lines: vec![Line::ZERO; n], rows, cols, ld }),
+            None => Err(Error::shape(
+                "panel matrix",
+                "at least one row and column, and a size that fits memory",
+                format!("{rows} x {cols}"),
+            )),
+        }
+    }
+
+    /// A copy of a row-major matrix.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a dimension is zero.
+    pub fn from_rows(x: MatRef) -> Result<Self> {
+        let mut out = PanelMatrix::zeros(x.rows(), x.cols())?;
+        for r in 0..x.rows() {
+            for (p, values) in x.row(r).chunks(LINE).enumerate() {
+                out.lines[p * out.ld + r].0[..values.len()].copy_from_slice(values);
+            }
+        }
+        Ok(out)
+    }
+
+    /// A row-major copy.
+    pub fn to_rows(&self) -> Matrix {
+        let mut out = Matrix::zeros(self.rows, self.cols);
+        for r in 0..self.rows {
+            let row = &mut out.as_mut_slice()[r * self.cols..][..self.cols];
+            for (p, values) in row.chunks_mut(LINE).enumerate() {
+                values.copy_from_slice(&self.lines[p * self.ld + r].0[..values.len()]);
+            }
+        }
+        out
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns, without padding.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    pub(crate) fn view(&self) -> Panels<'_> {
+        Panels::new(&self.lines, self.rows, self.cols, self.ld)
+    }
+
+    pub(crate) fn view_mut(&mut self) -> PanelsMut<'_> {
+        PanelsMut::new(&mut self.lines, self.rows, self.cols, self.ld)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_round_trip() {
+        for (rows, cols) in [(1, 1), (3, 16), (40, 17), (2, 100)] {
+            let data: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+            let m = Matrix::from_vec(rows, cols, data).unwrap();
+            let p = PanelMatrix::from_rows(m.view()).unwrap();
+            assert_eq!(p.to_rows(), m);
+        }
+        assert!(PanelMatrix::zeros(0, 3).is_err());
+        assert!(PanelMatrix::zeros(3, 0).is_err());
+        assert!(PanelMatrix::zeros(usize::MAX, 17).is_err());
+    }
+
+    #[test]
+    fn padding_is_five_modulo_eight() {
+        for rows in 32..3000 {
+            let ld = padded_rows(rows);
+            assert!(ld >= rows && ld < rows + 8 && ld % 8 == 5);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
+
+use super::blocking::{K_BLOCK, balanced, max_rows, tile_panels};
+use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative, zeros};
+use super::microkernel::{Operands, Rows, block_sums};
+use super::portable;
+use super::tiles::{Panels, PanelsMut};
+use crate::activation::{Activation, Identity, Relu};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// One layer's forward product on a block of rows.
+pub(crate) struct Forward<'a> {
+    /// m x k
+    pub(crate) x: Panels<'a>,
+    /// k x n
+    pub(crate) w: Panels<'a>,
+    /// n values, one line a panel
+    pub(crate) bias: &'a [Line],
+    /// m x n
+    pub(crate) out: PanelsMut<'a>,
+    /// m x n: where z = x·w + b goes when backward will need it
+    pub(crate) z: Option<PanelsMut<'a>>,
+    pub(crate) activation: Activation,
+}
+
+/// out = σ(x·w + bias)
+pub(crate) fn forward(level: Level, f: Forward) {
+    let (m, n) = (f.x.rows, f.w.cols);
+    let Forward { x, w, bias, mut out, mut z, activation } = f;
+    assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
+    assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
+    let base = Field { ptr: bias.as_ptr().cast::<f32>(), row: 0, panel: LINE };
+    let totals = field(&mut out);
+    if activation == Activation::Relu && z.is_none() {
+        let epilogue = Activate { out: totals, op: Relu };
+        return dispatch(level, Product { x, w, base, totals, epilogue, after: None });
+    }
+    let epilogue = Activate { out: totals, op: Identity };
+    let mut after = |panel: usize| {
+        if let Some(z) = &mut z {
+            z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
+        }
+        activation.forward_lines(level, out.panel_mut(panel));
+    };
+    let after: Option<&mut dyn FnMut(usize)> = match activation {
+        Activation::Identity => None,
+        _ => Some(&mut after),
+    };
+    dispatch(level, Product { x, w, base, totals, epilogue, after });
+}
+
+/// One layer's backward product on a block of rows.
+pub(crate) struct BackwardInput<'a> {
+    /// m x n: the deltas of the layer above
+    pub(crate) d: Panels<'a>,
+    /// n x k: the transposed weights
+    pub(crate) wt: Panels<'a>,
+    /// m x k: what the layer below kept in its forward pass
+    pub(crate) kept: Panels<'a>,
+    /// m x k: the deltas of the layer below
+    pub(crate) out: PanelsMut<'a>,
+    /// of the layer below
+    pub(crate) activation: Activation,
+}
+
+/// out = (d·wᵀ) ⊙ σ′(kept)
+pub(crate) fn backward_input(level: Level, b: BackwardInput) {
+    let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
+    assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
+    assert!(kept.rows == x.rows && kept.cols == w.cols);
+    let (base, totals) = (zeros(), field(&mut out));
+    if activation == Activation::Relu {
+        let kept = Field { ptr: kept.as_ptr(), row: LINE, panel: kept.ld * LINE };
+        let epilogue = TimesDerivative { out: totals, kept, op: Relu };
+        return dispatch(level, Product { x, w, base, totals, epilogue, after: None });
+    }
+    let epilogue = Activate { out: totals, op: Identity };
+    let mut after = |panel: usize| {
+        activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+    };
+    let after: Option<&mut dyn FnMut(usize)> = match activation {
+        Activation::Identity => None,
+        _ => Some(&mut after),
+    };
+    dispatch(level, Product { x, w, base, totals, epilogue, after });
+}
+
+/// The field of a whole matrix.
+fn field(m: &mut PanelsMut) -> Field<*mut f32> {
+    Field { ptr: m.as_mut_ptr(), row: LINE, panel: m.ld * LINE }
+}
+
+/// `epilogue(base + x·w)`, where x·w is summed block by block into `totals`.
+///
+/// The constructors above checked that all shapes agree, so every field is valid at every place of
+/// the m x n result.
+struct Product<'a, E> {
+    x: Panels<'a>,
+    w: Panels<'a>,
+    base: Field<*const f32>,
+    totals: Field<*mut f32>,
+    epilogue: E,
+    /// Work that is not worth an instance of every tile: it runs over a panel's rows right after
+    /// their last tile, while they are in L1.
+    after: Option<&'a mut dyn FnMut(usize)>,
+}
+
+impl<E: Epilogue> Kernel for Product<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        if const { !S::MICROKERNEL } {
+            portable::rows(s, self.x, self.w, self.base, self.epilogue);
+            if let Some(after) = self.after {
+                (0..self.w.n_panels()).for_each(after);
+            }
+            return;
+        }
+        let (k, n_panels) = (self.x.cols, self.w.n_panels());
+        let mut base = self.base;
+        for k0 in (0..k).step_by(K_BLOCK) {
+            let block = Block { k0, k: K_BLOCK.min(k - k0), last: k0 + K_BLOCK >= k, base };
+            let mut p = 0;
+            while p < n_panels {
+                let panels = tile_panels::<S>(self.x.rows, n_panels - p);
+                let at = (&self, &block, p);
+                // `const` conditions, so that only the shapes of this level are compiled.
+                if const { S::LANES == 8 } {
+                    match panels {
+                        1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<_, 1, 1>(at)),
+                        1 => s.enter(Stripe::<_, 1, 2>(at)),
+                        2 => s.enter(Stripe::<_, 2, 2>(at)),
+                        _ => s.enter(Stripe::<_, 4, 2>(at)),
+                    }
+                } else {
+                    match panels {
+                        1 => s.enter(Stripe::<_, 1, 1>(at)),
+                        2 => s.enter(Stripe::<_, 2, 1>(at)),
+                        3 => s.enter(Stripe::<_, 3, 1>(at)),
+                        4 => s.enter(Stripe::<_, 4, 1>(at)),
+                        _ => s.enter(Stripe::<_, 8, 1>(at)),
+                    }
+                }
+                if block.last
+                    && let Some(after) = &mut self.after
+                {
+                    (p..p + panels).for_each(after);
+                }
+                p += panels;
+            }
+            base = self.totals.as_const();
+        }
+    }
+}
+
+/// One block of the depth.
+struct Block {
+    k0: usize,
+    k: usize,
+    last: bool,
+    /// What the block's sums are added to.
+    base: Field<*const f32>,
+}
+
+/// All rows of P panels, from a panel on, for one block, H vectors a panel.
+struct Stripe<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, &'a Block, usize));
+
+impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P, H> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Stripe((product, block, panel)) = self;
+        for (row, rows) in balanced(product.x.rows, max_rows::<S>(P)) {
+            // SAFETY: `balanced` stays inside the rows, and the caller counted the panels.
+            unsafe {
+                match rows {
+                    1 => product.tile::<S, 1, P, H>(s, block, row, panel),
+                    2 if const { max_rows::<S>(P) >= 2 } => {
+                        product.tile::<S, 2, P, H>(s, block, row, panel)
+                    }
+                    3 if const { max_rows::<S>(P) >= 3 } => {
+                        product.tile::<S, 3, P, H>(s, block, row, panel)
+                    }
+                    4 if const { max_rows::<S>(P) >= 4 } => {
+                        product.tile::<S, 4, P, H>(s, block, row, panel)
+                    }
+                    5 if const { max_rows::<S>(P) >= 5 } => {
+                        product.tile::<S, 5, P, H>(s, block, row, panel)
+                    }
+                    6 if const { max_rows::<S>(P) >= 6 } => {
+                        product.tile::<S, 6, P, H>(s, block, row, panel)
+                    }
+                    7 if const { max_rows::<S>(P) >= 7 } => {
+                        product.tile::<S, 7, P, H>(s, block, row, panel)
+                    }
+                    8 if const { max_rows::<S>(P) >= 8 } => {
+                        product.tile::<S, 8, P, H>(s, block, row, panel)
+                    }
+                    _ => unreachable!("balanced keeps to the most"),
+                }
+            }
+        }
+    }
+}
+
+impl<E: Epilogue> Product<'_, E> {
+    /// One tile for one block.
+    ///
+    /// # Safety
+    /// The rows and panels exist.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
+        &self,
+        s: S,
+        block: &Block,
+        row: usize,
+        panel: usize,
+    ) {
+        let (x, w) = (&self.x, &self.w);
+        // SAFETY: rows, panels and the block's depth are inside x and w, whose geometry their
+        // constructors checked; the fields are valid there (see `Product`), and the result is
+        // exclusively ours.
+        unsafe {
+            let operands = Operands {
+                a: x.as_ptr().add((block.k0 / LINE * x.ld + row) * LINE),
+                a_hop: x.ld * LINE,
+                b: w.as_ptr().add((panel * w.ld + block.k0) * LINE),
+                b_panel: w.ld * LINE,
+                k: block.k,
+            };
+            let sums = block_sums::<S, Rows, MR, P, H>(s, operands);
+            for r in 0..MR {
+                for p in 0..P {
+                    for h in 0..H {
+                        let sum = sums[r][p][h];
+                        let at = Place { row: row + r, panel: panel + p, lane: h * S::LANES };
+                        let total = s.add(block.base.load(s, at), sum);
+                        if block.last {
+                            self.epilogue.finish(s, total, at);
+                        } else {
+                            self.totals.store(s, total, at);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

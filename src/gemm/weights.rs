@@ -1,0 +1,283 @@
+//! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
+
+use super::blocking::{K_BLOCK, X_PANELS, balanced, max_rows};
+use super::epilogue::{Epilogue, Field, Place, Update, zeros};
+use super::microkernel::{Lanes, Operands, block_sums};
+use super::portable;
+use super::tiles::{Panels, PanelsMut};
+use crate::optim::Rule;
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// A block of one layer's weights: some panels (16 outputs each) of some rows (inputs). The rows
+/// begin at a multiple of 16.
+pub(crate) struct WeightBlock<'a> {
+    /// batch x block's rows: the panels of the layer's input that belong to the block
+    pub(crate) x: Panels<'a>,
+    /// batch x block's columns
+    pub(crate) d: Panels<'a>,
+    /// the weights; with `wt`, their memory has whole groups of 16 rows
+    pub(crate) w: PanelsMut<'a>,
+    /// optimiser state, shaped like the weights, as many as the rule has slots
+    pub(crate) slots: [Option<PanelsMut<'a>>; 2],
+    /// the transposed weights, refreshed from the new ones; the memory has whole groups of 16 rows
+    pub(crate) wt: Option<PanelsMut<'a>>,
+}
+
+/// w, slots = rule(w, slots, xᵀ·d); wt = wᵀ
+pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R) {
+    let (rows, cols) = (b.w.rows, b.w.cols);
+    assert!(b.x.rows == b.d.rows && b.x.cols == rows && b.d.cols == cols);
+    for slot in b.slots.iter().take(R::SLOTS) {
+        assert!(slot.as_ref().is_some_and(|s| s.rows == rows && s.cols == cols));
+    }
+    if let Some(wt) = &b.wt {
+        assert!(wt.rows == cols && wt.cols == rows);
+        assert!(b.w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
+    }
+    let weight = Field { ptr: b.w.as_mut_ptr(), row: LINE, panel: b.w.ld * LINE };
+    let [first, second] = &mut b.slots;
+    let slot = |m: &mut Option<PanelsMut>| match m {
+        Some(m) => Field { ptr: m.as_mut_ptr(), row: LINE, panel: m.ld * LINE },
+        None => weight,
+    };
+    let epilogue = Update { weight, slots: [slot(first), slot(second)], rule };
+    let wt = b.wt.as_mut().map(|m| (m.as_mut_ptr(), m.ld * LINE));
+    dispatch(level, Product { x: b.x, d: b.d, epilogue, weight, wt });
+}
+
+/// `epilogue(xᵀ·d)` for every element of the block, then the transposed copy.
+struct Product<'a, E> {
+    x: Panels<'a>,
+    d: Panels<'a>,
+    epilogue: E,
+    weight: Field<*mut f32>,
+    /// First float and floats from one panel to the next.
+    wt: Option<(*mut f32, usize)>,
+}
+
+impl<E: Epilogue> Kernel for Product<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if const { !S::MICROKERNEL } {
+            portable::weights(s, self.x, self.d, self.epilogue);
+            for x_panel in 0..self.x.n_panels() {
+                (0..self.d.n_panels()).for_each(|p| self.transpose(s, x_panel, p));
+            }
+            return;
+        }
+        let (x_panels, d_panels) = (self.x.n_panels(), self.d.n_panels());
+        for first in (0..x_panels).step_by(X_PANELS) {
+            let group = first..x_panels.min(first + X_PANELS);
+            let mut p = 0;
+            while p < d_panels {
+                let panels = match S::LANES {
+                    16 => (d_panels - p).min(3),
+                    _ => 1,
+                };
+                for x_panel in group.clone() {
+                    let at = (&self, x_panel, p);
+                    // `const` conditions, so that only the shapes of this level are compiled.
+                    if const { S::LANES == 8 } {
+                        match self.d.cols - p * LINE {
+                            ..=8 => s.enter(Column::<_, 1, 1>(at)),
+                            _ => s.enter(Column::<_, 1, 2>(at)),
+                        }
+                    } else {
+                        match panels {
+                            1 => s.enter(Column::<_, 1, 1>(at)),
+                            2 => s.enter(Column::<_, 2, 1>(at)),
+                            _ => s.enter(Column::<_, 3, 1>(at)),
+                        }
+                    }
+                    (p..p + panels).for_each(|p| self.transpose(s, x_panel, p));
+                }
+                p += panels;
+            }
+        }
+    }
+}
+
+/// Totals of a tile between its blocks: at most 8 rows of 3 panels.
+#[repr(C, align(64))]
+struct Totals([[[f32; LINE]; 3]; 8]);
+
+/// The up to 16 weight rows of one panel of x, for P panels of d, H vectors a panel.
+struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, usize, usize));
+
+impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P, H> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Column((product, x_panel, panel)) = self;
+        let rows = LINE.min(product.x.cols - x_panel * LINE);
+        for (row, height) in balanced(rows, max_rows::<S>(P)) {
+            // SAFETY: `balanced` stays inside the rows, and the caller counted the panels.
+            unsafe {
+                match height {
+                    1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
+                    2 if const { max_rows::<S>(P) >= 2 } => {
+                        product.tile::<S, 2, P, H>(s, x_panel, row, panel)
+                    }
+                    3 if const { max_rows::<S>(P) >= 3 } => {
+                        product.tile::<S, 3, P, H>(s, x_panel, row, panel)
+                    }
+                    4 if const { max_rows::<S>(P) >= 4 } => {
+                        product.tile::<S, 4, P, H>(s, x_panel, row, panel)
+                    }
+                    5 if const { max_rows::<S>(P) >= 5 } => {
+                        product.tile::<S, 5, P, H>(s, x_panel, row, panel)
+                    }
+                    6 if const { max_rows::<S>(P) >= 6 } => {
+                        product.tile::<S, 6, P, H>(s, x_panel, row, panel)
+                    }
+                    7 if const { max_rows::<S>(P) >= 7 } => {
+                        product.tile::<S, 7, P, H>(s, x_panel, row, panel)
+                    }
+                    8 if const { max_rows::<S>(P) >= 8 } => {
+                        product.tile::<S, 8, P, H>(s, x_panel, row, panel)
+                    }
+                    _ => unreachable!("balanced keeps to the most"),
+                }
+            }
+        }
+    }
+}
+
+impl<E: Epilogue> Product<'_, E> {
+    /// One tile over the whole batch: MR inputs from lane `row` of one panel of x.
+    ///
+    /// # Safety
+    /// The lanes and panels exist.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
+        &self,
+        s: S,
+        x_panel: usize,
+        row: usize,
+        panel: usize,
+    ) {
+        let (x, d) = (&self.x, &self.d);
+        let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
+        let scratch = Field { ptr: scratch.as_mut_ptr().cast(), row: 3 * LINE, panel: LINE };
+        let mut base = zeros();
+        for k0 in (0..x.rows).step_by(K_BLOCK) {
+            let last = k0 + K_BLOCK >= x.rows;
+            // SAFETY: samples, lanes and panels are inside x and d, whose geometry their
+            // constructors checked; `update_weights` checked that the epilogue's fields have the
+            // block's shape, and the block is exclusively ours. The scratch is read only after the
+            // first block wrote it.
+            unsafe {
+                let operands = Operands {
+                    a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
+                    a_hop: 0,
+                    b: d.as_ptr().add((panel * d.ld + k0) * LINE),
+                    b_panel: d.ld * LINE,
+                    k: K_BLOCK.min(x.rows - k0),
+                };
+                let sums = block_sums::<S, Lanes, MR, P, H>(s, operands);
+                for r in 0..MR {
+                    for p in 0..P {
+                        for h in 0..H {
+                            let sum = sums[r][p][h];
+                            let lane = h * S::LANES;
+                            let at = Place { row: r, panel: p, lane };
+                            let total = s.add(base.load(s, at), sum);
+                            if last {
+                                let row = x_panel * LINE + row + r;
+                                let at = Place { row, panel: panel + p, lane };
+                                self.epilogue.finish(s, total, at);
+                            } else {
+                                scratch.store(s, total, at);
+                            }
+                        }
+                    }
+                }
+            }
+            base = scratch.as_const();
+        }
+    }
+
+    /// Copies a finished 16 x 16 block of weights, still in L1, into the transposed matrix.
+    #[inline(always)]
+    fn transpose<S: Simd>(&self, s: S, x_panel: usize, panel: usize) {
+        let Some((wt, wt_panel)) = self.wt else { return };
+        // SAFETY: both matrices have whole groups of 16 rows in their memory, and this block of
+        // both is exclusively ours (`update_weights` checked the shapes).
+        unsafe {
+            let block = self.weight.ptr.add(panel * self.weight.panel + x_panel * LINE * LINE);
+            s.transpose(block, wt.add(x_panel * wt_panel + panel * LINE * LINE), LINE);
+        }
+    }
+}
+
+/// The gradient of a layer's bias, the column sums of d, and its update: per block of samples one
+/// chain of additions, like a product with a column of ones.
+pub(crate) struct BiasBlock<'a> {
+    /// batch x n
+    pub(crate) d: Panels<'a>,
+    /// n values, one line a panel
+    pub(crate) bias: &'a mut [Line],
+    /// optimiser state, shaped like the bias, as many as the rule has slots
+    pub(crate) slots: [&'a mut [Line]; 2],
+}
+
+/// bias, slots = rule(bias, slots, column sums of d)
+pub(crate) fn update_bias<R: Rule>(level: Level, b: BiasBlock, rule: R) {
+    assert!(b.bias.len() == b.d.n_panels());
+    assert!(b.slots.iter().take(R::SLOTS).all(|s| s.len() == b.bias.len()));
+    dispatch(level, BiasUpdate { b, rule });
+}
+
+struct BiasUpdate<'a, R> {
+    b: BiasBlock<'a>,
+    rule: R,
+}
+
+impl<R: Rule> Kernel for BiasUpdate<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let BiasUpdate { b, rule } = self;
+        for p in 0..b.bias.len() {
+            let mut totals = Line::ZERO;
+            for block in b.d.panel(p).chunks(K_BLOCK) {
+                let mut sums = Line::ZERO;
+                add_lines(s, block, &mut sums);
+                add_lines(s, &[sums], &mut totals);
+            }
+            for lane in (0..LINE).step_by(S::LANES) {
+                let total = s.load(&totals.0[lane..]);
+                let mut slots = [total; 2];
+                for (value, slot) in slots.iter_mut().zip(&b.slots).take(R::SLOTS) {
+                    *value = s.load(&slot[p].0[lane..]);
+                }
+                let weight = s.load(&b.bias[p].0[lane..]);
+                s.store(rule.update(s, weight, total, &mut slots), &mut b.bias[p].0[lane..]);
+                let [first, second] = slots;
+                if R::SLOTS > 0 {
+                    s.store(first, &mut b.slots[0][p].0[lane..]);
+                }
+                if R::SLOTS > 1 {
+                    s.store(second, &mut b.slots[1][p].0[lane..]);
+                }
+            }
+        }
+    }
+}
+
+/// sums += each line, in order.
+#[inline(always)]
+fn add_lines<S: Simd>(s: S, lines: &[Line], sums: &mut Line) {
+    for lane in (0..LINE).step_by(S::LANES) {
+        let mut sum = s.load(&sums.0[lane..]);
+        for line in lines {
+            sum = s.add(sum, s.load(&line.0[lane..]));
+        }
+        s.store(sum, &mut sums.0[lane..]);
+    }
+}

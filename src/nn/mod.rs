@@ -1,0 +1,161 @@
+//! Networks: layers, their parameters, and how they begin. Nothing here knows of training.
+
+mod builder;
+mod dense;
+mod forward;
+mod init;
+mod predictor;
+
+pub use builder::Builder;
+pub(crate) use dense::Dense;
+pub use init::Init;
+pub use predictor::Predictor;
+pub(crate) use predictor::{Ordered, check_data, evaluate, gather_features};
+
+use crate::activation::Activation;
+use crate::simd::Level;
+use crate::{Error, MatRef, Matrix, Result};
+use std::fmt;
+
+/// A multilayer perceptron: dense layers, each a = σ(x·W + b).
+///
+/// It is `Send + Sync`; predicting takes `&self`, so one network behind an `Arc` serves any number
+/// of threads.
+#[derive(Clone)]
+pub struct Mlp {
+    pub(crate) layers: Vec<Dense>,
+    pub(crate) level: Level,
+}
+
+/// One layer's shape and activation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerShape {
+    /// Inputs.
+    pub n_in: usize,
+    /// Neurons.
+    pub n_out: usize,
+    /// σ
+    pub activation: Activation,
+}
+
+impl Mlp {
+    /// Begins a network with so many inputs.
+    pub fn builder(n_in: usize) -> Builder {
+        Builder::new(n_in)
+    }
+
+    /// Number of inputs.
+    pub fn n_in(&self) -> usize {
+        self.layers[0].n_in()
+    }
+
+    /// Number of outputs.
+    pub fn n_out(&self) -> usize {
+        self.layers[self.layers.len() - 1].n_out()
+    }
+
+    /// The shape and activation of each layer, from the input on.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerShape> + '_ {
+        self.layers.iter().map(|l| LayerShape {
+            n_in: l.n_in(),
+            n_out: l.n_out(),
+            activation: l.activation,
+        })
+    }
+
+    /// Number of parameters: weights and biases.
+    pub fn n_parameters(&self) -> usize {
+        self.layers.iter().map(|l| l.n_in() * l.n_out() + l.n_out()).sum()
+    }
+
+    /// The SIMD level it runs at.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The same network at another level.
+    pub fn with_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// A row-major copy of the weights of layer `layer`, n_in x n_out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no such layer.
+    pub fn weights(&self, layer: usize) -> Result<Matrix> {
+        Ok(self.layer(layer)?.weights())
+    }
+
+    /// A copy of the biases of layer `layer`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no such layer.
+    pub fn biases(&self, layer: usize) -> Result<Vec<f32>> {
+        Ok(self.layer(layer)?.biases())
+    }
+
+    /// Replaces the parameters of layer `layer`: weights n_in x n_out and n_out biases.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no such layer, [`Error::Shape`] when a shape differs,
+    /// [`Error::Value`] when a value is not finite; then nothing is changed.
+    pub fn set_parameters(&mut self, layer: usize, weights: MatRef, biases: &[f32]) -> Result<()> {
+        self.layer(layer)?;
+        let dense = &mut self.layers[layer];
+        let (n_in, n_out) = (dense.n_in(), dense.n_out());
+        let place = |what: &str| format!("layer {layer}: {what}");
+        if (weights.rows(), weights.cols()) != (n_in, n_out) {
+            let got = format!("{} x {}", weights.rows(), weights.cols());
+            return Err(Error::shape(place("weights"), format!("{n_in} x {n_out}"), got));
+        }
+        if biases.len() != n_out {
+            return Err(Error::shape(place("biases"), n_out, biases.len()));
+        }
+        let rows = (0..n_in).map(|r| weights.row(r));
+        for (r, row) in rows.chain([biases]).enumerate() {
+            if let Some((c, value)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+                let what =
+                    if r < n_in { format!("weight ({r}, {c})") } else { format!("bias {c}") };
+                return Err(Error::value(place(&what), "a finite number", value));
+            }
+        }
+        for r in 0..n_in {
+            for (c, value) in weights.row(r).iter().enumerate() {
+                *dense.w.at_mut(r, c) = *value;
+            }
+        }
+        for (c, value) in biases.iter().enumerate() {
+            *dense.b.at_mut(0, c) = *value;
+        }
+        Ok(())
+    }
+
+    fn layer(&self, layer: usize) -> Result<&Dense> {
+        self.layers.get(layer).ok_or_else(|| {
+            let reason = format!("expected one below {}, got {layer}", self.layers.len());
+            Error::config("layer", reason)
+        })
+    }
+
+    /// A hash of the bits of every parameter, layer by layer, weights row-major and then biases:
+    /// FNV-1a over 64 bits. Two runs agree bit for bit exactly when (in practice) their digests do.
+    pub fn digest(&self) -> u64 {
+        let parameters = self.layers.iter().flat_map(Dense::parameters);
+        parameters.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+            value.to_bits().to_le_bytes().into_iter().fold(hash, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Mlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mlp {{ {}", self.n_in())?;
+        for l in &self.layers {
+            write!(f, " -> {} {}", l.n_out(), l.activation)?;
+        }
+        write!(f, ", {} parameters, {} }}", self.n_parameters(), self.level.name())
+    }
+}

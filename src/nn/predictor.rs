@@ -1,0 +1,276 @@
+//! Predicting and evaluating.
+
+use super::Mlp;
+use super::forward::{BLOCK_ROWS, Scratch, argmax, block_rows};
+use crate::activation::{Activation, softmax_panels};
+use crate::data::{Dataset, Features, Targets};
+use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
+use crate::loss::{BlockTargets, Loss, Output};
+use crate::metrics::{ConfusionMatrix, Evaluation};
+use crate::simd::{Kernel, Simd, dispatch};
+use crate::threads::{Team, Threads};
+use crate::{Error, MatMut, MatRef, Matrix, Result};
+use std::ops::Range;
+
+/// Predicts with a network again and again, without allocating after the first call.
+///
+/// A row's outputs are the same bits alone or in a call with a thousand others, and for any
+/// number of threads.
+pub struct Predictor<'a> {
+    net: &'a Mlp,
+    team: Team,
+    scratch: Vec<Scratch>,
+    /// Rows that the scratch has room for.
+    rows: usize,
+}
+
+/// Multiply-adds from which a second thread pays: at 30 a nanosecond on one core, 0.3 Mflop take
+/// as long as it takes two threads to meet (docs/performance.md).
+const TEAM_FROM: usize = 300_000;
+
+impl<'a> Predictor<'a> {
+    /// For calls of up to `rows` rows.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0 rows, [`Error::Threads`] when threads cannot be had.
+    pub fn new(net: &'a Mlp, rows: usize, threads: Threads) -> Result<Self> {
+        if rows == 0 {
+            return Err(Error::config("rows of a predictor", "expected at least 1, got 0"));
+        }
+        let threads = match threads {
+            _ if rows.saturating_mul(net.n_parameters()) < TEAM_FROM => Threads::One,
+            other => other,
+        };
+        threads.validate()?;
+        let team = Team::new(threads)?;
+        let block = rows.min(BLOCK_ROWS);
+        let scratch =
+            (0..team.threads()).map(|_| Scratch::new(net, block)).collect::<Result<_>>()?;
+        Ok(Predictor { net, team, scratch, rows })
+    }
+
+    /// Writes the outputs of each row of `x` (rows x n_in) to `out` (rows x n_out):
+    /// probabilities where the output layer is softmax.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
+    /// made for.
+    pub fn predict_into(&mut self, x: MatRef, mut out: MatMut) -> Result<()> {
+        let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
+        let (rows, cols) = (x.rows(), x.cols());
+        if rows == 0 || rows > self.rows || cols != n_in {
+            let expected = format!("1 to {} rows of {n_in}", self.rows);
+            return Err(Error::shape("inputs", expected, format!("{rows} rows of {cols}")));
+        }
+        if (out.rows(), out.cols()) != (rows, n_out) {
+            let got = format!("{} x {}", out.rows(), out.cols());
+            return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
+        }
+        let net = self.net;
+        let block = block_rows(rows, self.team.threads());
+        self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
+            let fill = |m: PanelsMut| gather(net.level, x, range.start, m);
+            let (mut a, _) = scratch.forward(net, range.len(), fill);
+            if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+                softmax_rows(net, &mut a);
+            }
+            (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+        })
+    }
+}
+
+/// Every row becomes its softmax.
+fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
+    struct Rows<'a, 'b>(&'b mut PanelsMut<'a>);
+    impl Kernel for Rows<'_, '_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            for r in 0..self.0.rows {
+                softmax_panels(s, self.0, r);
+            }
+        }
+    }
+    dispatch(net.level, Rows(a));
+}
+
+impl Mlp {
+    /// The outputs of each row of `x` (rows x n_in): rows x n_out, probabilities where the output
+    /// layer is softmax. Uses [`Threads::Current`] where that pays. For calls that never allocate
+    /// see [`Predictor`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `x` has no rows or another number of columns.
+    pub fn predict(&self, x: MatRef) -> Result<Matrix> {
+        let mut out = Matrix::zeros(x.rows(), self.n_out());
+        if x.rows() == 0 {
+            let expected = format!("at least one row of {}", self.n_in());
+            return Err(Error::shape("inputs", expected, "0 rows"));
+        }
+        Predictor::new(self, x.rows(), Threads::Current)?.predict_into(x, out.view_mut())?;
+        Ok(out)
+    }
+
+    /// A predictor for calls of up to `rows` rows on the calling thread, which never allocates
+    /// after this. For more threads see [`Predictor::new`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0 rows.
+    pub fn predictor(&self, rows: usize) -> Result<Predictor<'_>> {
+        Predictor::new(self, rows, Threads::One)
+    }
+
+    /// Loss on a data set, and for classes accuracy and confusion matrix. The loss is
+    /// [`Loss::for_output`] of the output layer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the data set's features or targets do not fit the network.
+    pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
+        let loss = Loss::for_output(self.layers[self.layers.len() - 1].activation);
+        evaluate(self, data, loss, &mut Team::new(Threads::Current)?)
+    }
+}
+
+/// The rows of a data set in an order.
+#[derive(Clone, Copy)]
+pub(crate) struct Ordered<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) n: usize,
+    /// The sample of each row; `None` is the data set's own order.
+    pub(crate) order: Option<&'a [u32]>,
+    pub(crate) scaling: Option<(f32, f32)>,
+}
+
+impl<T: crate::gemm::Value> RowSource for Ordered<'_, T> {
+    type Value = T;
+    fn row(&self, r: usize) -> &[T] {
+        let sample = self.order.map_or(r, |order| order[r] as usize);
+        &self.values[sample * self.n..][..self.n]
+    }
+    fn scaling(&self) -> Option<(f32, f32)> {
+        self.scaling
+    }
+}
+
+/// Copies rows of a data set, in an order, from row `first` on.
+pub(crate) fn gather_features(
+    net: &Mlp,
+    data: &Dataset,
+    order: Option<&[u32]>,
+    first: usize,
+    out: PanelsMut,
+) {
+    let n = data.n_features();
+    match data.features() {
+        Features::F32(values) => {
+            gather(net.level, Ordered { values, n, order, scaling: None }, first, out);
+        }
+        Features::U8 { data: values, scale, shift } => {
+            let scaling = Some((scale, shift));
+            gather(net.level, Ordered { values, n, order, scaling }, first, out);
+        }
+    }
+}
+
+/// Checks that a data set fits a network and a loss.
+pub(crate) fn check_data(net: &Mlp, data: &Dataset, loss: Loss) -> Result<()> {
+    if data.n_features() != net.n_in() {
+        return Err(Error::shape(
+            "data set",
+            format!("{} features a sample, the network's inputs", net.n_in()),
+            data.n_features(),
+        ));
+    }
+    let n_out = net.n_out();
+    match data.targets() {
+        Targets::Classes { n_classes, .. } if *n_classes > n_out => Err(Error::shape(
+            "data set",
+            format!("at most {n_out} classes, the network's outputs"),
+            format!("{n_classes} classes"),
+        )),
+        Targets::Values { n_outputs, .. } if *n_outputs != n_out => Err(Error::shape(
+            "data set",
+            format!("{n_out} targets a sample, the network's outputs"),
+            n_outputs,
+        )),
+        Targets::Values { .. } if loss == Loss::CrossEntropy => {
+            Err(Error::config("loss", "cross-entropy needs class labels, got target values"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a block of a data set adds up to.
+#[derive(Default)]
+struct Part {
+    loss: f64,
+    predicted: Vec<u32>,
+}
+
+/// Loss and, for classes, the confusion matrix. Blocks have a fixed size and their losses are
+/// added in order, so the answer does not depend on the threads.
+pub(crate) fn evaluate(
+    net: &Mlp,
+    data: &Dataset,
+    loss: Loss,
+    team: &mut Team,
+) -> Result<Evaluation> {
+    check_data(net, data, loss)?;
+    let blocks = data.len().div_ceil(BLOCK_ROWS);
+    let n_out = net.n_out();
+    struct Worker {
+        scratch: Scratch,
+        y: Tensor,
+        losses: Vec<f64>,
+    }
+    let mut workers = (0..team.threads())
+        .map(|_| {
+            let lines = padded_rows(BLOCK_ROWS);
+            Ok(Worker {
+                scratch: Scratch::new(net, BLOCK_ROWS)?,
+                y: Tensor::zeros(lines, n_out, lines)?,
+                losses: vec![0.0; BLOCK_ROWS],
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut parts: Vec<Part> = (0..blocks).map(|_| Part::default()).collect();
+    let activation = net.layers[net.layers.len() - 1].activation;
+    team.run_items(&mut workers, &mut parts, |w, block, part| {
+        let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
+        let rows = range.len();
+        let fill = |m: PanelsMut| gather_features(net, data, None, range.start, m);
+        let (a, d) = w.scratch.forward(net, rows, fill);
+        part.predicted.extend((0..rows).map(|r| argmax(a.view(), r)));
+        let targets = block_targets(net, data.targets(), range, &mut w.y);
+        let losses = &mut w.losses[..rows];
+        loss.backward(net.level, Output { a, z: None, targets, d, losses, scale: 1.0, activation });
+        part.loss = losses.iter().sum();
+    })?;
+    let mean = parts.iter().map(|p| p.loss).sum::<f64>() / data.len() as f64;
+    match data.targets() {
+        Targets::Classes { labels, .. } => {
+            let mut confusion = ConfusionMatrix::new(n_out.max(2))?;
+            let predicted = parts.iter().flat_map(|p| &p.predicted);
+            labels.iter().zip(predicted).try_for_each(|(&t, &p)| confusion.add(t, p))?;
+            Ok(Evaluation::of_classes(mean, confusion))
+        }
+        _ => Ok(Evaluation::of_regression(mean)),
+    }
+}
+
+/// The targets of a range of samples.
+fn block_targets<'a>(
+    net: &Mlp,
+    targets: &'a Targets,
+    range: Range<usize>,
+    y: &'a mut Tensor,
+) -> BlockTargets<'a> {
+    match targets {
+        Targets::Classes { labels, .. } => BlockTargets::Classes(&labels[range]),
+        Targets::Values { values, n_outputs } => {
+            let source = Ordered { values, n: *n_outputs, order: None, scaling: None };
+            gather(net.level, source, range.start, y.view_mut().rows(0..range.len()));
+            BlockTargets::Values(y.view().rows(0..range.len()))
+        }
+    }
+}

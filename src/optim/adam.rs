@@ -1,0 +1,102 @@
+//! Adam (Kingma and Ba 2015), in PyTorch's form.
+
+use super::{Optimizer, Rule};
+use crate::simd::Simd;
+
+/// Adam: m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)g²,
+/// w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adam {
+    pub(super) lr: f32,
+    pub(super) beta1: f32,
+    pub(super) beta2: f32,
+    pub(super) epsilon: f32,
+}
+
+impl Adam {
+    /// With a learning rate, and the paper's β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    pub fn new(lr: f32) -> Self {
+        Adam { lr, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+
+    /// With other decay rates of the two moments, each in 0..1.
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        (self.beta1, self.beta2) = (beta1, beta2);
+        self
+    }
+
+    /// With another ε.
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// The numbers of step `step`, counted from 1. Powers and roots are taken in f64 by repeated
+    /// multiplication, so that they do not depend on the platform's `pow`.
+    pub(super) fn rule(&self, step: u64, lr: f32) -> AdamRule {
+        let correction = |beta: f32| 1.0 - power(f64::from(beta), step);
+        AdamRule {
+            gain1: 1.0 - self.beta1,
+            beta2: self.beta2,
+            gain2: 1.0 - self.beta2,
+            scale: (1.0 / correction(self.beta2).sqrt()) as f32,
+            epsilon: self.epsilon,
+            lr: (f64::from(lr) / correction(self.beta1)) as f32,
+        }
+    }
+}
+
+impl From<Adam> for Optimizer {
+    fn from(o: Adam) -> Self {
+        Optimizer::Adam(o)
+    }
+}
+
+/// x^n by squaring: IEEE multiplications only.
+fn power(mut x: f64, mut n: u64) -> f64 {
+    let mut out = 1.0;
+    while n > 0 {
+        if n & 1 == 1 {
+            out *= x;
+        }
+        x *= x;
+        n >>= 1;
+    }
+    out
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct AdamRule {
+    gain1: f32,
+    beta2: f32,
+    gain2: f32,
+    scale: f32,
+    epsilon: f32,
+    lr: f32,
+}
+
+impl Rule for AdamRule {
+    const SLOTS: usize = 2;
+    #[inline(always)]
+    fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
+        let m = s.mul_add(s.splat(self.gain1), s.sub(g, slots[0]), slots[0]);
+        let square = s.mul(s.mul(s.splat(self.gain2), g), g);
+        let v = s.mul_add(s.splat(self.beta2), slots[1], square);
+        *slots = [m, v];
+        let denominator = s.mul_add(s.sqrt(v), s.splat(self.scale), s.splat(self.epsilon));
+        s.neg_mul_add(s.splat(self.lr), s.div(m, denominator), w)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn power_is_a_power() {
+        for n in [0, 1, 2, 3, 10, 1000] {
+            assert!((power(0.999, n) - 0.999f64.powi(n as i32)).abs() < 1e-14);
+        }
+        assert_eq!(power(0.9, u64::MAX), 0.0);
+    }
+}

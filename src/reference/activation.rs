@@ -1,0 +1,359 @@
+//! Activations: A = σ(Z), and backward ∂L/∂Z = ∂L/∂A ⊙ σ′(Z).
+//!
+//! Where σ has a kink, σ′ there is PyTorch's: ReLU′(0) = 0, leaky ReLU′(0) = slope,
+//! ELU′(0) = α, hard tanh′(±1) = 0. NaN stays NaN.
+
+use super::Real;
+use super::erf::erfc;
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
+/// σ. Each formula is written out; parameters are `f64` for both precisions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// σ(z) = z
+    Identity,
+    /// σ(z) = 1 / (1 + e⁻ᶻ), σ′ = σ·(1 − σ)
+    Sigmoid,
+    /// σ(z) = tanh z, σ′ = 1 − σ²
+    Tanh,
+    /// σ(z) = max(z, 0)
+    Relu,
+    /// σ(z) = z for z > 0, else slope·z
+    LeakyRelu {
+        /// The slope on the left; 0.1 in the lecture, 0.01 in PyTorch.
+        slope: f64,
+    },
+    /// σ(z) = z for z > 0, else α·(eᶻ − 1)
+    Elu {
+        /// −α is the limit on the left.
+        alpha: f64,
+    },
+    /// σ(z) = λ·ELU(z) with the two constants of self-normalising networks
+    /// (Klambauer et al. 2017): activations keep mean 0 and variance 1.
+    Selu,
+    /// σ(z) = z·Φ(z), with Φ the normal distribution function (PyTorch's default GELU)
+    Gelu,
+    /// σ(z) = ½z·(1 + tanh(√(2/π)·(z + 0.044715·z³))): PyTorch's `approximate="tanh"`
+    GeluTanh,
+    /// σ(z) = z / (1 + e⁻ᶻ), also called swish
+    Silu,
+    /// σ(z) = ln(1 + eᶻ), σ′ = 1 / (1 + e⁻ᶻ)
+    Softplus,
+    /// σ(z) = z / (1 + |z|), σ′ = 1 / (1 + |z|)²
+    Softsign,
+    /// σ(z) = z clamped to −1..1
+    HardTanh,
+    /// σ(z) = 1 for z > 0, else 0: the perceptron. σ′ = 0: nothing can be learned through it,
+    /// and [`Network::gradients`](super::Network::gradients) refuses it.
+    Step,
+    /// σ(z)_j = e^(z_j) / Σ_k e^(z_k), over the row
+    Softmax,
+    /// σ(z)_j = max over p of z_(j·pieces + p): a layer of n_out units has n_out·pieces columns,
+    /// those of one unit side by side. The first of equal pieces wins (as in PyTorch's `max`).
+    Maxout {
+        /// Columns a unit.
+        pieces: usize,
+    },
+}
+
+impl Activation {
+    /// Leaky ReLU with the slope of the lecture, 0.1.
+    pub fn leaky_relu() -> Self {
+        Activation::LeakyRelu { slope: 0.1 }
+    }
+
+    /// ELU with α = 1.
+    pub fn elu() -> Self {
+        Activation::Elu { alpha: 1.0 }
+    }
+
+    /// Columns of Z for each column of A: 1, for maxout the number of pieces.
+    pub fn pieces(self) -> usize {
+        match self {
+            Activation::Maxout { pieces } => pieces,
+            _ => 1,
+        }
+    }
+}
+
+/// A = σ(Z), for z of (rows, columns). Maxout answers (rows, columns / pieces), the others
+/// (rows, columns).
+///
+/// # Panics
+/// When z does not consist of whole rows, or a row not of whole maxout units.
+pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usize) -> Vec<T> {
+    assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
+    match activation {
+        Activation::Softmax => z.chunks(columns).flat_map(softmax).collect(),
+        Activation::Maxout { pieces } => {
+            assert!(pieces > 0 && columns.is_multiple_of(pieces), "{columns} columns");
+            z.chunks(pieces).map(|unit| unit[winner(unit)]).collect()
+        }
+        _ => z.iter().map(|&z| sigma(activation, z)).collect(),
+    }
+}
+
+/// ∂L/∂Z from ∂L/∂A: dz = da ⊙ σ′(z). Softmax, whose outputs all depend on all inputs, needs the
+/// whole row: dz_j = a_j·(da_j − Σ_k da_k·a_k). Maxout hands da to the winning piece alone.
+///
+/// # Panics
+/// When the lengths of z and da do not fit each other and `columns` (the columns of z).
+pub fn activation_backward<T: Real>(
+    activation: Activation,
+    da: &[T],
+    z: &[T],
+    columns: usize,
+) -> Vec<T> {
+    assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
+    assert_eq!(da.len() * activation.pieces(), z.len(), "lengths of da and z");
+    match activation {
+        Activation::Softmax => {
+            let rows = z.chunks(columns).zip(da.chunks(columns));
+            rows.flat_map(|(z, da)| softmax_backward(da, &softmax(z))).collect()
+        }
+        Activation::Maxout { pieces } => {
+            let mut dz = vec![T::ZERO; z.len()];
+            for (j, unit) in z.chunks(pieces).enumerate() {
+                dz[j * pieces + winner(unit)] = da[j];
+            }
+            dz
+        }
+        _ => z.iter().zip(da).map(|(&z, &da)| da * sigma_prime(activation, z)).collect(),
+    }
+}
+
+/// p_j = e^(z_j − m) / Σ_k e^(z_k − m) for one row; the maximum m cancels, and without it e^z
+/// would overflow.
+///
+/// # Panics
+/// When the row is empty.
+pub fn softmax<T: Real>(z: &[T]) -> Vec<T> {
+    let m = largest(z);
+    let mut sum = T::ZERO;
+    for &z_k in z {
+        sum += (z_k - m).exp();
+    }
+    z.iter().map(|&z_j| (z_j - m).exp() / sum).collect()
+}
+
+/// ∂a_k/∂z_j = a_k·(1[j = k] − a_j), so dz_j = a_j·(da_j − Σ_k da_k·a_k)
+fn softmax_backward<T: Real>(da: &[T], a: &[T]) -> Vec<T> {
+    let mut dot = T::ZERO;
+    for (&da_k, &a_k) in da.iter().zip(a) {
+        dot += da_k * a_k;
+    }
+    a.iter().zip(da).map(|(&a_j, &da_j)| a_j * (da_j - dot)).collect()
+}
+
+/// The largest value of a row.
+pub(super) fn largest<T: Real>(z: &[T]) -> T {
+    z.iter().fold(z[0], |m, &z_k| if z_k > m { z_k } else { m })
+}
+
+/// The index of a maxout unit's largest piece: the first of equals, and NaN before all.
+fn winner<T: Real>(unit: &[T]) -> usize {
+    let mut best = 0;
+    for (p, &z_p) in unit.iter().enumerate() {
+        if !unit[best].is_nan() && (z_p > unit[best] || z_p.is_nan()) {
+            best = p;
+        }
+    }
+    best
+}
+
+/// SELU's λ and α, to the last digit of `f64` (as in PyTorch).
+const SELU_LAMBDA: f64 = 1.050_700_987_355_480_5;
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+
+/// The cubic coefficient of the tanh form of GELU.
+const GELU_CUBIC: f64 = 0.044_715;
+
+/// σ(z) for the element-wise activations.
+fn sigma<T: Real>(activation: Activation, z: T) -> T {
+    let number = T::from_f64;
+    let (zero, one, half) = (T::ZERO, T::ONE, number(0.5));
+    match activation {
+        Activation::Identity => z,
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Tanh => z.tanh(),
+        Activation::Relu => if_positive(z, z, zero),
+        Activation::LeakyRelu { slope } => if_positive(z, z, number(slope) * z),
+        Activation::Elu { alpha } => if_positive(z, z, number(alpha) * z.exp_m1()),
+        Activation::Selu => {
+            number(SELU_LAMBDA) * if_positive(z, z, number(SELU_ALPHA) * z.exp_m1())
+        }
+        Activation::Gelu => z * normal_distribution(z),
+        Activation::GeluTanh => half * z * (one + gelu_inner(z).tanh()),
+        Activation::Silu => z * sigmoid(z),
+        Activation::Softplus => softplus(z),
+        Activation::Softsign => z / (one + z.abs()),
+        Activation::HardTanh if z > one => one,
+        Activation::HardTanh if z < -one => -one,
+        Activation::HardTanh => z,
+        Activation::Step => if_positive(z, one, zero),
+        Activation::Softmax | Activation::Maxout { .. } => unreachable!("works on whole rows"),
+    }
+}
+
+/// σ′(z) for the element-wise activations.
+fn sigma_prime<T: Real>(activation: Activation, z: T) -> T {
+    let number = T::from_f64;
+    let (zero, one, half) = (T::ZERO, T::ONE, number(0.5));
+    match activation {
+        Activation::Identity => one,
+        Activation::Sigmoid => sigmoid(z) * (one - sigmoid(z)),
+        Activation::Tanh => one - z.tanh() * z.tanh(),
+        Activation::Relu => if_positive(z, one, zero),
+        Activation::LeakyRelu { slope } => if_positive(z, one, number(slope)),
+        Activation::Elu { alpha } => if_positive(z, one, number(alpha) * z.exp()),
+        Activation::Selu => number(SELU_LAMBDA) * if_positive(z, one, number(SELU_ALPHA) * z.exp()),
+        // (z·Φ)′ = Φ + z·φ
+        Activation::Gelu => normal_distribution(z) + z * normal_density(z),
+        // With u = √(2/π)·(z + c·z³): ½(1 + tanh u) + ½z·(1 − tanh² u)·u′
+        Activation::GeluTanh => {
+            let t = gelu_inner(z).tanh();
+            let du = number((2.0 / PI).sqrt()) * (one + number(3.0 * GELU_CUBIC) * z * z);
+            half * (one + t) + half * z * (one - t * t) * du
+        }
+        // (z·s)′ = s + z·s·(1 − s), with s the sigmoid
+        Activation::Silu => sigmoid(z) * (one + z * (one - sigmoid(z))),
+        Activation::Softplus => sigmoid(z),
+        Activation::Softsign => one / ((one + z.abs()) * (one + z.abs())),
+        Activation::HardTanh if z >= one || z <= -one => zero,
+        Activation::HardTanh => one,
+        Activation::Step => zero,
+        Activation::Softmax | Activation::Maxout { .. } => unreachable!("works on whole rows"),
+    }
+}
+
+/// `right` for z > 0, `left` for z ≤ 0, NaN for NaN.
+fn if_positive<T: Real>(z: T, right: T, left: T) -> T {
+    if z.is_nan() {
+        z
+    } else if z > T::ZERO {
+        right
+    } else {
+        left
+    }
+}
+
+/// 1 / (1 + e⁻ᶻ)
+fn sigmoid<T: Real>(z: T) -> T {
+    T::ONE / (T::ONE + (-z).exp())
+}
+
+/// ln(1 + eᶻ) = max(z, 0) + ln(1 + e^(−|z|)), which cannot overflow.
+pub(super) fn softplus<T: Real>(z: T) -> T {
+    if_positive(z, z, T::ZERO) + (-z.abs()).exp().ln_1p()
+}
+
+/// Φ(z) = ½·erfc(−z/√2)
+fn normal_distribution<T: Real>(z: T) -> T {
+    T::from_f64(0.5 * erfc(-z.to_f64() * FRAC_1_SQRT_2))
+}
+
+/// φ(z) = e^(−z²/2) / √(2π)
+fn normal_density<T: Real>(z: T) -> T {
+    T::from_f64((-0.5 * z.to_f64() * z.to_f64()).exp() / (2.0 * PI).sqrt())
+}
+
+/// √(2/π)·(z + 0.044715·z³)
+fn gelu_inner<T: Real>(z: T) -> T {
+    T::from_f64((2.0 / PI).sqrt()) * (z + T::from_f64(GELU_CUBIC) * z * z * z)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ELEMENT_WISE: [Activation; 14] = [
+        Activation::Identity,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.1 },
+        Activation::Elu { alpha: 0.7 },
+        Activation::Selu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Silu,
+        Activation::Softplus,
+        Activation::Softsign,
+        Activation::HardTanh,
+        Activation::Step,
+    ];
+
+    fn near(got: f64, want: f64) {
+        assert!((got - want).abs() <= 1e-15 * want.abs().max(1.0), "{got}, not {want}");
+    }
+
+    #[test]
+    fn closed_forms() {
+        let ln3 = 3f64.ln();
+        near(sigma(Activation::Sigmoid, ln3), 0.75);
+        near(sigma_prime(Activation::Sigmoid, ln3), 0.1875);
+        near(sigma(Activation::Tanh, ln3), 0.8);
+        near(sigma_prime(Activation::Tanh, ln3), 0.36);
+        near(sigma(Activation::leaky_relu(), -2.0), -0.2);
+        near(sigma(Activation::elu(), -ln3), -2.0 / 3.0);
+        near(sigma_prime(Activation::elu(), -ln3), 1.0 / 3.0);
+        near(sigma(Activation::Selu, 2.0), 2.0 * SELU_LAMBDA);
+        near(sigma(Activation::Silu, ln3), 0.75 * ln3);
+        near(sigma(Activation::Softplus, ln3), 4f64.ln());
+        near(sigma(Activation::Softsign, -3.0), -0.75);
+        near(sigma_prime(Activation::Softsign, -3.0), 0.0625);
+        near(sigma(Activation::HardTanh, 3.0), 1.0);
+        near(sigma(Activation::Gelu, 1.0), 0.841_344_746_068_542_9);
+        // The two forms of GELU differ by less than 5e-4 (Hendrycks and Gimpel 2016).
+        near(sigma_prime(Activation::Gelu, 0.0), 0.5);
+        let differ = sigma(Activation::Gelu, 1.3) - sigma(Activation::GeluTanh, 1.3);
+        assert!(differ.abs() < 5e-4 && differ != 0.0, "{differ}");
+    }
+
+    #[test]
+    fn kinks_are_pytorchs() {
+        let slope_at_zero = [
+            (Activation::Relu, 0.0),
+            (Activation::leaky_relu(), 0.1),
+            (Activation::Elu { alpha: 0.7 }, 0.7),
+            (Activation::Selu, SELU_LAMBDA * SELU_ALPHA),
+            (Activation::Step, 0.0),
+        ];
+        for (activation, want) in slope_at_zero {
+            assert_eq!(sigma_prime(activation, 0.0), want, "{activation:?}");
+            assert_eq!(sigma_prime(activation, -0.0), want, "{activation:?}");
+            assert_eq!(sigma(activation, 0.0), 0.0, "{activation:?}");
+        }
+        assert_eq!(sigma_prime(Activation::HardTanh, 1.0), 0.0);
+        assert_eq!(sigma_prime(Activation::HardTanh, -1.0), 0.0);
+    }
+
+    #[test]
+    fn nan_stays_nan_and_the_far_ends_are_finite() {
+        for activation in ELEMENT_WISE {
+            assert!(sigma(activation, f32::NAN).is_nan(), "{activation:?}");
+            for z in [-100f32, -90.0, 90.0, 100.0] {
+                assert!(sigma(activation, z).is_finite(), "{activation:?}({z})");
+                assert!(sigma_prime(activation, z).is_finite(), "{activation:?}'({z})");
+            }
+        }
+        let unit = activation_forward(Activation::Maxout { pieces: 3 }, &[1.0, f64::NAN, 2.0], 3);
+        assert!(unit[0].is_nan());
+    }
+
+    #[test]
+    fn softmax_survives_large_logits() {
+        let p = softmax(&[1000.0, 1000.0 + 3f64.ln(), -1000.0]);
+        assert!((p[0] - 0.25).abs() < 1e-12 && (p[1] - 0.75).abs() < 1e-12 && p[2] == 0.0);
+    }
+
+    #[test]
+    fn maxout_takes_the_first_of_the_largest() {
+        let maxout = Activation::Maxout { pieces: 3 };
+        let z = [1.0, 5.0, 5.0, -3.0, -2.0, -4.0];
+        assert_eq!(activation_forward(maxout, &z, 6), [5.0, -2.0]);
+        let dz = activation_backward(maxout, &[10.0, 20.0], &z, 6);
+        assert_eq!(dz, [0.0, 10.0, 0.0, 0.0, 20.0, 0.0]);
+    }
+}

@@ -1,0 +1,271 @@
+//! The loss of a batch: the mean of the losses ℓ of its samples (`sample_loss`),
+//!
+//! L = Σ_i s_i·ℓ_i / Σ_i s_i·n_i
+//!
+//! with s_i the weight of sample i (1 when none is given) and n_i = 1, except for cross-entropy
+//! with class weights, where n_i is the weight of the sample's class. So a weighted mean divides
+//! by the sum of the weights: for class weights this is what PyTorch does. With no weights it is
+//! the plain mean over the batch, Σ_i ℓ_i / B.
+
+use super::{
+    Real, absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
+    quadratic_cost_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
+    softmax_cross_entropy, softmax_cross_entropy_backward, squared_error, squared_error_backward,
+};
+
+/// What is minimised.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// [`softmax_cross_entropy`], on logits. Targets: class labels, or one distribution a row.
+    CrossEntropy {
+        /// ε of [`smooth_labels`]; 0 for none.
+        label_smoothing: f64,
+        /// One weight a class. With labels, the mean divides by Σ_i s_i·w_(y_i); with
+        /// distributions by Σ_i s_i (both as in PyTorch).
+        class_weights: Option<Vec<f64>>,
+    },
+    /// [`sigmoid_cross_entropy`], on logits: any number of the columns may be 1 (multi-label).
+    BinaryCrossEntropy {
+        /// One weight a column for its positive targets; they do not enter the divisor of the
+        /// mean (PyTorch's `pos_weight`).
+        positive_weights: Option<Vec<f64>>,
+    },
+    /// [`squared_error`]: the mean over all elements, as in PyTorch.
+    MeanSquaredError,
+    /// [`quadratic_cost`]: the sum over the columns, halved; the mean over the batch (Nielsen).
+    Quadratic,
+    /// [`absolute_error`]: the mean over all elements.
+    MeanAbsoluteError,
+    /// [`huber`]: the mean over all elements.
+    Huber {
+        /// Where the parabola becomes a line.
+        delta: f64,
+    },
+}
+
+impl Loss {
+    /// Cross-entropy without smoothing and without weights.
+    pub fn cross_entropy() -> Self {
+        Loss::CrossEntropy { label_smoothing: 0.0, class_weights: None }
+    }
+
+    /// Binary cross-entropy without weights.
+    pub fn binary_cross_entropy() -> Self {
+        Loss::BinaryCrossEntropy { positive_weights: None }
+    }
+
+    /// Whether the loss contains the output activation (softmax, sigmoid) and so reads Z, not A.
+    pub fn is_on_logits(&self) -> bool {
+        matches!(self, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy { .. })
+    }
+}
+
+/// What the outputs should be.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a, T> {
+    /// One class a row. Every loss but cross-entropy reads it as [`one_hot`].
+    Labels(&'a [usize]),
+    /// One value an output, row by row.
+    Values(&'a [T]),
+}
+
+/// The loss of a batch: L = Σ_i s_i·ℓ_i / Σ_i s_i·n_i. `output` is (rows, columns): the logits
+/// for a loss [on logits](Loss::is_on_logits), else the outputs.
+///
+/// # Panics
+/// When the lengths do not fit each other.
+pub fn loss_forward<T: Real>(
+    loss: &Loss,
+    output: &[T],
+    target: Target<T>,
+    sample_weights: Option<&[T]>,
+    columns: usize,
+) -> T {
+    let target_rows = target_rows(loss, target, columns);
+    assert_eq!(output.len(), target_rows.len(), "lengths of output and target");
+    let samples = output.chunks(columns).zip(target_rows.chunks(columns));
+    let mut sum = T::ZERO;
+    for (i, (y, t)) in samples.enumerate() {
+        sum += sample_weight(sample_weights, i) * sample_loss(loss, y, t);
+    }
+    sum / divisor(loss, target, sample_weights, output.len() / columns)
+}
+
+/// ∂L/∂output of a batch: row i is (s_i / Σ_i s_i·n_i)·∂ℓ_i/∂output_i.
+///
+/// # Panics
+/// When the lengths do not fit each other.
+pub fn loss_backward<T: Real>(
+    loss: &Loss,
+    output: &[T],
+    target: Target<T>,
+    sample_weights: Option<&[T]>,
+    columns: usize,
+) -> Vec<T> {
+    let target_rows = target_rows(loss, target, columns);
+    assert_eq!(output.len(), target_rows.len(), "lengths of output and target");
+    let divisor = divisor(loss, target, sample_weights, output.len() / columns);
+    let samples = output.chunks(columns).zip(target_rows.chunks(columns));
+    let mut doutput = Vec::with_capacity(output.len());
+    for (i, (y, t)) in samples.enumerate() {
+        let share = sample_weight(sample_weights, i) / divisor;
+        doutput.extend(sample_backward(loss, y, t).into_iter().map(|d| share * d));
+    }
+    doutput
+}
+
+/// Row i is 1 in column `labels[i]`, else 0.
+///
+/// # Panics
+/// When a label is not below `classes`.
+pub fn one_hot<T: Real>(labels: &[usize], classes: usize) -> Vec<T> {
+    let mut rows = vec![T::ZERO; labels.len() * classes];
+    for (i, &label) in labels.iter().enumerate() {
+        assert!(label < classes, "label {label} of {classes} classes");
+        rows[i * classes + label] = T::ONE;
+    }
+    rows
+}
+
+/// q ← (1 − ε)·q + ε/K, for distributions over K classes.
+pub fn smooth_labels<T: Real>(q: &mut [T], epsilon: f64, classes: usize) {
+    let share = T::from_f64(epsilon / classes as f64);
+    for q_c in q {
+        *q_c = T::from_f64(1.0 - epsilon) * *q_c + share;
+    }
+}
+
+/// The targets as (rows, columns), smoothed where the loss says so.
+fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usize) -> Vec<T> {
+    assert!(columns > 0, "an output has at least one column");
+    let mut rows = match target {
+        Target::Labels(labels) => one_hot(labels, columns),
+        Target::Values(values) => values.to_vec(),
+    };
+    match loss {
+        Loss::CrossEntropy { label_smoothing, .. } if *label_smoothing != 0.0 => {
+            smooth_labels(&mut rows, *label_smoothing, columns);
+        }
+        _ => {}
+    }
+    rows
+}
+
+/// ℓ for one sample.
+fn sample_loss<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> T {
+    match loss {
+        Loss::CrossEntropy { class_weights: w, .. } => {
+            softmax_cross_entropy(y, t, &column_weights(w, y.len()))
+        }
+        Loss::BinaryCrossEntropy { positive_weights: w } => {
+            sigmoid_cross_entropy(y, t, &column_weights(w, y.len()))
+        }
+        Loss::MeanSquaredError => squared_error(y, t),
+        Loss::Quadratic => quadratic_cost(y, t),
+        Loss::MeanAbsoluteError => absolute_error(y, t),
+        Loss::Huber { delta } => huber(y, t, T::from_f64(*delta)),
+    }
+}
+
+/// ∂ℓ/∂y for one sample.
+fn sample_backward<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> Vec<T> {
+    match loss {
+        Loss::CrossEntropy { class_weights: w, .. } => {
+            softmax_cross_entropy_backward(y, t, &column_weights(w, y.len()))
+        }
+        Loss::BinaryCrossEntropy { positive_weights: w } => {
+            sigmoid_cross_entropy_backward(y, t, &column_weights(w, y.len()))
+        }
+        Loss::MeanSquaredError => squared_error_backward(y, t),
+        Loss::Quadratic => quadratic_cost_backward(y, t),
+        Loss::MeanAbsoluteError => absolute_error_backward(y, t),
+        Loss::Huber { delta } => huber_backward(y, t, T::from_f64(*delta)),
+    }
+}
+
+/// Σ_i s_i·n_i
+fn divisor<T: Real>(
+    loss: &Loss,
+    target: Target<T>,
+    sample_weights: Option<&[T]>,
+    rows: usize,
+) -> T {
+    if let Some(weights) = sample_weights {
+        assert_eq!(weights.len(), rows, "one weight a sample");
+    }
+    let mut sum = T::ZERO;
+    for i in 0..rows {
+        let n_i = match (loss, target) {
+            (Loss::CrossEntropy { class_weights: Some(w), .. }, Target::Labels(labels)) => {
+                T::from_f64(w[labels[i]])
+            }
+            _ => T::ONE,
+        };
+        sum += sample_weight(sample_weights, i) * n_i;
+    }
+    sum
+}
+
+fn sample_weight<T: Real>(weights: Option<&[T]>, i: usize) -> T {
+    weights.map_or(T::ONE, |weights| weights[i])
+}
+
+fn column_weights<T: Real>(weights: &Option<Vec<f64>>, columns: usize) -> Vec<T> {
+    match weights {
+        None => vec![T::ONE; columns],
+        Some(weights) => {
+            assert_eq!(weights.len(), columns, "one weight a column");
+            weights.iter().map(|&w| T::from_f64(w)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(got: f64, want: f64) {
+        assert!((got - want).abs() <= 1e-14 * want.abs().max(1.0), "{got}, not {want}");
+    }
+
+    #[test]
+    fn the_mean_of_which_weights() {
+        // p = (1/4, 3/4) in both rows.
+        let z = [0.0, 3f64.ln(), 0.0, 3f64.ln()];
+        let (rare, common) = (4f64.ln(), (4f64 / 3.0).ln());
+        let labels = Target::Labels(&[0, 1]);
+        let loss = |loss: &Loss, s: Option<&[f64]>| loss_forward(loss, &z, labels, s, 2);
+        near(loss(&Loss::cross_entropy(), None), (rare + common) / 2.0);
+        near(loss(&Loss::cross_entropy(), Some(&[3.0, 1.0])), (3.0 * rare + common) / 4.0);
+        let class_weights = Some(vec![5.0, 2.0]);
+        let weighted = Loss::CrossEntropy { label_smoothing: 0.0, class_weights };
+        near(loss(&weighted, None), (5.0 * rare + 2.0 * common) / 7.0);
+        near(loss(&weighted, Some(&[3.0, 1.0])), (15.0 * rare + 2.0 * common) / 17.0);
+        // As distributions the same targets divide by the number of samples (PyTorch).
+        let target = Target::Values(&[1.0, 0.0, 0.0, 1.0]);
+        near(loss_forward(&weighted, &z, target, None, 2), (5.0 * rare + 2.0 * common) / 2.0);
+    }
+
+    #[test]
+    fn smoothing_keeps_the_sum() {
+        let mut q = one_hot::<f64>(&[2], 4);
+        smooth_labels(&mut q, 0.2, 4);
+        for (q, want) in q.into_iter().zip([0.05, 0.05, 0.85, 0.05]) {
+            near(q, want);
+        }
+    }
+
+    #[test]
+    fn a_sample_of_weight_zero_is_not_there() {
+        let (y, t) = ([1.0, 2.0, 9.0, 9.0], [0.5, 0.0, -9.0, 7.0]);
+        let only_first = Some(&[2.0, 0.0][..]);
+        for loss in [Loss::MeanSquaredError, Loss::Quadratic, Loss::binary_cross_entropy()] {
+            let both = loss_forward(&loss, &y, Target::Values(&t), only_first, 2);
+            let first = loss_forward(&loss, &y[..2], Target::Values(&t[..2]), None, 2);
+            near(both, first);
+            let gradient = loss_backward(&loss, &y, Target::Values(&t), only_first, 2);
+            assert_eq!(gradient[2..], [0.0, 0.0]);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The naive path: the multilayer perceptron of the lecture in plain loops.
+//!
+//! One function for each formula, generic over `f32` and `f64`, no SIMD, no threads, no cleverness.
+//! Read it as a text book; the tests use it as the oracle of the fast path and the benches as
+//! their baseline. It shares no code with the fast path, not even the enums, so that no mistake
+//! can hide by being made twice.
+//!
+//! | file | formulas |
+//! |---|---|
+//! | `linear` | Z = X·W + 1bᵀ and its three gradients |
+//! | `activation` | A = σ(Z) and ∂L/∂Z = ∂L/∂A ⊙ σ′(Z) |
+//! | `sample_loss` | ℓ(ŷ, y) and ∂ℓ/∂ŷ; ∂ℓ/∂z where the loss contains softmax or the sigmoid |
+//! | `loss` | L, the mean of ℓ over a batch, with weights |
+//! | `optim` | w ← w − η·(…), one function an optimiser, and L1/L2 |
+//! | `network` | layers in a row: forward, backpropagation, one step |
+//!
+//! Matrices are row-major slices, one sample a row; a weight is `n_in x n_out`. Names follow
+//! llm.c: `x` is a value, `dx` is ∂L/∂x. The functions assert the lengths of their slices;
+//! [`Network`] checks what it is given and answers errors.
+//!
+//! XOR, which no single layer can learn:
+//!
+//! ```
+//! use deltarule::reference::{Activation, Batch, Layer, Loss, Network, Optimizer, Rule, Target};
+//!
+//! let mut network = Network::new(vec![
+//!     Layer::new(2, 3, Activation::Tanh, vec![1.0, -0.5, 0.3, 0.4, 1.2, -0.7], vec![0.0; 3])?,
+//!     Layer::new(3, 2, Activation::Softmax, vec![0.5, -0.1, -0.3, 0.2, 0.8, 0.1], vec![0.0; 2])?,
+//! ])?;
+//! let batch = Batch::new(&[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], Target::Labels(&[0, 1, 1, 0]));
+//! let mut adam = Optimizer::new(Rule::adam(), 0.05);
+//! let mut loss: f64 = f64::NAN;
+//! for _ in 0..200 {
+//!     loss = network.step(&batch, &Loss::cross_entropy(), &mut adam)?;
+//! }
+//! assert!(loss < 0.05);
+//! # Ok::<(), deltarule::Error>(())
+//! ```
+
+mod activation;
+mod erf;
+mod linear;
+mod loss;
+mod network;
+mod optim;
+mod real;
+mod sample_loss;
+
+pub use activation::{Activation, activation_backward, activation_forward, softmax};
+pub use linear::{
+    Shape, linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward,
+};
+pub use loss::{Loss, Target, loss_backward, loss_forward, one_hot, smooth_labels};
+pub use network::{Batch, Gradients, Layer, LayerOutput, Network};
+pub use optim::{
+    Decay, Optimizer, Rule, adagrad_step, adam_step, l1_backward, l1_penalty, l2_backward,
+    l2_penalty, lion_step, momentum_step, nesterov_step, rmsprop_step, sgd_step, weight_decay,
+};
+pub use real::Real;
+pub use sample_loss::{
+    absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
+    quadratic_cost_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
+    softmax_cross_entropy, softmax_cross_entropy_backward, squared_error, squared_error_backward,
+};

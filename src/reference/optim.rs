@@ -1,0 +1,361 @@
+//! Optimisers: w ← w − η·(…), with g = ∂L/∂w and the formulas of PyTorch.
+//!
+//! One function for each formula, over one tensor and its state (which starts as zeros).
+//! [`Optimizer`] keeps the state of all tensors of a network. Hyper-parameters are `f64` for both
+//! precisions and are combined in `f64` before they meet a weight (as in PyTorch, where they are
+//! Python floats): 1 − 0.999 is exact to the last digit even for `f32` weights.
+
+use super::Real;
+use crate::{Error, Result};
+
+/// The update rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// [`sgd_step`]
+    Sgd,
+    /// [`momentum_step`]
+    Momentum {
+        /// μ
+        momentum: f64,
+    },
+    /// [`nesterov_step`]
+    Nesterov {
+        /// μ
+        momentum: f64,
+    },
+    /// [`rmsprop_step`]
+    RmsProp {
+        /// α, the share of the old mean square
+        alpha: f64,
+        /// ε
+        epsilon: f64,
+    },
+    /// [`adagrad_step`]
+    Adagrad {
+        /// ε
+        epsilon: f64,
+    },
+    /// [`adam_step`]
+    Adam {
+        /// β₁, β₂
+        betas: [f64; 2],
+        /// ε
+        epsilon: f64,
+    },
+    /// [`weight_decay`], then [`adam_step`]
+    AdamW {
+        /// β₁, β₂
+        betas: [f64; 2],
+        /// ε
+        epsilon: f64,
+        /// λ of the decay
+        weight_decay: f64,
+    },
+    /// [`weight_decay`], then [`lion_step`]
+    Lion {
+        /// β₁, β₂
+        betas: [f64; 2],
+        /// λ of the decay
+        weight_decay: f64,
+    },
+}
+
+/// The defaults of PyTorch; of the paper for Lion.
+impl Rule {
+    /// α = 0.99, ε = 10⁻⁸
+    pub fn rmsprop() -> Self {
+        Rule::RmsProp { alpha: 0.99, epsilon: 1e-8 }
+    }
+
+    /// ε = 10⁻¹⁰
+    pub fn adagrad() -> Self {
+        Rule::Adagrad { epsilon: 1e-10 }
+    }
+
+    /// β = (0.9, 0.999), ε = 10⁻⁸
+    pub fn adam() -> Self {
+        Rule::Adam { betas: [0.9, 0.999], epsilon: 1e-8 }
+    }
+
+    /// β = (0.9, 0.999), ε = 10⁻⁸, λ = 0.01
+    pub fn adamw() -> Self {
+        Rule::AdamW { betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.01 }
+    }
+
+    /// β = (0.9, 0.99), λ = 0 (Chen et al. 2023)
+    pub fn lion() -> Self {
+        Rule::Lion { betas: [0.9, 0.99], weight_decay: 0.0 }
+    }
+}
+
+/// Which tensors L1, L2 and weight decay reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decay {
+    /// Weights and biases, as in PyTorch.
+    #[default]
+    All,
+    /// Weights only, as in Nielsen's book.
+    WeightsOnly,
+}
+
+/// A rule, its learning rate, penalties, and the state of every tensor.
+#[derive(Clone, Debug)]
+pub struct Optimizer<T> {
+    /// The update rule.
+    pub rule: Rule,
+    /// η
+    pub learning_rate: f64,
+    /// λ of [`l1_backward`], added to the gradient.
+    pub l1: f64,
+    /// λ of [`l2_backward`], added to the gradient (PyTorch's `weight_decay` of all but AdamW).
+    pub l2: f64,
+    /// Which tensors the penalties and the decay reach.
+    pub decay: Decay,
+    steps: i32,
+    state: Vec<[Vec<T>; 2]>,
+}
+
+impl<T: Real> Optimizer<T> {
+    /// Without penalties.
+    pub fn new(rule: Rule, learning_rate: f64) -> Self {
+        let (l1, l2, decay) = (0.0, 0.0, Decay::All);
+        Optimizer { rule, learning_rate, l1, l2, decay, steps: 0, state: Vec::new() }
+    }
+
+    /// One step over `(tensor, gradient)` pairs, weight and bias of each layer in turn: always
+    /// the same tensors in the same order.
+    pub(super) fn step(&mut self, tensors: Vec<(&mut [T], &[T])>) -> Result<()> {
+        if self.steps == 0 {
+            let zeros = |w: &[T]| vec![T::ZERO; w.len()];
+            self.state = tensors.iter().map(|(w, _)| [zeros(w), zeros(w)]).collect();
+        }
+        let lengths = tensors.iter().map(|(w, _)| w.len());
+        if !lengths.eq(self.state.iter().map(|[m, _]| m.len())) {
+            return Err(Error::config("optimizer", "has the state of another network"));
+        }
+        self.steps += 1;
+        for (slot, (w, gradient)) in tensors.into_iter().enumerate() {
+            let penalised = self.decay == Decay::All || slot % 2 == 0;
+            let mut g = gradient.to_vec();
+            if penalised {
+                l2_backward(w, &mut g, self.l2);
+                l1_backward(w, &mut g, self.l1);
+            }
+            let decay = if penalised { self.learning_rate } else { 0.0 };
+            let (eta, t, [m, v]) = (self.learning_rate, self.steps, &mut self.state[slot]);
+            match self.rule {
+                Rule::Sgd => sgd_step(w, &g, eta),
+                Rule::Momentum { momentum } => momentum_step(w, &g, m, eta, momentum),
+                Rule::Nesterov { momentum } => nesterov_step(w, &g, m, eta, momentum),
+                Rule::RmsProp { alpha, epsilon } => rmsprop_step(w, &g, v, eta, alpha, epsilon),
+                Rule::Adagrad { epsilon } => adagrad_step(w, &g, v, eta, epsilon),
+                Rule::Adam { betas, epsilon } => adam_step(w, &g, [m, v], t, eta, betas, epsilon),
+                Rule::AdamW { betas, epsilon, weight_decay: lambda } => {
+                    weight_decay(w, decay, lambda);
+                    adam_step(w, &g, [m, v], t, eta, betas, epsilon);
+                }
+                Rule::Lion { betas, weight_decay: lambda } => {
+                    weight_decay(w, decay, lambda);
+                    lion_step(w, &g, m, eta, betas);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// w ← w − η·g
+pub fn sgd_step<T: Real>(w: &mut [T], g: &[T], eta: f64) {
+    let eta = T::from_f64(eta);
+    for (w, &g) in w.iter_mut().zip(g) {
+        *w += -(eta * g);
+    }
+}
+
+/// v ← μ·v + g; w ← w − η·v
+pub fn momentum_step<T: Real>(w: &mut [T], g: &[T], v: &mut [T], eta: f64, mu: f64) {
+    let (eta, mu) = (T::from_f64(eta), T::from_f64(mu));
+    for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+        *v = mu * *v + g;
+        *w += -(eta * *v);
+    }
+}
+
+/// v ← μ·v + g; w ← w − η·(g + μ·v)
+pub fn nesterov_step<T: Real>(w: &mut [T], g: &[T], v: &mut [T], eta: f64, mu: f64) {
+    let (eta, mu) = (T::from_f64(eta), T::from_f64(mu));
+    for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+        *v = mu * *v + g;
+        *w += -(eta * (g + mu * *v));
+    }
+}
+
+/// v ← α·v + (1 − α)·g²; w ← w − η·g/(√v + ε)
+pub fn rmsprop_step<T: Real>(
+    w: &mut [T],
+    g: &[T],
+    v: &mut [T],
+    eta: f64,
+    alpha: f64,
+    epsilon: f64,
+) {
+    let (eta, epsilon) = (T::from_f64(eta), T::from_f64(epsilon));
+    let (keep, take) = (T::from_f64(alpha), T::from_f64(1.0 - alpha));
+    for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+        *v = keep * *v + take * g * g;
+        *w += -(eta * g / (v.sqrt() + epsilon));
+    }
+}
+
+/// v ← v + g²; w ← w − η·g/(√v + ε)
+pub fn adagrad_step<T: Real>(w: &mut [T], g: &[T], v: &mut [T], eta: f64, epsilon: f64) {
+    let (eta, epsilon) = (T::from_f64(eta), T::from_f64(epsilon));
+    for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+        *v += g * g;
+        *w += -(eta * g / (v.sqrt() + epsilon));
+    }
+}
+
+/// Step t = 1, 2, … of Adam:
+///
+/// m ← β₁·m + (1 − β₁)·g; v ← β₂·v + (1 − β₂)·g²;
+/// w ← w − η·m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ)
+///
+/// The corrections are applied as PyTorch does: η/(1 − β₁ᵗ) is one number, and √v̂ is
+/// √v/√(1 − β₂ᵗ).
+pub fn adam_step<T: Real>(
+    w: &mut [T],
+    g: &[T],
+    [m, v]: [&mut [T]; 2],
+    t: i32,
+    eta: f64,
+    [beta1, beta2]: [f64; 2],
+    epsilon: f64,
+) {
+    let (keep_m, take_m) = (T::from_f64(beta1), T::from_f64(1.0 - beta1));
+    let (keep_v, take_v) = (T::from_f64(beta2), T::from_f64(1.0 - beta2));
+    let step_size = T::from_f64(eta / (1.0 - beta1.powi(t)));
+    let v_correction = T::from_f64((1.0 - beta2.powi(t)).sqrt());
+    let epsilon = T::from_f64(epsilon);
+    for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+        *m = keep_m * *m + take_m * g;
+        *v = keep_v * *v + take_v * g * g;
+        *w += -(step_size * *m / (v.sqrt() / v_correction + epsilon));
+    }
+}
+
+/// u = sign(β₁·m + (1 − β₁)·g); w ← w − η·u; m ← β₂·m + (1 − β₂)·g
+pub fn lion_step<T: Real>(w: &mut [T], g: &[T], m: &mut [T], eta: f64, [beta1, beta2]: [f64; 2]) {
+    let eta = T::from_f64(eta);
+    let (keep_u, take_u) = (T::from_f64(beta1), T::from_f64(1.0 - beta1));
+    let (keep_m, take_m) = (T::from_f64(beta2), T::from_f64(1.0 - beta2));
+    for ((w, &g), m) in w.iter_mut().zip(g).zip(m) {
+        *w += -(eta * (keep_u * *m + take_u * g).sign());
+        *m = keep_m * *m + take_m * g;
+    }
+}
+
+/// w ← (1 − η·λ)·w, the decoupled decay of AdamW and Lion
+pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {
+    let keep = T::from_f64(1.0 - eta * lambda);
+    for w in w {
+        *w = keep * *w;
+    }
+}
+
+/// λ·Σ|w|
+pub fn l1_penalty<T: Real>(w: &[T], lambda: f64) -> T {
+    T::from_f64(lambda) * w.iter().fold(T::ZERO, |sum, &w| sum + w.abs())
+}
+
+/// g ← g + λ·sign(w), with sign(0) = 0
+pub fn l1_backward<T: Real>(w: &[T], g: &mut [T], lambda: f64) {
+    for (g, &w) in g.iter_mut().zip(w) {
+        *g += T::from_f64(lambda) * w.sign();
+    }
+}
+
+/// ½λ·Σw²
+pub fn l2_penalty<T: Real>(w: &[T], lambda: f64) -> T {
+    T::from_f64(0.5 * lambda) * w.iter().fold(T::ZERO, |sum, &w| sum + w * w)
+}
+
+/// g ← g + λ·w
+pub fn l2_backward<T: Real>(w: &[T], g: &mut [T], lambda: f64) {
+    for (g, &w) in g.iter_mut().zip(w) {
+        *g += T::from_f64(lambda) * w;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(got: &[f64], want: &[f64]) {
+        assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(want) {
+            assert!((got - want).abs() <= 1e-12, "{got}, not {want}");
+        }
+    }
+
+    /// Runs `steps` steps with a constant gradient of 2 from w = 1.
+    fn run(optimizer: &mut Optimizer<f64>, steps: usize) -> f64 {
+        let mut w = [1.0];
+        for _ in 0..steps {
+            optimizer.step(vec![(&mut w[..], &[2.0][..])]).unwrap();
+        }
+        w[0]
+    }
+
+    #[test]
+    fn constant_gradients_have_closed_forms() {
+        let after = |rule, steps| run(&mut Optimizer::new(rule, 0.1), steps);
+        near(&[after(Rule::Sgd, 3)], &[1.0 - 3.0 * 0.2]);
+        // v = 2, 3, 3.5: w loses a tenth of each.
+        near(&[after(Rule::Momentum { momentum: 0.5 }, 3)], &[1.0 - 0.85]);
+        // g + v/2 = 3, 3.5, 3.75
+        near(&[after(Rule::Nesterov { momentum: 0.5 }, 3)], &[1.0 - 1.025]);
+        // sqrt(v) = 2, 2 sqrt(2), 2 sqrt(3)
+        let adagrad = 1.0 - 0.1 * (1.0 + 0.5f64.sqrt() + (1f64 / 3.0).sqrt());
+        near(&[after(Rule::Adagrad { epsilon: 0.0 }, 3)], &[adagrad]);
+        // v = 3, 3.75 with alpha = 1/4
+        let rmsprop = 1.0 - 0.2 / 3f64.sqrt() - 0.2 / 3.75f64.sqrt();
+        near(&[after(Rule::RmsProp { alpha: 0.25, epsilon: 0.0 }, 2)], &[rmsprop]);
+        // With the corrections, every step of Adam is the learning rate.
+        near(&[after(Rule::Adam { betas: [0.9, 0.999], epsilon: 0.0 }, 3)], &[0.7]);
+        near(&[after(Rule::lion(), 3)], &[0.7]);
+        let adamw = Rule::AdamW { betas: [0.9, 0.999], epsilon: 0.0, weight_decay: 0.5 };
+        near(&[after(adamw, 2)], &[(1.0 * 0.95 - 0.1) * 0.95 - 0.1]);
+    }
+
+    #[test]
+    fn lion_turns_when_the_mean_does() {
+        let (mut w, mut m) = ([1.0], [1.0]);
+        // 0.9 * 1 - 0.1 * 5 > 0: still down, though the gradient points up.
+        lion_step(&mut w, &[-5.0], &mut m, 0.1, [0.9, 0.99]);
+        near(&w, &[0.9]);
+        near(&m, &[0.94]);
+        lion_step(&mut w, &[-10.0], &mut m, 0.1, [0.9, 0.99]);
+        near(&w, &[1.0]);
+    }
+
+    #[test]
+    fn penalties_and_what_they_reach() {
+        let w = [3.0, -4.0, 0.0];
+        near(&[l1_penalty(&w, 0.1), l2_penalty(&w, 0.1)], &[0.7, 1.25]);
+        let mut g = [1.0; 3];
+        l1_backward(&w, &mut g, 0.1);
+        near(&g, &[1.1, 0.9, 1.0]);
+        l2_backward(&w, &mut g, 0.1);
+        near(&g, &[1.4, 0.5, 1.0]);
+
+        let mut sgd = Optimizer::new(Rule::Sgd, 0.5);
+        (sgd.l2, sgd.decay) = (0.1, Decay::WeightsOnly);
+        let (mut weight, mut bias) = ([1.0], [1.0]);
+        let g = [0.0];
+        sgd.step(vec![(&mut weight[..], &g[..]), (&mut bias[..], &g[..])]).unwrap();
+        near(&[weight[0], bias[0]], &[0.95, 1.0]);
+        assert!(sgd.step(vec![(&mut weight[..], &g[..])]).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! The only `#[target_feature]` functions of the crate.
+//!
+//! Parallelism outside, dispatch inside: a task enters its level itself.
+
+use super::Simd;
+use super::level::{Kind, Level};
+use super::portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2::Avx2, avx512::Avx512};
+
+/// A piece of work that is generic over the level. `run` must be `#[inline(always)]`.
+pub(crate) trait Kernel {
+    /// What it answers.
+    type Output;
+    /// Does the work at one level.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// Runs a kernel at a level.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
+    match level.0 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` of this kind exists only if `Level::avx512` found the features.
+        Kind::Avx512 => unsafe { avx512_shim(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Level` of this kind exists only if `Level::avx2` found the features.
+        Kind::Avx2 => unsafe { avx2_shim(kernel) },
+        Kind::Portable => kernel.run(Portable),
+    }
+}
+
+/// The body of [`Simd::enter`] at AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) fn avx512_enter<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+/// The body of [`Simd::enter`] at AVX2.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn avx2_enter<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn avx512_shim<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::assume_supported())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2_shim<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2::assume_supported())
+}

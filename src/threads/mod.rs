@@ -1,0 +1,50 @@
+//! The only place with threads: a small team that runs the phases of a step.
+//!
+//! The calling thread always takes part and could finish alone, so nothing deadlocks when the
+//! host's pool is busy. Workers stay near between phases, spinning for at most [`SPIN`]; after
+//! that they leave (back to the host's rayon pool) or park (threads of our own). Nothing spins
+//! when no training runs.
+
+mod job;
+mod spread;
+mod team;
+
+pub(crate) use team::Team;
+
+use crate::{Error, Result};
+
+/// How many threads to use, and whose.
+///
+/// The results are the same bits for any choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling thread only.
+    One,
+    /// The calling thread and the idle workers of the rayon pool it runs in (the global pool
+    /// outside of any); its configuration is never touched. Without the feature `rayon` this is
+    /// [`Threads::One`].
+    #[default]
+    Current,
+    /// The calling thread and n − 1 threads of our own, which live as long as the trainer's run,
+    /// training session or predictor that started them.
+    N(usize),
+}
+
+/// Most threads that can be asked for: far beyond any machine, far below a number that would
+/// exhaust one.
+const MOST: usize = 1024;
+
+impl Threads {
+    /// Checks the number.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] for 0 or more than 1024.
+    pub fn validate(self) -> Result<()> {
+        match self {
+            Threads::N(n) if n == 0 || n > MOST => {
+                Err(Error::Threads { reason: format!("expected 1 to {MOST} threads, got {n}") })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One training step: two parallel phases. The one file of `train` with `unsafe`: it hands out
+//! the disjoint blocks that the tasks of a phase write.
+//!
+//! ```text
+//! phase 1  over row blocks of the batch (no two blocks share anything they write)
+//!          gather the rows → forward through all layers → loss and output delta → backward deltas
+//! phase 2  over tiles of every W (no two tiles share anything they write)
+//!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
+//! ```
+
+use super::batch::Batch;
+use super::workspace::{Tile, Workspace};
+use crate::activation::Activation;
+use crate::gemm::{
+    BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
+    backward_input, forward, update_bias, update_weights,
+};
+use crate::loss::{BlockTargets, Loss, Output};
+use crate::nn::Mlp;
+use crate::optim::{Optimizer, Rule, VisitRule};
+use crate::simd::LINE;
+use crate::threads::Team;
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// What a step needs besides the network and the workspace.
+pub(super) struct Step<'a> {
+    pub(super) loss: Loss,
+    pub(super) optimizer: &'a Optimizer,
+    pub(super) lr: f32,
+    /// The step's number, counted from 1.
+    pub(super) number: u64,
+}
+
+/// Floating-point operations of a step below which one thread is faster than two: the team's two
+/// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
+const TEAM_FROM: usize = 400_000;
+
+/// Rows of a block at most: its activations (128 KiB for 256 columns) stay in L2 while the
+/// weights stream past.
+const BLOCK_ROWS: usize = 128;
+
+/// Trains on one batch; answers the mean loss before the update. On an error nothing was updated.
+pub(super) fn run(
+    net: &mut Mlp,
+    ws: &mut Workspace,
+    team: &mut Team,
+    batch: Batch,
+    step: &Step,
+) -> Result<f64> {
+    let rows = batch.rows();
+    let alone = 6 * rows * net.n_parameters() < TEAM_FROM;
+    let threads = if alone { 1 } else { team.threads() };
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
+        if threads == 1 {
+            (0..items).for_each(work);
+            Ok(())
+        } else {
+            team.run(items, &|_, item| work(item))
+        }
+    };
+    let block = rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS));
+    let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
+    let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    run(rows.div_ceil(block), &|i| {
+        // SAFETY: blocks of rows do not overlap, and each comes once.
+        unsafe { phase.rows(batch, i * block..rows.min((i + 1) * block)) }
+    })?;
+    // One chain in row order: the same for every split.
+    let loss = ws.losses[..rows].iter().sum::<f64>() / rows as f64;
+    if !loss.is_finite() {
+        return Err(not_finite(ws, rows, step));
+    }
+    let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
+    let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    let tiles = &ws.tiles;
+    // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
+    // their weights, transposed weights and state.
+    run(tiles.len(), &|i| unsafe { phase.tile(&tiles[i]) })?;
+    Ok(loss)
+}
+
+/// Names the first layer whose outputs are not finite.
+fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
+    let finite = |t: &Tensor| (0..rows).all(|r| (0..t.cols()).all(|c| t.at(r, c).is_finite()));
+    let layer = ws.layers.iter().position(|l| !finite(&l.a)).unwrap_or(ws.layers.len());
+    Error::NonFinite { epoch: 0, step: step.number, layer }
+}
+
+/// A closure from a tensor to a part of it: the signature ties the part to the tensor's lifetime,
+/// which a closure's own annotations cannot.
+fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'t Tensor) -> P {
+    move |tensor| part(tensor.shared())
+}
+
+/// What the tasks of a phase share.
+struct Phase<'a> {
+    net: &'a Mlp,
+    x: &'a Tensor,
+    y: &'a Tensor,
+    layers: &'a [super::workspace::LayerBuffers],
+    labels: SharedSlice<'a, u32>,
+    losses: SharedSlice<'a, f64>,
+    rows: usize,
+    step: &'a Step<'a>,
+}
+
+impl Phase<'_> {
+    /// Phase 1 of a block of rows.
+    ///
+    /// # Safety
+    /// No other task has rows of this range.
+    unsafe fn rows(&self, batch: Batch, range: Range<usize>) {
+        let (net, level, layers) = (self.net, self.net.level, self.layers);
+        // SAFETY: whatever is written in this function is rows of this range, which are ours
+        // alone; whatever is read is such rows, or weights, which nobody writes in phase 1.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let read = part_of(|t| t.all().rows(range.clone()));
+            batch.features(net, range.start, block(self.x));
+            let mut x: Panels = read(self.x);
+            for (layer, l) in net.layers.iter().zip(layers) {
+                let activation = match layer.activation {
+                    Activation::Softmax => Activation::Identity,
+                    other => other,
+                };
+                let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
+                let (w, bias) = (layer.w.view(), layer.bias());
+                forward(level, Forward { x, w, bias, out, z, activation });
+                x = read(&l.a);
+            }
+            let last = layers.len() - 1;
+            let l = &layers[last];
+            let targets = if self.y.cols() > 0 {
+                batch.values(net, range.start, block(self.y));
+                BlockTargets::Values(read(self.y))
+            } else {
+                let labels = self.labels.get(range.clone());
+                batch.labels(range.start, labels);
+                BlockTargets::Classes(labels)
+            };
+            self.step.loss.backward(
+                level,
+                Output {
+                    a: block(&l.a),
+                    z: l.z.as_ref().map(&read),
+                    targets,
+                    d: block(&l.d),
+                    losses: self.losses.get(range.clone()),
+                    scale: 1.0 / self.rows as f32,
+                    activation: net.layers[last].activation,
+                },
+            );
+            for i in (1..layers.len()).rev() {
+                let (below, above) = (&layers[i - 1], &layers[i]);
+                let Some(wt) = &above.wt else { unreachable!("every layer but the first has one") };
+                let backward = BackwardInput {
+                    d: read(&above.d),
+                    wt: wt.view(),
+                    kept: read(below.z.as_ref().unwrap_or(&below.a)),
+                    out: block(&below.d),
+                    activation: net.layers[i - 1].activation,
+                };
+                backward_input(level, backward);
+            }
+        }
+    }
+
+    /// Phase 2 of a tile.
+    ///
+    /// # Safety
+    /// No other task has weights of this tile, and nobody writes activations or deltas.
+    unsafe fn tile(&self, tile: &Tile) {
+        struct Run<'a, 'b>(&'a Phase<'b>, &'a Tile);
+        impl VisitRule for Run<'_, '_> {
+            type Output = ();
+            fn visit<R: Rule>(self, rule: R) {
+                // SAFETY: this function's contract, handed on.
+                unsafe { self.0.update(self.1, rule) }
+            }
+        }
+        self.step.optimizer.with_rule(self.step.number, self.step.lr, Run(self, tile));
+    }
+
+    /// # Safety
+    /// As [`Phase::tile`].
+    unsafe fn update<R: Rule>(&self, tile: &Tile, rule: R) {
+        let (level, l) = (self.net.level, &self.layers[tile.layer]);
+        let dense = &self.net.layers[tile.layer];
+        let (inputs, outputs) = (tile.inputs.clone(), tile.outputs.clone());
+        let rows = inputs.start * LINE..dense.n_in().min(inputs.end * LINE);
+        let cols = outputs.start * LINE..dense.n_out().min(outputs.end * LINE);
+        let input = if tile.layer == 0 { self.x } else { &self.layers[tile.layer - 1].a };
+        // SAFETY: the tile's part of weights, transposed weights and state is ours alone; the
+        // activations and deltas that are read are not written in phase 2. The biases of a tile's
+        // outputs belong to the tile of those outputs with the first inputs.
+        unsafe {
+            let d = l.d.shared().all().rows(0..self.rows).panels(outputs.clone());
+            let block = part_of(|t| t.block_mut(outputs.clone(), rows.clone()));
+            let mut slots = l.slots.iter().map(|s| block(&s.w));
+            let weights = WeightBlock {
+                x: input.shared().all().rows(0..self.rows).panels(inputs.clone()),
+                d,
+                w: block(&dense.w),
+                slots: [slots.next(), slots.next()],
+                wt: l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols)),
+            };
+            update_weights(level, weights, rule);
+            if tile.inputs.start == 0 {
+                let lines = part_of(|t| t.lines_mut(outputs.clone()));
+                let mut slots = l.slots.iter().map(|s| lines(&s.b));
+                let mut slot = || slots.next().unwrap_or_default();
+                let slots = [slot(), slot()];
+                update_bias(level, BiasBlock { d, bias: lines(&dense.b), slots }, rule);
+            }
+        }
+    }
+}

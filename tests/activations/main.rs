@@ -1,0 +1,6 @@
+//! The activations against f64: errors in ULP, special values, derivatives, positions and text.
+
+mod gradient;
+mod reference;
+mod ulp;
+mod values;
