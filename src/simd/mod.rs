@@ -84,6 +84,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `out` is valid for writing `LANES` floats.
     unsafe fn store_ptr(self, v: Self::V, out: *mut f32);
 
+    /// Asks for the line at `x` to come near; any address is fine.
+    fn prefetch(self, x: *const f32);
+
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a - b
