@@ -275,3 +275,6 @@ impl FromStr for Activation {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests;
