@@ -71,7 +71,8 @@ fn derivatives_at_the_kinks() {
             assert_eq!(at(Activation::Gelu, -far), 0.0);
             assert_eq!(at(Activation::Silu, -far), 0.0);
         }
-        for function in [Activation::Gelu, Activation::Silu, Activation::Tanh, Activation::Sigmoid] {
+        for function in [Activation::Gelu, Activation::Silu, Activation::Tanh, Activation::Sigmoid]
+        {
             assert!(at(function, f32::NAN).is_nan(), "{function}");
         }
     }
