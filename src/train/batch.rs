@@ -32,9 +32,7 @@ impl Batch<'_> {
     /// Writes features from row `first` on; answers whether all are finite.
     pub(super) fn features(&self, net: &Mlp, first: usize, out: PanelsMut) -> bool {
         match *self {
-            Batch::Samples { data, order } => {
-                gather_features(net, data, Some(order), first, out)
-            }
+            Batch::Samples { data, order } => gather_features(net, data, Some(order), first, out),
             Batch::Rows { x, .. } => gather(net.level(), x, first, out),
         }
     }
