@@ -206,7 +206,7 @@ fn run(o: &Options) -> Outcome<()> {
     )?);
     let on_step = |p: &Progress| {
         // Fifty times an epoch: drawing is not free.
-        if p.step % p.steps.div_ceil(50) == 0 {
+        if p.step.is_multiple_of(p.steps.div_ceil(50)) {
             bar.set_length((p.epochs * p.steps) as u64);
             bar.set_position(((p.epoch - 1) * p.steps + p.step) as u64);
             bar.set_message(format!("{}/{}", p.epoch, p.epochs));

@@ -20,6 +20,7 @@ pub struct Source {
     /// Test samples: 10,000 x 784, or 360 x 64.
     pub test: Dataset,
     /// Whether it is MNIST.
+    #[allow(dead_code, reason = "not every program that includes this file asks")]
     pub is_mnist: bool,
 }
 

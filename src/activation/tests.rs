@@ -1,6 +1,8 @@
 //! What only the crate itself can see: lines, kept values, and the softmax's sums.
 
+use super::softmax::RowSum;
 use super::*;
+use crate::gemm::PanelsMut;
 use crate::simd::{Kernel, LINE, Line, dispatch};
 
 /// Rows of lines with ordinary and special values.
@@ -22,26 +24,6 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }).collect()
 }
 
-/// Forward and backward over lines, for any activation and level.
-struct Both<'a>(Level, &'a mut [Line], &'a mut [Line]);
-struct BothAt<'a, E>(E, &'a mut [Line], &'a mut [Line]);
-
-impl Visit for Both<'_> {
-    type Output = ();
-    fn visit<E: Elementwise>(self, e: E) {
-        dispatch(self.0, BothAt(e, self.1, self.2));
-    }
-}
-
-impl<E: Elementwise> Kernel for BothAt<'_, E> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        forward_lines(s, self.0, self.1);
-        backward_lines(s, self.0, self.1, self.2);
-    }
-}
-
 #[test]
 fn lines_and_slices_give_the_same_bits() {
     for level in Level::available() {
@@ -49,7 +31,8 @@ fn lines_and_slices_give_the_same_bits() {
             for n in [0, 1, 2, 3, 4, 5, 9] {
                 let (mut z, mut d) = (lines(n), vec![Line([0.5; LINE]); n]);
                 let (mut z_flat, mut d_flat) = (flat(&z), flat(&d));
-                function.with(Both(level, &mut z, &mut d));
+                function.forward_lines(level, &mut z);
+                function.backward_lines(level, &z, &mut d);
                 function.forward(level, &mut z_flat);
                 function.backward(level, &z_flat, &mut d_flat).unwrap();
                 assert_eq!(bits(&flat(&z)), bits(&z_flat), "{function}");
@@ -67,35 +50,33 @@ fn only_gelu_and_silu_keep_their_input() {
     }
 }
 
-/// Softmax of one row, and the ln of its sum.
-struct Row<'a>(&'a mut [Line], usize);
+/// Softmax of row 0 of a panel matrix, and the ln of its sum.
+struct Row<'a>(PanelsMut<'a>);
 
 impl Kernel for Row<'_> {
     type Output = (RowSum, f32);
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> (RowSum, f32) {
-        let parts = softmax_lines(s, self.0, self.1);
+    fn run<S: Simd>(mut self, s: S) -> (RowSum, f32) {
+        let parts = softmax_panels(s, &mut self.0, 0);
         (parts, parts.ln_sum(s))
     }
 }
 
 #[test]
-fn softmax_lines_equals_the_slice_form_and_clears_the_pads() {
+fn softmax_of_panels_equals_the_slice_form_and_clears_the_pads() {
     for level in Level::available() {
-        for n in 0..=50 {
-            for extra in 0..3 {
-                // The pads hold what would show: large values and NaN.
-                let mut row = vec![Line([f32::NAN; LINE]); n / LINE + 1 + extra];
-                let mut slice: Vec<f32> = (0..n).map(|i| (i as f32).sin() * 20.0).collect();
-                for (i, z) in slice.iter().enumerate() {
-                    row[i / LINE].0[i % LINE] = *z;
-                }
-                dispatch(level, Row(&mut row, n));
-                level.softmax(&mut slice);
-                let row = flat(&row);
-                assert_eq!(bits(&row[..n]), bits(&slice));
-                assert!(row[n..].iter().all(|pad| pad.to_bits() == 0));
+        for n in 1..=50usize {
+            // The pads hold what would show: NaN.
+            let mut row = vec![Line([f32::NAN; LINE]); n.div_ceil(LINE)];
+            let mut slice: Vec<f32> = (0..n).map(|i| (i as f32).sin() * 20.0).collect();
+            for (i, z) in slice.iter().enumerate() {
+                row[i / LINE].0[i % LINE] = *z;
             }
+            dispatch(level, Row(PanelsMut::new(&mut row, 1, n, 1)));
+            level.softmax(&mut slice);
+            let row = flat(&row);
+            assert_eq!(bits(&row[..n]), bits(&slice));
+            assert!(row[n..].iter().all(|pad| pad.to_bits() == 0));
         }
     }
 }
@@ -106,7 +87,7 @@ fn log_probabilities_are_right_at_any_size() {
     for level in Level::available() {
         for size in [0.0, 1.0, 1e4, 1e8, 3e38] {
             let mut row = [Line([size; LINE])];
-            let (parts, ln_sum) = dispatch(level, Row(&mut row, 2));
+            let (parts, ln_sum) = dispatch(level, Row(PanelsMut::new(&mut row, 1, 2, 1)));
             assert_eq!((parts.max, parts.sum), (size, 2.0));
             assert_eq!((size - parts.max) - ln_sum, -std::f32::consts::LN_2);
         }

@@ -48,6 +48,7 @@ impl Line {
 
 /// The operations of one level. A value of an implementing type is a token: it exists only if the
 /// CPU has the level, which is why calling the operations is safe.
+#[allow(clippy::wrong_self_convention, reason = "self is the level's token, not a value")]
 #[allow(dead_code, reason = "a level's vocabulary is whole: each operation is checked by its test")]
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] f32.
