@@ -243,32 +243,25 @@ impl<'a> Table<'a> {
     pub(super) fn finish(self) -> Result<CsvData> {
         let n_columns = self.n_columns.unwrap_or(0);
         let (target, n_features) = (self.target.unwrap_or(0), self.n_features());
-        let mut names = self.all_names(n_columns);
+        let (class_names, order) = self.labels.finish();
+        if !self.options.is_regression && class_names.len() < 2 {
+            return Err(Error::format(self.file, "expected at least 2 classes, got 1"));
+        }
+        let mut names = all_names(&self.names, n_columns);
         let target_name = names.get_mut(target).map(std::mem::take).unwrap_or_default();
         let mut index = 0usize..;
         names.retain(|_| index.next().is_some_and(|i| i != target && !self.ignored.contains(&i)));
-        let (targets, class_names) = if self.options.is_regression {
-            (Targets::Values { values: self.values.join(), n_outputs: 1 }, Vec::new())
+        let targets = if self.options.is_regression {
+            Targets::Values { values: self.values.join(), n_outputs: 1 }
         } else {
-            let (class_names, order) = self.labels.finish();
             let class = |met: u32| order.get(met as usize).copied().unwrap_or(0);
             let mut labels = self.classes.join();
             labels.iter_mut().for_each(|label| *label = class(*label));
-            (Targets::Classes { labels, n_classes: class_names.len() }, class_names)
+            Targets::Classes { labels, n_classes: class_names.len() }
         };
         let dataset = Dataset::from_f32(self.features.join(), n_features, targets)?;
         let dropped_rows = self.dropped_rows;
         Ok(CsvData { dataset, feature_names: names, target_name, class_names, dropped_rows })
-    }
-
-    /// The name of each column; its number where there is no header.
-    fn all_names(&self, n_columns: usize) -> Vec<String> {
-        if !self.options.has_header {
-            return (0..n_columns).map(|index| index.to_string()).collect();
-        }
-        let bytes: Vec<u8> = self.names.iter().collect();
-        let names = bytes.split(|&byte| byte == NAME_END).take(n_columns);
-        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
     /// A column for an error: its name where there is one.
@@ -299,6 +292,16 @@ impl<'a> Table<'a> {
     fn refuse(&self, reason: impl Into<String>) -> Error {
         Error::format(self.file, reason)
     }
+}
+
+/// The name of each column; its number where there is no header.
+fn all_names(names: &Pieces<u8>, n_columns: usize) -> Vec<String> {
+    let bytes: Vec<u8> = names.iter().collect();
+    if bytes.is_empty() {
+        return (0..n_columns).map(|index| index.to_string()).collect();
+    }
+    let names = bytes.split(|&byte| byte == NAME_END).take(n_columns);
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
 }
 
 fn number(field: &Field) -> Option<f32> {
