@@ -76,7 +76,8 @@ pub(super) fn run(
     }
     // One chain in row order: the same for every split.
     let loss = ws.losses[..rows].iter().sum::<f64>() / rows as f64;
-    if !loss.is_finite() {
+    // A loss that f32 cannot hold has deltas whose products it cannot hold either.
+    if !(loss as f32).is_finite() {
         return Err(not_finite(ws, rows, step));
     }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
