@@ -286,6 +286,11 @@ mod tests {
         let team = Team::new(Threads::N(8)).unwrap();
         assert_eq!(team.threads(), 8);
         drop(team);
-        assert_eq!(named(), 0);
+        // A thread that was joined may be listed a moment longer.
+        let start = Instant::now();
+        while named() > 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "still there");
+            std::thread::yield_now();
+        }
     }
 }
