@@ -1,7 +1,7 @@
 //! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
 
 use super::blocking::{K_BLOCK, balanced, max_rows, tile_panels};
-use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative, zeros};
+use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
 use super::tiles::{Panels, PanelsMut};
@@ -29,7 +29,7 @@ pub(crate) fn forward(level: Level, f: Forward) {
     let Forward { x, w, bias, mut out, mut z, activation } = f;
     assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
-    let base = Field { ptr: bias.as_ptr().cast::<f32>(), row: 0, panel: LINE };
+    let base = Some(Field { ptr: bias.as_ptr().cast::<f32>(), row: 0, panel: LINE });
     let totals = field(&mut out);
     if activation == Activation::Relu && z.is_none() {
         let epilogue = Activate { out: totals, op: Relu };
@@ -68,7 +68,7 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
-    let (base, totals) = (zeros(), field(&mut out));
+    let (base, totals) = (None, field(&mut out));
     if activation == Activation::Relu {
         let kept = Field { ptr: kept.as_ptr(), row: LINE, panel: kept.ld * LINE };
         let epilogue = TimesDerivative { out: totals, kept, op: Relu };
@@ -97,7 +97,8 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
 struct Product<'a, E> {
     x: Panels<'a>,
     w: Panels<'a>,
-    base: Field<*const f32>,
+    /// What the first block's sums are added to, if anything.
+    base: Option<Field<*const f32>>,
     totals: Field<*mut f32>,
     epilogue: E,
     /// Work that is not worth an instance of every tile: it runs over a panel's rows right after
@@ -149,7 +150,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                 }
                 p += panels;
             }
-            base = self.totals.as_const();
+            base = Some(self.totals.as_const());
         }
     }
 }
@@ -159,8 +160,8 @@ struct Block {
     k0: usize,
     k: usize,
     last: bool,
-    /// What the block's sums are added to.
-    base: Field<*const f32>,
+    /// What the block's sums are added to, if anything.
+    base: Option<Field<*const f32>>,
 }
 
 /// All rows of P panels, from a panel on, for one block, H vectors a panel.
@@ -237,7 +238,10 @@ impl<E: Epilogue> Product<'_, E> {
                     for h in 0..H {
                         let sum = sums[r][p][h];
                         let at = Place { row: row + r, panel: panel + p, lane: h * S::LANES };
-                        let total = s.add(block.base.load(s, at), sum);
+                        let total = match block.base {
+                            Some(base) => s.add(base.load(s, at), sum),
+                            None => sum,
+                        };
                         if block.last {
                             self.epilogue.finish(s, total, at);
                         } else {

@@ -69,7 +69,7 @@ impl<'a> Predictor<'a> {
         let net = self.net;
         let block = block_rows(rows, self.team.threads());
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
-            let fill = |m: PanelsMut| gather(net.level, x, range.start, m);
+            let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
             let (mut a, _) = scratch.forward(net, range.len(), fill);
             if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
                 softmax_rows(net, &mut a);
@@ -152,22 +152,22 @@ impl<T: crate::gemm::Value> RowSource for Ordered<'_, T> {
     }
 }
 
-/// Copies rows of a data set, in an order, from row `first` on.
+/// Copies rows of a data set, in an order, from row `first` on; answers whether all are finite.
 pub(crate) fn gather_features(
     net: &Mlp,
     data: &Dataset,
     order: Option<&[u32]>,
     first: usize,
     out: PanelsMut,
-) {
+) -> bool {
     let n = data.n_features();
     match data.features() {
         Features::F32(values) => {
-            gather(net.level, Ordered { values, n, order, scaling: None }, first, out);
+            gather(net.level, Ordered { values, n, order, scaling: None }, first, out)
         }
         Features::U8 { data: values, scale, shift } => {
             let scaling = Some((scale, shift));
-            gather(net.level, Ordered { values, n, order, scaling }, first, out);
+            gather(net.level, Ordered { values, n, order, scaling }, first, out)
         }
     }
 }
@@ -238,7 +238,7 @@ pub(crate) fn evaluate(
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
-        let fill = |m: PanelsMut| gather_features(net, data, None, range.start, m);
+        let fill = |m: PanelsMut| _ = gather_features(net, data, None, range.start, m);
         let (a, d) = w.scratch.forward(net, rows, fill);
         part.predicted.extend((0..rows).map(|r| argmax(a.view(), r)));
         let targets = block_targets(net, data.targets(), range, &mut w.y);
