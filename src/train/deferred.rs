@@ -41,7 +41,8 @@ struct Update<'a> {
 impl Deferred {
     pub(super) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
         let gradient = |layer: &crate::nn::Dense| {
-            let w = Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
+            let w =
+                Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
             Ok(Slot { w, b: Tensor::zeros(1, layer.w.cols(), 1)? })
         };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;

@@ -8,14 +8,14 @@
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
 
-use super::batch::{Batch, first_odd_value};
-use super::workspace::{Tile, Workspace};
+use super::batch::{Batch, SampleWeights, first_odd_value};
+use super::workspace::{LayerBuffers, Tile, Workspace};
 use crate::activation::Activation;
 use crate::gemm::{
     BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
     backward_input, forward, update_bias, update_weights,
 };
-use crate::loss::{BlockTargets, Loss, Output};
+use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
@@ -29,6 +29,11 @@ pub(super) struct Step<'a> {
     pub(super) loss: Loss,
     pub(super) optimizer: &'a Optimizer,
     pub(super) adjustments: &'a Adjustments,
+    pub(super) samples: SampleWeights<'a>,
+    /// ε of label smoothing.
+    pub(super) smoothing: f32,
+    /// Weights of the classes, or none.
+    pub(super) classes: &'a [f32],
     pub(super) lr: f32,
     /// The step's number, counted from 1.
     pub(super) number: u64,
@@ -65,8 +70,17 @@ pub(super) fn run(
         }
     };
     let block = rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS));
+    // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
+    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
+    let weighted = !matches!((step.samples, of_classes), (SampleWeights::Equal, []));
+    if weighted {
+        ws.shares.resize(ws.rows, 0.0);
+        batch.shares(step.samples, of_classes, &mut ws.shares[..rows])?;
+    }
+    let shares = weighted.then_some(&ws.shares[..]);
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
+    let phase = Phase::new(net, buffers, labels, losses, shares, rows, step);
     let odd = AtomicBool::new(false);
     run(rows.div_ceil(block), &|i| {
         // SAFETY: blocks of rows do not overlap, and each comes once.
@@ -79,12 +93,17 @@ pub(super) fn run(
         return Err(first_odd_value(&batch));
     }
     // One chain in row order: the same for every split.
-    let loss = ws.losses[..rows].iter().sum::<f64>() / rows as f64;
+    let losses = &ws.losses[..rows];
+    let loss = match weighted {
+        false => losses.iter().sum::<f64>() / rows as f64,
+        true => losses.iter().zip(&ws.shares).map(|(l, s)| l * f64::from(*s)).sum(),
+    };
     if !loss.is_finite() {
         return Err(not_finite(ws, rows, step));
     }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
+    let phase = Phase::new(net, buffers, labels, losses, None, rows, step);
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
         let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
@@ -105,8 +124,8 @@ pub(super) fn flush(
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let layers = &ws.layers;
-    let phase = Phase { net, x: &ws.x, y: &ws.y, layers, labels, losses, rows: 0, step };
+    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
+    let phase = Phase::new(net, buffers, labels, losses, None, 0, step);
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
     Ok(true)
@@ -130,11 +149,27 @@ pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
     x: &'a Tensor,
     y: &'a Tensor,
-    pub(super) layers: &'a [super::workspace::LayerBuffers],
+    pub(super) layers: &'a [LayerBuffers],
     labels: SharedSlice<'a, u32>,
     losses: SharedSlice<'a, f64>,
+    /// What each row counts; all the same where there is none.
+    shares: Option<&'a [f32]>,
     pub(super) rows: usize,
     pub(super) step: &'a Step<'a>,
+}
+
+impl<'a> Phase<'a> {
+    fn new(
+        net: &'a Mlp,
+        (x, y, layers): (&'a Tensor, &'a Tensor, &'a [LayerBuffers]),
+        labels: SharedSlice<'a, u32>,
+        losses: SharedSlice<'a, f64>,
+        shares: Option<&'a [f32]>,
+        rows: usize,
+        step: &'a Step<'a>,
+    ) -> Self {
+        Phase { net, x, y, layers, labels, losses, shares, rows, step }
+    }
 }
 
 impl Phase<'_> {
@@ -151,9 +186,10 @@ impl Phase<'_> {
             let read = part_of(|t| t.all().rows(range.clone()));
             let mut finite = batch.features(net, range.start, block(self.x));
             let mut x: Panels = read(self.x);
-            for (layer, l) in net.layers.iter().zip(layers) {
+            let last = layers.len() - 1;
+            for (i, (layer, l)) in net.layers.iter().zip(layers).enumerate() {
                 let activation = match layer.activation {
-                    Activation::Softmax => Activation::Identity,
+                    _ if i == last && self.step.loss.is_on_logits() => Activation::Identity,
                     other => other,
                 };
                 let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
@@ -161,7 +197,6 @@ impl Phase<'_> {
                 forward(level, Forward { x, w, bias, out, z, activation });
                 x = read(&l.a);
             }
-            let last = layers.len() - 1;
             let l = &layers[last];
             let targets = if self.y.cols() > 0 {
                 finite &= batch.values(net, range.start, block(self.y));
@@ -180,6 +215,11 @@ impl Phase<'_> {
                     d: block(&l.d),
                     losses: self.losses.get(range.clone()),
                     scale: 1.0 / self.rows as f32,
+                    weighting: Weighting {
+                        shares: self.shares.map(|s| &s[range.clone()]),
+                        smoothing: self.step.smoothing,
+                        classes: self.step.classes,
+                    },
                     activation: net.layers[last].activation,
                 },
             );

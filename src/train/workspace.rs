@@ -51,6 +51,8 @@ pub(super) struct Workspace {
     /// The class of each row; empty for values.
     pub(super) labels: Vec<u32>,
     pub(super) losses: Vec<f64>,
+    /// What each row counts; empty until something is weighted.
+    pub(super) shares: Vec<f32>,
     pub(super) tiles: Vec<Tile>,
     /// Gradients, where phase 2 keeps them first.
     pub(super) deferred: Option<Deferred>,
@@ -99,6 +101,7 @@ impl Workspace {
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
+            shares: Vec::new(),
             tiles,
             deferred,
         };
