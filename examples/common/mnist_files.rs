@@ -19,6 +19,9 @@ pub struct Source {
     pub train: Dataset,
     /// Test samples: 10,000 x 784, or 360 x 64.
     pub test: Dataset,
+    /// Whether it is MNIST.
+    #[allow(dead_code, reason = "not every program that includes this file asks")]
+    pub is_mnist: bool,
 }
 
 /// MNIST from `dir` (the flag `--data`), `$DELTARULE_DATA` or `data/mnist`, whichever first holds
@@ -35,20 +38,23 @@ pub fn find_or_fetch(dir: Option<&Path>) -> Source {
                 description: format!("MNIST from {}", place.display()),
                 train: dataset(train_images, train_labels),
                 test: dataset(test_images, test_labels),
+                is_mnist: true,
             }
         }
-        None => {
-            // Its samples come writer by writer: every fifth, so that both parts know each hand.
-            let digits = data::digits();
-            let part = |is_test: bool| {
-                let rows =
-                    (0..digits.len()).filter(|i| (i % 5 == 0) == is_test).collect::<Vec<_>>();
-                digits.select(&rows).expect("rows of the digits")
-            };
-            let description = "the embedded 8x8 digits (not MNIST)".into();
-            Source { description, train: part(false), test: part(true) }
-        }
+        None => digits(),
     }
+}
+
+/// The embedded digits. Its samples come writer by writer: every fifth is a test sample, so that
+/// both parts know each hand.
+pub fn digits() -> Source {
+    let digits = data::digits();
+    let part = |is_test: bool| {
+        let rows = (0..digits.len()).filter(|i| (i % 5 == 0) == is_test).collect::<Vec<_>>();
+        digits.select(&rows).expect("rows of the digits")
+    };
+    let description = "the embedded 8x8 digits (not MNIST)".into();
+    Source { description, train: part(false), test: part(true), is_mnist: false }
 }
 
 /// One file of MNIST.

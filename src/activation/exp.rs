@@ -6,7 +6,7 @@
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations_ulp.rs`). Results
 //! below 2⁻¹²⁶ lose bits one by one down to 2⁻¹⁴⁹ (gradual underflow), as C99 asks.
 
-use super::poly::polynomial;
+use super::poly::quartic;
 use crate::simd::Simd;
 
 /// The leading 15 bits of ln 2: times a whole number of up to 9 bits this is exact, so that the
@@ -64,7 +64,8 @@ impl<S: Simd> Reduced<S> {
     #[inline(always)]
     pub(super) fn expm1(&self, s: S, q: [f32; 5]) -> S::V {
         let r = s.neg_mul_add(self.n, s.splat(self.sign * LN2_LO), self.r_hi);
-        s.mul_add(s.mul(r, r), polynomial(s, r, q), r)
+        let r2 = s.mul(r, r);
+        s.mul_add(r2, quartic(s, r, r2, q), r)
     }
 
     /// t = eʳ − 1 with one rounding that counts, the last: two operations more.
@@ -72,7 +73,8 @@ impl<S: Simd> Reduced<S> {
     fn expm1_accurate(&self, s: S, q: [f32; 5]) -> S::V {
         let r_lo = s.mul(self.n, s.splat(-self.sign * LN2_LO));
         let r = s.add(self.r_hi, r_lo);
-        let rest = s.mul_add(s.mul(r, r), polynomial(s, r, q), r_lo);
+        let r2 = s.mul(r, r);
+        let rest = s.mul_add(r2, quartic(s, r, r2, q), r_lo);
         s.add(self.r_hi, rest)
     }
 }

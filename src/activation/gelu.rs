@@ -7,7 +7,7 @@
 //! Error: at most 5 ULP (`tests/activations_ulp.rs`); −∞ gives −0, the limit.
 
 use super::exp::exp_parts;
-use super::poly::polynomial;
+use super::poly::horner;
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;
 
@@ -45,7 +45,7 @@ fn tail_parts<S: Simd>(s: S, z: S::V) -> (S::V, (S::V, S::V)) {
     let minus_lost = s.residual(z, z, square);
     let (a, b) = exp_parts(s, s.mul(square, s.splat(-0.5)));
     let a = s.mul_add(s.mul(a, s.splat(0.5)), minus_lost, a);
-    (s.mul(q, polynomial(s, s.sub(q, s.splat(MIDDLE)), P)), (a, b))
+    (s.mul(q, horner(s, s.sub(q, s.splat(MIDDLE)), P)), (a, b))
 }
 
 /// z Φ(z)

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 /// # Ok::<(), deltarule::Error>(())
 /// ```
 pub struct EarlyStopping<'a> {
-    value: Box<dyn Fn(&Epoch) -> Option<f64> + 'a>,
+    value: Value<'a>,
     name: &'static str,
     /// Whether larger values are better.
     larger: bool,
@@ -94,6 +94,9 @@ impl<'a> EarlyStopping<'a> {
         }
     }
 }
+
+/// The number that is watched, where there is one.
+type Value<'a> = Box<dyn Fn(&Epoch) -> Option<f64> + 'a>;
 
 /// Where the watching is.
 #[derive(Clone, Copy, Debug, Default)]

@@ -45,9 +45,9 @@ pub(super) struct Step<'a> {
 /// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
 const TEAM_FROM: usize = 400_000;
 
-/// Rows of a block at most: its activations (128 KiB for 256 columns) stay in L2 while the
+/// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
-const BLOCK_ROWS: usize = 128;
+const BLOCK_ROWS: usize = 256;
 
 /// Trains on one batch; answers the mean loss before the update, and whether there was one (with
 /// accumulated gradients not every step has). On an error nothing was updated.

@@ -292,8 +292,7 @@ impl<'a> Trainer<'a> {
         if let Some(validation) = self.validation {
             training.check(validation)?;
         }
-        let mut history = History::default();
-        history.epochs.reserve(self.epochs.min(1000));
+        let history = History::default();
         Ok(Epochs {
             trainer: self,
             training,
