@@ -231,8 +231,26 @@ impl Kernel for Transpose {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: `Product::transpose` gives 16 x 16 floats on both sides.
+        // SAFETY: its makers give 16 x 16 floats on both sides.
         unsafe { s.transpose(self.0, self.1, LINE) }
+    }
+}
+
+/// wt = wᵀ, for blocks whose memory has whole groups of 16 rows.
+pub(crate) fn transpose(level: Level, w: &mut PanelsMut, mut wt: PanelsMut) {
+    assert!(wt.rows == w.cols && wt.cols == w.rows);
+    assert!(w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
+    for panel in 0..w.n_panels() {
+        for group in 0..wt.n_panels() {
+            let (from, to) = (w.as_mut_ptr(), wt.as_mut_ptr());
+            // SAFETY: both memories have whole groups of 16 rows, so these blocks are in them, and
+            // both are exclusively ours.
+            let block = unsafe {
+                let from = from.add((panel * w.ld + group * LINE) * LINE);
+                Transpose(from, to.add((group * wt.ld + panel * LINE) * LINE))
+            };
+            dispatch(level, block);
+        }
     }
 }
 
