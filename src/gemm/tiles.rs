@@ -118,6 +118,11 @@ impl<'a> PanelsMut<'a> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
+    /// The same view for a while.
+    pub(crate) fn reborrow(&mut self) -> PanelsMut<'_> {
+        PanelsMut { memory: PhantomData, ..*self }
+    }
+
     /// Number of panels.
     pub(crate) fn n_panels(&self) -> usize {
         self.cols.div_ceil(LINE)
