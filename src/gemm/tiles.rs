@@ -123,6 +123,12 @@ impl<'a> PanelsMut<'a> {
         PanelsMut { memory: PhantomData, ..*self }
     }
 
+    /// The same matrix, to be handed out in parts for a while.
+    pub(crate) fn shared(&mut self) -> SharedPanels<'_> {
+        let PanelsMut { ptr, rows, cols, ld, .. } = *self;
+        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+    }
+
     /// Number of panels.
     pub(crate) fn n_panels(&self) -> usize {
         self.cols.div_ceil(LINE)

@@ -7,10 +7,20 @@ use crate::gemm::{Forward, Panels, PanelsMut, Tensor, forward, padded_rows};
 use crate::nn::{Dense, NormKind};
 use crate::passes::{add, copy, maxout};
 use crate::simd::{LINE, Level, Line};
+use crate::threads::Team;
 
 /// Rows of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
 /// used for 25,000 cycles, while the block's activations (96 KiB a 256 columns) stay in L2.
 pub(crate) const BLOCK_ROWS: usize = 96;
+
+/// What a forward pass leaves of the output layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outputs {
+    /// Its activation's values; logits for softmax, which is the caller's.
+    OfLayer,
+    /// Logits, whatever the activation.
+    Logits,
+}
 
 /// One worker's buffers.
 pub(crate) struct Scratch {
@@ -48,14 +58,51 @@ impl Scratch {
         })
     }
 
-    /// The outputs of a block of rows that `fill` writes; logits where the output layer is
-    /// softmax, or where they are asked for. The second answer is a buffer of the same shape, free to use.
+    /// The outputs of a block of rows that `fill` writes. The second answer is a buffer of the same
+    /// shape, free to use.
     pub(crate) fn forward(
         &mut self,
         net: &Mlp,
         rows: usize,
-        logits: bool,
+        outputs: Outputs,
         fill: impl FnOnce(PanelsMut),
+    ) -> (PanelsMut<'_>, PanelsMut<'_>) {
+        self.forward_by(net, rows, outputs, fill, |f| forward(net.level, f))
+    }
+
+    /// The same, with each layer's outputs shared out among a team: each thread reads its own part
+    /// of the weights, the same in every call, so that they stay in its cache.
+    ///
+    /// # Errors
+    /// As [`Team::run`].
+    pub(crate) fn forward_by_columns(
+        &mut self,
+        net: &Mlp,
+        rows: usize,
+        fill: impl FnOnce(PanelsMut),
+        team: &mut Team,
+    ) -> Result<PanelsMut<'_>> {
+        let mut all = Ok(());
+        let (out, _) = self.forward_by(net, rows, Outputs::OfLayer, fill, |f| {
+            let Forward { x, w, bias, mut out, activation, .. } = f;
+            let layer = team.run_panels(&mut out, |range, out| {
+                let (w, bias) = (w.panels(range.clone()), &bias[range]);
+                forward(net.level, Forward { x, w, bias, out, z: None, activation });
+            });
+            if layer.is_err() {
+                all = layer;
+            }
+        });
+        all.map(|()| out)
+    }
+
+    fn forward_by(
+        &mut self,
+        net: &Mlp,
+        rows: usize,
+        outputs: Outputs,
+        fill: impl FnOnce(PanelsMut),
+        mut layer_forward: impl FnMut(Forward),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
         fill(part(&mut self.x, rows, net.n_in()));
         let (mut from, mut to) = (&mut self.ping, &mut self.pong);
@@ -68,12 +115,14 @@ impl Scratch {
             let out = part(to, rows, layer.columns());
             let activation = match layer.activation {
                 Activation::Softmax => Activation::Identity,
-                _ if logits && i + 1 == net.layers.len() => Activation::Identity,
+                _ if outputs == Outputs::Logits && i + 1 == net.layers.len() => {
+                    Activation::Identity
+                }
                 _ if layer.norm.is_some() => Activation::Identity,
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());
-            forward(net.level, Forward { x, w, bias, out, z: None, activation });
+            layer_forward(Forward { x, w, bias, out, z: None, activation });
             if layer.has_passes() {
                 // The layer's input is read no more; what the passes need of it is saved.
                 let (z, y) = (part(to, rows, layer.columns()), part(from, rows, layer.n_out()));
