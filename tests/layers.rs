@@ -363,6 +363,9 @@ fn layers_that_make_no_sense_are_refused() {
             other => panic!("{builder:?} was not refused: {other:?}"),
         }
     }
+    let text = format!("{:?}", everything(Level::best()));
+    assert!(text.starts_with("Mlp { 100 dropout:0.1 -> 130 maxout:3 dropout:0.5 -> 100 relu"));
+    assert!(text.contains("100 relu batch-norm dropout:0.2 residual:2 -> 100 gelu layer-norm"));
     assert!("maxout".parse::<Activation>().is_err() && "maxout:1".parse::<Activation>().is_err());
     let maxout = Activation::Maxout { pieces: 5 };
     assert_eq!(maxout.to_string().parse::<Activation>().unwrap(), maxout);
