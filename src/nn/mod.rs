@@ -5,12 +5,14 @@ mod dense;
 mod forward;
 mod init;
 mod predictor;
+mod summary;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;
 pub use init::Init;
 pub use predictor::Predictor;
 pub(crate) use predictor::{Ordered, check_data, evaluate, gather_features};
+pub use summary::{LayerSummary, Summary};
 
 use crate::activation::Activation;
 use crate::simd::Level;

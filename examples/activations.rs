@@ -1,0 +1,69 @@
+//! Every activation σ with its derivative σ′, drawn: what it does to a sum, and how much of a
+//! gradient it lets through on the way back.
+//!
+//! | | σ(z) | σ′(z) |
+//! |---|---|---|
+//! | sigmoid | 1/(1 + e⁻ᶻ) | σ(1 − σ), at most 1/4 |
+//! | tanh | (eᶻ − e⁻ᶻ)/(eᶻ + e⁻ᶻ) | 1 − σ², at most 1 |
+//! | ReLU | max(0, z) | 1 for z > 0, else 0 |
+//! | leaky ReLU | max(0.1 z, z) | 1 for z > 0, else 0.1 |
+//! | ELU | z for z > 0, else α(eᶻ − 1) | 1 for z > 0, else σ + α |
+//! | GELU | z Φ(z) | Φ(z) + z φ(z) |
+//! | SiLU | z/(1 + e⁻ᶻ) | s + z s(1 − s), s the sigmoid |
+//! | SELU | λ z for z > 0, else λα(eᶻ − 1) | λ for z > 0, else σ + λα |
+//! | softplus | ln(1 + eᶻ) | 1/(1 + e⁻ᶻ) |
+//! | softsign | z/(1 + abs z) | 1/(1 + abs z)² |
+//! | hard tanh | z kept within −1..1 | 1 inside, else 0 |
+//! | step | 1 for z ≥ 0, else 0 | 0 |
+//! | identity | z | 1 |
+//!
+//! `cargo run --release --example activations` writes `target/lecture/activations.svg`.
+
+#[path = "common/plot.rs"]
+mod plot;
+
+use deltarule::{Activation, Level, Result};
+use plot::{COLORS, Curve, Panel};
+
+/// σ and σ′ at each z.
+pub fn values(activation: Activation, z: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+    let level = Level::from_env()?;
+    let mut a = z.to_vec();
+    activation.forward(level, &mut a);
+    let mut derivative = vec![1.0; z.len()];
+    // What backward wants of a layer: its output, but for two its input.
+    let kept = if matches!(activation, Activation::Gelu | Activation::Silu) { z } else { &a };
+    activation.backward(level, kept, &mut derivative)?;
+    Ok((a, derivative))
+}
+
+/// All that are functions of one number.
+pub fn all() -> impl Iterator<Item = Activation> {
+    Activation::ALL.into_iter().filter(|&a| a != Activation::Softmax)
+}
+
+fn panel(activation: Activation) -> Result<Panel> {
+    let z: Vec<f32> = (-400..=400).map(|i| i as f32 / 100.0).collect();
+    let (a, derivative) = values(activation, &z)?;
+    let mut panel = Panel::new(activation.to_string(), -4.0..4.0, -1.8..2.2);
+    for (name, values, color) in [("σ", a, COLORS[0]), ("σ′", derivative, COLORS[1])] {
+        let points = z.iter().zip(&values).map(|(&z, &v)| (f64::from(z), f64::from(v))).collect();
+        panel.curves.push(Curve { name: name.into(), color, points });
+    }
+    Ok(panel)
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let z = [-4.0, -1.0, -0.1, 0.1, 1.0, 4.0];
+    println!("σ(z) and σ′(z)  {}", z.map(|z| format!("{z:>13}")).concat());
+    for activation in all() {
+        let (a, derivative) = values(activation, &z)?;
+        let pairs = a.iter().zip(&derivative).map(|(a, d)| format!("  {a:>5.2} {d:>5.2}"));
+        println!("{:16}{}", activation.to_string(), pairs.collect::<String>());
+    }
+    let file = plot::file("activations")?;
+    let panels = all().map(panel).collect::<Result<Vec<_>>>()?;
+    plot::save(&file, 3, &panels)?;
+    println!("\nwritten: {}", file.display());
+    Ok(())
+}
