@@ -43,7 +43,7 @@ pub fn all() -> impl Iterator<Item = Activation> {
 }
 
 fn panel(activation: Activation) -> Result<Panel> {
-    let z: Vec<f32> = (-400..=400).map(|i| i as f32 / 100.0).collect();
+    let z: Vec<f32> = (-100..=100).map(|i| i as f32 / 25.0).collect();
     let (a, derivative) = values(activation, &z)?;
     let mut panel = Panel::new(activation.to_string(), -4.0..4.0, -1.8..2.2);
     for (name, values, color) in [("σ", a, COLORS[0]), ("σ′", derivative, COLORS[1])] {

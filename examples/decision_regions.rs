@@ -38,7 +38,7 @@ pub fn trained(hidden: &[usize], data: &Dataset, seed: u64) -> Result<Mlp> {
 }
 
 /// Cells of a picture, across and down.
-const CELLS: usize = 90;
+const CELLS: usize = 60;
 /// The plane that is drawn: all problems lie in it.
 const X: (f64, f64) = (-1.6, 2.4);
 const Y: (f64, f64) = (-1.5, 1.5);
@@ -66,8 +66,9 @@ fn panel(title: String, net: &Mlp, data: &Dataset) -> Result<Panel> {
             }
         }
     }
+    // Every fifth: samples come with their classes in turn, and there are two or three classes.
     if let (Features::F32(x), Targets::Classes { labels, .. }) = (data.features(), data.targets()) {
-        let dots = x.chunks(2).zip(labels).step_by(2);
+        let dots = x.chunks(2).zip(labels).step_by(5);
         panel.dots.extend(
             dots.map(|(p, &label)| ((f64::from(p[0]), f64::from(p[1])), COLORS[label as usize])),
         );

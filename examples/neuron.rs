@@ -65,16 +65,16 @@ pub fn train_through_step() -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    println!("neuron   w         θ     b = −θ   truth table");
+    println!("neuron  w              θ  b = −θ  truth table");
     for gate in [AND, OR, NAND, NOT] {
         let table = truth_table(&neuron(&gate)?)?;
         let weights = format!("{:?}", gate.weights);
-        let line =
-            format!("{:6}   {weights:9} {:2}     {:2}", gate.name, gate.threshold, -gate.threshold);
-        println!("{line}       {}", row(&table));
+        let (name, theta) = (gate.name, gate.threshold);
+        // 0 − θ, as −0 would print its sign.
+        println!("{name:6}  {weights:12} {theta:>3} {:>7}  {}", 0.0 - theta, row(&table));
     }
     println!("\nXOR needs two layers: (OR, NAND), then AND");
-    println!("{:36}{}", "XOR", row(&truth_table(&xor()?)?));
+    println!("{:34}{}", "XOR", row(&truth_table(&xor()?)?));
     match train_through_step() {
         Err(error) => println!("\ntraining it is refused: {error}"),
         Ok(()) => println!("\ntraining it changed nothing"),

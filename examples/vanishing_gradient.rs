@@ -4,8 +4,8 @@
 //! δₗ = (δₗ₊₁·Wₗ₊₁ᵀ) ⊙ σ′(zₗ).
 //!
 //! The sigmoid's σ′ is at most 1/4, so with weights of the usual size each layer takes about three
-//! quarters of what is left, and eight layers down the gradient is thousands of times smaller. The
-//! layers at the bottom hardly learn. ReLU's σ′ is 1 wherever a neuron is active, and He's
+//! quarters of what is left, and eight layers down the gradient is ten thousand times smaller:
+//! the layers at the bottom hardly learn. ReLU's σ′ is 1 wherever a neuron is active, and He's
 //! initialisation makes up for the half that is not.
 //!
 //! `cargo run --release --example vanishing_gradient` prints the norm of every layer's gradient, and
@@ -42,14 +42,14 @@ pub fn norms(net: &Mlp, data: &Dataset) -> Result<Vec<f64>> {
 pub fn trained(net: &mut Mlp, data: &Dataset) -> Result<(Vec<Vec<f64>>, f64)> {
     let mut course = vec![norms(net, data)?];
     for epoch in 0..EPOCHS {
-        Trainer::new(Sgd::new(0.1)).batch_size(10).seed(epoch as u64).fit(net, data)?;
+        Trainer::new(Sgd::new(0.03)).batch_size(10).seed(epoch as u64).fit(net, data)?;
         course.push(norms(net, data)?);
     }
     Ok((course, net.evaluate(data)?.accuracy.unwrap_or(0.0)))
 }
 
 fn panel(title: String, course: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(title, 0.0..EPOCHS as f64, -8.0..1.5);
+    let mut panel = Panel::new(title, 0.0..EPOCHS as f64, -6.5..4.0);
     let layers = course[0].len();
     for layer in 0..layers {
         // From blue at the bottom to orange at the top.

@@ -78,6 +78,7 @@ pub fn save(path: &Path, columns: usize, panels: &[Panel]) -> Result<(), Box<dyn
         let mut chart = ChartBuilder::on(&area)
             .caption(&panel.title, ("sans-serif", 15))
             .margin(6)
+            .margin_right(14)
             .x_label_area_size(20)
             .y_label_area_size(38)
             .build_cartesian_2d(panel.x.clone(), panel.y.clone())?;
@@ -97,8 +98,8 @@ pub fn save(path: &Path, columns: usize, panels: &[Panel]) -> Result<(), Box<dyn
         let dots = panel.dots.iter().filter(|(p, _)| panel.holds(p));
         chart.draw_series(dots.map(|&(p, c)| Circle::new(p, 2, c.filled())))?;
         if panel.curves.iter().any(|c| !c.name.is_empty()) {
-            let labels = chart.configure_series_labels().background_style(WHITE.mix(0.8)).draw();
-            labels?;
+            let mut labels = chart.configure_series_labels();
+            labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE).draw()?;
         }
     }
     root.present()?;
