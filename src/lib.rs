@@ -4,8 +4,8 @@
 //!
 //! `simd` knows nothing of `gemm`; [`gemm`] and `activation` know nothing of layers; `nn` (networks
 //! and predicting) knows nothing of training; `train` runs the two phases on the team of
-//! `threads`. [`data`] and [`metrics`] stand beside them, and [`reference`](mod@reference) is the same network in
-//! plain loops.
+//! `threads`; [`gradient`] shows and checks what training descends along. [`data`] and [`metrics`]
+//! stand beside them, and [`reference`](mod@reference) is the same network in plain loops.
 
 mod activation;
 pub mod data;
@@ -29,7 +29,10 @@ pub use gradient::check_gradients;
 pub use loss::Loss;
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use nn::{Builder, Init, LayerShape, LayerSummary, Mlp, Predictor, Summary};
-pub use optim::{Adam, Momentum, Optimizer, Sgd};
+pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::Level;
 pub use threads::Threads;
-pub use train::{BatchTargets, Control, Epoch, History, Progress, Trainer, Training};
+pub use train::{
+    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, History, Progress,
+    RateRange, StepRecord, Trainer, Training,
+};

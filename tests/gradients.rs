@@ -11,6 +11,15 @@ use support::{Data, relative_error};
 
 const ROWS: usize = 5;
 
+const LOSSES: [Loss; 6] = [
+    Loss::CrossEntropy,
+    Loss::MeanSquared,
+    Loss::Quadratic,
+    Loss::BinaryCrossEntropy,
+    Loss::MeanAbsolute,
+    Loss::Huber { delta: 0.3 },
+];
+
 fn network(hidden: Activation, output: Activation, level: Level) -> Mlp {
     Mlp::builder(4)
         .dense(6, hidden)
@@ -32,14 +41,16 @@ fn outputs(loss: Loss) -> Vec<Activation> {
 #[test]
 fn every_activation_with_every_loss_at_every_level() {
     let mut data = Data::new(21);
-    let (x, y) = (data.f32s(ROWS * 4), data.f32s(ROWS * 3));
+    let x = data.f32s(ROWS * 4);
+    // Some losses take probabilities only.
+    let y: Vec<f32> = (0..ROWS * 3).map(|_| data.uniform(0.0, 1.0) as f32).collect();
     let x = MatRef::new(&x, ROWS, 4).unwrap();
     let values = BatchTargets::Values(MatRef::new(&y, ROWS, 3).unwrap());
     let labels = BatchTargets::Classes(&[0, 2, 1, 2, 0]);
     let hidden = Activation::ALL.into_iter();
     let mut checks = 0;
     for hidden in hidden.filter(|&a| a != Activation::Softmax && a != Activation::Step) {
-        for loss in [Loss::CrossEntropy, Loss::MeanSquared, Loss::Quadratic] {
+        for loss in LOSSES {
             for output in outputs(loss) {
                 for targets in [values, labels] {
                     if loss == Loss::CrossEntropy && matches!(targets, BatchTargets::Values(_)) {

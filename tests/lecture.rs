@@ -12,8 +12,12 @@ mod by_hand;
 mod decision_regions;
 #[path = "../examples/linear_collapse.rs"]
 mod linear_collapse;
+#[path = "../examples/logistic.rs"]
+mod logistic;
 #[path = "../examples/neuron.rs"]
 mod neuron;
+#[path = "../examples/common/nielsen_networks.rs"]
+mod nielsen_networks;
 mod support;
 #[path = "../examples/vanishing_gradient.rs"]
 mod vanishing_gradient;
@@ -157,5 +161,89 @@ fn the_gradient_vanishes_through_sigmoids_and_not_through_relu() {
         assert!(sigmoid < 1e-3, "{sigmoid:e}");
         let relu = ratio(Activation::Relu, Init::He);
         assert!((0.1..10.0).contains(&relu), "{relu}");
+    }
+}
+
+/// Newton's method on the mean cross-entropy of ŷ = σ(w₁x₁ + w₂x₂ + b), in f64.
+fn newton(x: &[f32], labels: &[u32]) -> [f64; 3] {
+    let mut w = [0.0; 3];
+    for _ in 0..20 {
+        let (mut gradient, mut hessian) = ([0.0; 3], [[0.0; 3]; 3]);
+        for (point, &label) in x.chunks(2).zip(labels) {
+            let x = [f64::from(point[0]), f64::from(point[1]), 1.0];
+            let z: f64 = x.iter().zip(&w).map(|(x, w)| x * w).sum();
+            let y = 1.0 / (1.0 + (-z).exp());
+            for i in 0..3 {
+                gradient[i] += (y - f64::from(label)) * x[i];
+                (0..3).for_each(|j| hessian[i][j] += y * (1.0 - y) * x[i] * x[j]);
+            }
+        }
+        // H·step = gradient, by Cramer's rule.
+        let determinant = |m: [[f64; 3]; 3]| {
+            m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
+                - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+                + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+        };
+        for i in 0..3 {
+            let mut replaced = hessian;
+            (0..3).for_each(|row| replaced[row][i] = gradient[row]);
+            w[i] -= determinant(replaced) / determinant(hessian);
+        }
+    }
+    w
+}
+
+#[test]
+fn the_logistic_neuron_finds_what_newton_and_bayes_find() {
+    let samples = logistic::samples(4000).unwrap();
+    let net = logistic::trained(&samples).unwrap();
+    let (w, b) = (net.weights(0).unwrap(), net.biases(0).unwrap());
+    let found = [w.row(0)[0], w.row(1)[0], b[0]];
+    let data::Targets::Classes { labels, .. } = samples.targets() else { panic!("no classes") };
+    let want = newton(samples.matrix().as_slice(), labels);
+    assert_close("Newton", &found, &want, 1e-3);
+    // Bayes' weights, to five of the estimate's standard errors of about 0.1, 0.06 and 0.06.
+    let bayes = [-2.0 / (logistic::NOISE * logistic::NOISE), 0.0, 0.0];
+    for ((found, bayes), limit) in want.iter().zip(bayes).zip([0.5, 0.3, 0.3]) {
+        assert!((found - bayes).abs() < limit, "{want:?}");
+    }
+    // As often as it says: the shares in each interval to five standard errors of theirs.
+    for (i, (n, share)) in logistic::shares(&samples, 12).into_iter().enumerate() {
+        let p = logistic::truth(-2.75 + 0.5 * i as f64);
+        let tolerance = 5.0 * (p * (1.0 - p) / n.max(1) as f64).sqrt() + 0.02;
+        assert!((share - p).abs() < tolerance, "interval {i}: {share}, not {p}");
+    }
+}
+
+/// The book's network and update, on the digits in the crate.
+#[test]
+fn nielsens_networks_learn_digits() {
+    let digits = data::digits();
+    let ([train, validation, test], n) = (digits.split([0.7, 0.1, 0.2], 1).unwrap(), 50_000);
+    let set = nielsen_networks::Data { train, validation, test, n };
+    let run =
+        |i: usize| nielsen_networks::run(&nielsen_networks::EXPERIMENTS[i - 1], &set, 1).unwrap();
+    // Cross-entropy with L2, with 100 hidden units; and early stopping, which stops early.
+    assert!(run(6).last > 90.0);
+    let stopped = run(8);
+    assert!(stopped.last > 90.0 && stopped.epochs < 100, "{}, {}", stopped.last, stopped.epochs);
+}
+
+#[test]
+fn expanded_images_are_moved_by_a_pixel() {
+    let digits = data::digits();
+    let expanded = nielsen_networks::expand(&digits).unwrap();
+    assert_eq!((expanded.len(), expanded.n_features()), (5 * digits.len(), 64));
+    let (x, moved) = (digits.matrix(), expanded.matrix());
+    for i in [0, 77, 1796] {
+        let ink = |row: usize, col: usize| x.row(i)[row * 8 + col];
+        for (copy, down, right) in [(0, 0, 0), (1, -1, 0), (2, 1, 0), (3, 0, -1), (4, 0, 1)] {
+            for (row, col) in (0..8).flat_map(|row| (0..8).map(move |col| (row, col))) {
+                let from = (row as isize - down, col as isize - right);
+                let inside = (0..8).contains(&from.0) && (0..8).contains(&from.1);
+                let want = if inside { ink(from.0 as usize, from.1 as usize) } else { 0.0 };
+                assert_eq!(moved.row(5 * i + copy)[row * 8 + col], want);
+            }
+        }
     }
 }

@@ -122,5 +122,8 @@ fn reference_loss(loss: Loss) -> reference::Loss {
         Loss::CrossEntropy => reference::Loss::cross_entropy(),
         Loss::MeanSquared => reference::Loss::MeanSquaredError,
         Loss::Quadratic => reference::Loss::Quadratic,
+        Loss::BinaryCrossEntropy => reference::Loss::binary_cross_entropy(),
+        Loss::MeanAbsolute => reference::Loss::MeanAbsoluteError,
+        Loss::Huber { delta } => reference::Loss::Huber { delta: delta.into() },
     }
 }

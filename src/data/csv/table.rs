@@ -160,8 +160,18 @@ impl<'a> Table<'a> {
         let before = (self.features.len(), self.values.len(), self.classes.len());
         let (mut is_kept, mut n_ignored) = (true, 0usize);
         for index in 0usize.. {
-            let Some(field) = fields.next()? else { return Ok(false) };
             let n_fields = index.saturating_add(1);
+            let is_ignored = self.ignored.get(n_ignored) == Some(&index);
+            let is_inside = self.n_columns.is_some_and(|n| n_fields < n);
+            if is_inside
+                && !is_ignored
+                && self.target != Some(index)
+                && let Some(number) = fields.whole_number()
+            {
+                self.keep_feature(number as f32);
+                continue;
+            }
+            let Some(field) = fields.next()? else { return Ok(false) };
             let fits = |n: usize| if field.ends_row { n_fields == n } else { n_fields < n };
             if let Some(n) = self.n_columns.filter(|&n| !fits(n)) {
                 let got = if field.ends_row { "" } else { "more than " };
@@ -169,7 +179,7 @@ impl<'a> Table<'a> {
                     format!("line {}: expected {n} fields, got {got}{n_fields}", field.line);
                 return Err(self.refuse(reason));
             }
-            if self.ignored.get(n_ignored) == Some(&index) {
+            if is_ignored {
                 n_ignored = n_ignored.saturating_add(1);
             } else if self.target.map_or(field.ends_row, |target| index == target) {
                 is_kept &= self.target_field(&field, index)?;
@@ -201,10 +211,14 @@ impl<'a> Table<'a> {
             (None, Missing::Fill(value)) if is_missing(field) => value,
             _ => return Err(self.refuse_field(field, index, "a finite number")),
         };
+        self.keep_feature(value);
+        Ok(true)
+    }
+
+    fn keep_feature(&mut self, value: f32) {
         if self.keeps_values {
             self.features.push(value);
         }
-        Ok(true)
     }
 
     /// Takes a target; whether its row is kept.
@@ -306,12 +320,6 @@ fn all_names(names: &Pieces<u8>, n_columns: usize) -> Vec<String> {
 
 fn number(field: &Field) -> Option<f32> {
     let text = field.text.trim_ascii();
-    if (1..=7).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) {
-        // Pixels and counts: below 2^24, so exact.
-        let digit = |byte: &u8| u32::from(byte.wrapping_sub(b'0'));
-        let whole = text.iter().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(digit(d)));
-        return Some(whole as f32);
-    }
     let number: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
     number.is_finite().then_some(number).filter(|_| !field.is_cut)
 }
