@@ -64,7 +64,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("found: w = ({:.3}, {:.3}), b = {:.3}", w.row(0)[0], w.row(1)[0], b[0]);
     println!("Bayes: w = ({:.3}, 0), b = 0\n", -2.0 / (NOISE * NOISE));
     println!("{:>6} {:>8} {:>8} {:>8}", "x₁", "neuron", "Bayes", "samples");
-    let mut panel = Panel::new("probability of the second class", -3.0..3.0, -0.02..1.02);
+    let mut panel = Panel::new("probability of the second class", -3.0..3.0, -0.02..1.45);
     for (i, (n, share)) in shares(&data, BINS).into_iter().enumerate() {
         let x1 = -3.0 + 6.0 * (i as f64 + 0.5) / BINS as f64;
         let y = net.predict(MatRef::new(&[x1 as f32, 0.0], 1, 2)?)?.row(0)[0];
