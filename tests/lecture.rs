@@ -10,6 +10,8 @@ mod activations;
 mod by_hand;
 #[path = "../examples/decision_regions.rs"]
 mod decision_regions;
+#[path = "../examples/common/distorted.rs"]
+mod distorted;
 #[path = "../examples/linear_collapse.rs"]
 mod linear_collapse;
 #[path = "../examples/logistic.rs"]
@@ -246,4 +248,21 @@ fn expanded_images_are_moved_by_a_pixel() {
             }
         }
     }
+}
+
+/// Bending on a thread of its own changes nothing: the same seed gives the same bits; and digits
+/// that were never seen unbent are read.
+#[test]
+fn bent_digits_are_learned_the_same_each_time() {
+    let (train, test) = data::digits().split_at(1400).unwrap();
+    let run = |seed| {
+        let options = distorted::Options { hidden: 64, epochs: 30, lr: 0.003, seed, plain: false };
+        let mut net = distorted::network(64, &options).unwrap();
+        distorted::train(&mut net, &train, &options, |_, _| Ok(())).unwrap();
+        net
+    };
+    let net = run(1);
+    assert_eq!(net.digest(), run(1).digest());
+    assert_ne!(net.digest(), run(2).digest());
+    assert!(net.evaluate(&test).unwrap().accuracy.unwrap() > 0.85);
 }
