@@ -16,14 +16,18 @@
 //! | hard tanh | z kept within −1..1 | 1 inside, else 0 |
 //! | step | 1 for z ≥ 0, else 0 | 0 |
 //! | identity | z | 1 |
+//! | maxout | max(w₁ᵀx + b₁, …, wₖᵀx + bₖ) | that of the piece that wins |
+//!
+//! Maxout is a layer rather than a function of one sum: here a neuron with one input and three
+//! pieces. With the pieces z and 0.1 z it is the leaky ReLU, with z and −z the absolute value.
 //!
 //! `cargo run --release --example activations` writes `target/lecture/activations.svg`.
 
 #[path = "common/plot.rs"]
 mod plot;
 
-use deltarule::{Activation, Level, Result};
-use plot::{COLORS, Curve, Panel};
+use deltarule::{Activation, Level, MatRef, Mlp, Result};
+use plot::{COLORS, Curve, Panel, RGBColor};
 
 /// σ and σ′ at each z.
 pub fn values(activation: Activation, z: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
@@ -40,6 +44,31 @@ pub fn values(activation: Activation, z: &[f32]) -> Result<(Vec<f32>, Vec<f32>)>
 /// All that are functions of one number.
 pub fn all() -> impl Iterator<Item = Activation> {
     Activation::ALL.into_iter().filter(|&a| a != Activation::Softmax)
+}
+
+/// What one maxout neuron with these pieces (w, b) answers to each x.
+pub fn maxout(pieces: &[(f32, f32)], x: &[f32]) -> Result<Vec<f32>> {
+    let k = pieces.len();
+    let mut net = Mlp::builder(1).maxout(1, k).dense(1, Activation::Identity).build()?;
+    let (w, b): (Vec<f32>, Vec<f32>) = pieces.iter().copied().unzip();
+    net.set_parameters(0, MatRef::new(&w, 1, k)?, &b)?;
+    // The output layer hands its input on.
+    net.set_parameters(1, MatRef::new(&[1.0], 1, 1)?, &[0.0])?;
+    Ok(net.predict(MatRef::new(x, x.len(), 1)?)?.into_vec())
+}
+
+fn maxout_panel() -> Result<Panel> {
+    let pieces = [(-0.6, -1.0), (0.1, 0.2), (0.9, -0.8)];
+    let x: Vec<f32> = (-100..=100).map(|i| i as f32 / 25.0).collect();
+    let mut panel = Panel::new("maxout of three pieces", -4.0..4.0, -1.8..2.2);
+    let thin = RGBColor(190, 190, 190);
+    let lines = pieces.map(|(w, b)| x.iter().map(|x| w * x + b).collect::<Vec<f32>>());
+    let lines = lines.into_iter().map(|line| (line, thin));
+    for (values, color) in lines.chain([(maxout(&pieces, &x)?, COLORS[0])]) {
+        let points = x.iter().zip(&values).map(|(&x, &v)| (f64::from(x), f64::from(v))).collect();
+        panel.curves.push(Curve { name: String::new(), color, points });
+    }
+    Ok(panel)
 }
 
 fn panel(activation: Activation) -> Result<Panel> {
@@ -62,7 +91,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         println!("{:16}{}", activation.to_string(), pairs.collect::<String>());
     }
     let file = plot::file("activations")?;
-    let panels = all().map(panel).collect::<Result<Vec<_>>>()?;
+    let panels = all().map(panel).chain([maxout_panel()]).collect::<Result<Vec<_>>>()?;
     plot::save(&file, 3, &panels)?;
     println!("\nwritten: {}", file.display());
     Ok(())

@@ -17,6 +17,7 @@ mod matrix;
 pub mod metrics;
 mod nn;
 mod optim;
+mod passes;
 mod random;
 pub mod reference;
 mod simd;
@@ -28,7 +29,9 @@ pub use error::{Error, Result};
 pub use gradient::check_gradients;
 pub use loss::Loss;
 pub use matrix::{MatMut, MatRef, Matrix};
-pub use nn::{Builder, Init, LayerShape, LayerSummary, Mlp, Predictor, Summary};
+pub use nn::{
+    Builder, Init, LayerShape, LayerSummary, Mlp, NormKind, NormParameters, Predictor, Summary,
+};
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::Level;
 pub use threads::Threads;

@@ -18,6 +18,7 @@ mod tensor;
 mod tiles;
 mod weights;
 
+pub(crate) use blocking::K_BLOCK;
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;

@@ -1,11 +1,10 @@
 //! The check: every parameter's gradient against (L(w + h) − L(w − h)) / 2h in f64.
 
-use super::{Gradients, LayerGradients, gradients, kinks, reference_loss, reference_network};
+use super::plain::{Plain, PlainLayer, Trace, mask};
+use super::{Gradients, LayerGradients, gradients};
 use crate::loss::Loss;
 use crate::nn::Mlp;
-use crate::reference::{
-    self, Layer, Shape, Target, activation_forward, linear_forward, loss_forward, one_hot,
-};
+use crate::reference::Target;
 use crate::train::BatchTargets;
 use crate::{Error, MatRef, Result};
 use std::fmt;
@@ -45,8 +44,8 @@ pub struct Difference {
     pub gradient: f64,
     /// By central differences.
     pub numeric: f64,
-    /// |gradient − numeric| against the largest of the layer's weight gradients, or bias
-    /// gradients (at least 1e-5 of the loss): an element that cancelled to nearly nothing does
+    /// |gradient − numeric| against the largest gradient of the layer (at least 1e-5 of the loss):
+    /// an element that cancelled to nearly nothing, as biases before batch normalisation do, does
     /// not count as wrong.
     pub error: f64,
 }
@@ -54,10 +53,14 @@ pub struct Difference {
 /// A parameter's place in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// Weight (row, column) of W, n_in x n_out.
+    /// Weight (row, column), as [`Mlp::weights`] answers them.
     Weight(usize, usize),
     /// Bias of a column of W.
     Bias(usize),
+    /// γ of a neuron of a normalised layer.
+    Scale(usize),
+    /// β of a neuron of a normalised layer.
+    Shift(usize),
 }
 
 impl GradientCheck {
@@ -83,6 +86,8 @@ impl fmt::Display for GradientCheck {
         let place = match w.parameter {
             Parameter::Weight(row, col) => format!("weight ({row}, {col})"),
             Parameter::Bias(col) => format!("bias {col}"),
+            Parameter::Scale(neuron) => format!("gamma {neuron}"),
+            Parameter::Shift(neuron) => format!("beta {neuron}"),
         };
         write!(
             f,
@@ -125,8 +130,8 @@ impl Gradients {
     /// [`check_gradients`].
     ///
     /// # Errors
-    /// [`Error::Shape`] when the gradients or the batch are not of the network's shape, and the
-    /// errors of [`reference::Network::loss`].
+    /// [`Error::Shape`], [`Error::Value`] or [`Error::Config`] when the gradients, the batch or the
+    /// loss do not fit the network.
     pub fn check(
         &self,
         net: &Mlp,
@@ -134,14 +139,10 @@ impl Gradients {
         targets: BatchTargets,
         loss: Loss,
     ) -> Result<GradientCheck> {
-        if x.cols() != net.n_in() {
-            return Err(Error::shape("x", format!("rows of {}", net.n_in()), x.cols()));
-        }
-        let network = reference_network(net)?;
+        check_batch(net, x, targets, loss)?;
         let wide = |m: MatRef| -> Vec<f64> {
             (0..m.rows()).flat_map(|r| m.row(r)).map(|&x| f64::from(x)).collect()
         };
-        let x = wide(x);
         let (labels, values);
         let target = match targets {
             BatchTargets::Classes(classes) => {
@@ -153,58 +154,80 @@ impl Gradients {
                 Target::Values(&values)
             }
         };
-        let loss = reference_loss(loss);
-        let value = network.loss(&reference::Batch::new(&x, target), &loss)?;
-        if self.layers.len() != network.layers.len() {
-            return Err(Error::shape("gradients", network.layers.len(), self.layers.len()));
+        let plain = Plain::new(net, x.rows(), loss, target)?;
+        let mut inputs = wide(x);
+        if let Some(mask) = mask(net, net.input_dropout(), 0, (x.rows(), x.cols()))? {
+            inputs.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
         }
-        let mut check = GradientCheck { loss: value, compared: 0, at_kinks: 0, worst: None };
-        let outputs = network.layer_outputs(&x)?;
+        let trace = plain.trace(inputs);
+        if self.layers.len() != plain.layers.len() {
+            return Err(Error::shape("gradients", plain.layers.len(), self.layers.len()));
+        }
+        let mut check = GradientCheck { loss: trace.loss, compared: 0, at_kinks: 0, worst: None };
         for (layer, gradients) in self.layers.iter().enumerate() {
-            let input = if layer == 0 { &x } else { &outputs[layer - 1].a };
-            let (layers, z) = (&network.layers[layer..], &outputs[layer].z);
-            let part = Part { layer, layers, input, z, loss: &loss, target };
-            part.check(gradients, &mut check)?;
+            Part { layer, plain: &plain, trace: &trace }.check(gradients, &mut check)?;
         }
         Ok(check)
     }
 }
 
-/// A layer and those above it.
+/// Checks that a batch and a loss fit the network.
+fn check_batch(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Result<()> {
+    if let Some(output) = net.layers().last() {
+        loss.check_output(output.activation)?;
+    }
+    let shape = |m: MatRef| format!("{} x {}", m.rows(), m.cols());
+    if x.rows() == 0 || x.cols() != net.n_in() {
+        return Err(Error::shape("x", format!("at least one row of {}", net.n_in()), shape(x)));
+    }
+    let n_out = net.n_out();
+    match targets {
+        BatchTargets::Values(y) if (y.rows(), y.cols()) != (x.rows(), n_out) => {
+            Err(Error::shape("targets", format!("{} x {n_out}", x.rows()), shape(y)))
+        }
+        BatchTargets::Classes(labels) if labels.len() != x.rows() => {
+            Err(Error::shape("labels", x.rows(), labels.len()))
+        }
+        BatchTargets::Classes(labels) => match labels.iter().find(|&&l| l as usize >= n_out) {
+            Some(label) => Err(Error::value("labels", format!("classes below {n_out}"), label)),
+            None => Ok(()),
+        },
+        BatchTargets::Values(_) => Ok(()),
+    }
+}
+
+/// A layer whose parameters are moved.
 struct Part<'a> {
     layer: usize,
-    layers: &'a [Layer<f64>],
-    /// What the layer is given, and the Z that it makes of it.
-    input: &'a [f64],
-    z: &'a [f64],
-    loss: &'a reference::Loss,
-    target: Target<'a, f64>,
+    plain: &'a Plain<'a>,
+    trace: &'a Trace,
 }
 
 impl Part<'_> {
     fn check(&self, gradients: &LayerGradients, check: &mut GradientCheck) -> Result<()> {
-        let (n_in, columns) = (self.layers[0].n_in, self.layers[0].columns());
-        let (weights, biases) = (&gradients.weights, &gradients.biases);
-        if (weights.rows(), weights.cols(), biases.len()) != (n_in, columns, columns) {
-            let expected = format!("{n_in} x {columns} and {columns}");
-            let got = format!("{} x {} and {}", weights.rows(), weights.cols(), biases.len());
-            return Err(Error::shape(format!("gradients of layer {}", self.layer), expected, got));
+        let layer = &self.plain.layers[self.layer];
+        let (n_in, columns) = (layer.linear.n_in, layer.linear.columns());
+        let norm = layer.norm.as_ref().map_or(0, |norm| norm.gamma.len());
+        let LayerGradients { weights, biases, gamma, beta } = gradients;
+        for (what, expected, got) in [
+            ("rows of weights", n_in, weights.rows()),
+            ("columns of weights", columns, weights.cols()),
+            ("biases", columns, biases.len()),
+            ("gamma", norm, gamma.len()),
+            ("beta", norm, beta.len()),
+        ] {
+            if expected != got {
+                let place = format!("gradients of layer {}: {what}", self.layer);
+                return Err(Error::shape(place, expected, got));
+            }
         }
-        let at = |i| Parameter::Weight(i / columns, i % columns);
-        let weights = weights.as_slice().iter().enumerate().map(|(i, &g)| (at(i), g));
-        self.check_tensor(weights, check);
-        let biases = biases.iter().enumerate().map(|(i, &g)| (Parameter::Bias(i), g));
-        self.check_tensor(biases, check);
-        Ok(())
-    }
-
-    fn check_tensor(
-        &self,
-        gradients: impl Iterator<Item = (Parameter, f32)>,
-        check: &mut GradientCheck,
-    ) {
+        let place = |i| Parameter::Weight(i / columns, i % columns);
+        let all = weights.as_slice().iter().enumerate().map(|(i, g)| (place(i), g));
+        let all = all.chain(biases.iter().enumerate().map(|(i, g)| (Parameter::Bias(i), g)));
+        let all = all.chain(gamma.iter().enumerate().map(|(i, g)| (Parameter::Scale(i), g)));
+        let all = all.chain(beta.iter().enumerate().map(|(i, g)| (Parameter::Shift(i), g)));
         let mut found = Vec::new();
-        for (parameter, gradient) in gradients {
+        for (parameter, &gradient) in all {
             match self.slope(parameter) {
                 Some(numeric) => found.push((parameter, f64::from(gradient), numeric)),
                 None => check.at_kinks += 1,
@@ -224,14 +247,18 @@ impl Part<'_> {
                 check.worst = Some(Difference { layer, parameter, gradient, numeric, error });
             }
         }
+        Ok(())
     }
 
     /// The central difference; none where the loss has a kink.
     fn slope(&self, parameter: Parameter) -> Option<f64> {
-        let layer = &self.layers[0];
-        let w = match parameter {
-            Parameter::Weight(k, j) => layer.weight[k * layer.columns() + j],
-            Parameter::Bias(j) => layer.bias[j],
+        let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
+        let w = match (parameter, norm) {
+            (Parameter::Weight(k, j), _) => linear.weight[k * linear.columns() + j],
+            (Parameter::Bias(j), _) => linear.bias[j],
+            (Parameter::Scale(j), Some(norm)) => norm.gamma[j],
+            (Parameter::Shift(j), Some(norm)) => norm.beta[j],
+            (Parameter::Scale(_) | Parameter::Shift(_), None) => return None,
         };
         STEPS.iter().find_map(|step| {
             let h = step * w.abs().max(1.0);
@@ -240,36 +267,20 @@ impl Part<'_> {
         })
     }
 
-    /// L with the parameter moved by h, and the smooth pieces it is on. Z is linear in the
-    /// parameter, so only its column j moves: by h·x_ik for a weight, by h for a bias.
+    /// L with the parameter moved by h, and the smooth pieces it is on. Z is linear in weights and
+    /// biases, so only its column j moves: by h·x_ik for a weight, by h for a bias.
     fn loss_after(&self, parameter: Parameter, h: f64) -> (f64, Vec<u8>) {
-        let layer = &self.layers[0];
-        let (n_in, columns) = (layer.n_in, layer.columns());
-        let mut z = self.z.to_vec();
-        for (i, row) in z.chunks_mut(columns).enumerate() {
-            match parameter {
-                Parameter::Weight(k, j) => row[j] += h * self.input[i * n_in + k],
-                Parameter::Bias(j) => row[j] += h,
-            }
+        let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
+        let (mut z, mut norm) = (self.trace.z[self.layer].clone(), norm.clone());
+        let x = &self.trace.outputs[self.layer];
+        let rows = z.chunks_mut(linear.columns()).zip(x.chunks(linear.n_in));
+        match (parameter, &mut norm) {
+            (Parameter::Weight(k, j), _) => rows.for_each(|(z, x)| z[j] += h * x[k]),
+            (Parameter::Bias(j), _) => rows.for_each(|(z, _)| z[j] += h),
+            (Parameter::Scale(j), Some(norm)) => norm.gamma[j] += h,
+            (Parameter::Shift(j), Some(norm)) => norm.beta[j] += h,
+            (Parameter::Scale(_) | Parameter::Shift(_), None) => {}
         }
-        let mut pieces = Vec::new();
-        kinks::of_layer(layer.activation, &z, &mut pieces);
-        let mut a = activation_forward(layer.activation, &z, columns);
-        for layer in &self.layers[1..] {
-            let shape =
-                Shape { rows: a.len() / layer.n_in, n_in: layer.n_in, n_out: layer.columns() };
-            z = linear_forward(&a, &layer.weight, &layer.bias, shape);
-            kinks::of_layer(layer.activation, &z, &mut pieces);
-            a = activation_forward(layer.activation, &z, layer.columns());
-        }
-        let n_out = self.layers[self.layers.len() - 1].n_out;
-        let output = if self.loss.is_on_logits() { &z } else { &a };
-        match self.target {
-            Target::Values(y) => kinks::of_loss(self.loss, output, y, &mut pieces),
-            Target::Labels(l) => {
-                kinks::of_loss(self.loss, output, &one_hot(l, n_out), &mut pieces);
-            }
-        }
-        (loss_forward(self.loss, output, self.target, None, n_out), pieces)
+        self.plain.loss_with(self.layer, z, norm.as_ref(), self.trace)
     }
 }

@@ -9,6 +9,7 @@
 
 mod check;
 mod kinks;
+mod plain;
 
 pub use check::{Difference, GradientCheck, Parameter, check_gradients};
 
@@ -18,7 +19,7 @@ use crate::optim::Sgd;
 use crate::reference;
 use crate::threads::Threads;
 use crate::train::{BatchTargets, Trainer};
-use crate::{MatRef, Matrix, Result};
+use crate::{Error, MatRef, Matrix, Result};
 
 /// The learning rate of the step. The larger it is, the less the rounding of the moved weight
 /// takes from the gradient: with this power of two the error is 2⁻²⁴ of the gradient, or 2⁻⁴⁴ of
@@ -42,18 +43,24 @@ pub struct LayerGradients {
     pub weights: Matrix,
     /// ∂L/∂b, as long as [`Mlp::biases`].
     pub biases: Vec<f32>,
+    /// ∂L/∂γ of the layer's norm; empty where it has none.
+    pub gamma: Vec<f32>,
+    /// ∂L/∂β of the layer's norm; empty where it has none.
+    pub beta: Vec<f32>,
 }
 
 impl LayerGradients {
-    /// The Euclidean norm of weights' and biases' gradients together, summed in f64.
+    /// The Euclidean norm of the gradients of all the layer's parameters together, summed in f64.
     pub fn norm(&self) -> f64 {
-        let values = self.weights.as_slice().iter().chain(&self.biases);
+        let norm = self.gamma.iter().chain(&self.beta);
+        let values = self.weights.as_slice().iter().chain(&self.biases).chain(norm);
         values.map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt()
     }
 }
 
 /// The gradient of the mean loss of a batch: `x` is rows x n_in, the targets are labels or
-/// rows x n_out values. The network stays as it is.
+/// rows x n_out values. The network stays as it is. Dropout is that of the first step of a session
+/// with seed 0; batch normalisation takes the batch's own statistics, as in training.
 ///
 /// # Errors
 /// As [`Trainer::start`] and [`Training::step`](crate::Training::step).
@@ -75,19 +82,31 @@ pub fn gradients(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Res
         for (w, &new) in weights.as_mut_slice().iter_mut().zip(moved_weights.as_slice()) {
             *w = gradient(*w, new);
         }
-        let biases = net.biases(layer)?.into_iter().zip(moved.biases(layer)?);
-        Ok(LayerGradients { weights, biases: biases.map(|(b, new)| gradient(b, new)).collect() })
+        let differences = |old: Vec<f32>, new: Vec<f32>| {
+            old.into_iter().zip(new).map(|(old, new)| gradient(old, new)).collect()
+        };
+        let biases = differences(net.biases(layer)?, moved.biases(layer)?);
+        let [old, new] =
+            [net, &moved].map(|net| net.norm_parameters(layer).map(Option::unwrap_or_default));
+        let (old, new) = (old?, new?);
+        let (gamma, beta) = (differences(old.gamma, new.gamma), differences(old.beta, new.beta));
+        Ok(LayerGradients { weights, biases, gamma, beta })
     });
     Ok(Gradients { loss, layers: layers.collect::<Result<_>>()? })
 }
 
-/// The network in plain loops, in f64.
+/// The network in plain loops, in f64, as it predicts: without dropout.
 ///
 /// # Errors
-/// None for a network that [`Builder::build`](crate::Builder::build) made.
+/// [`Error::Config`] when a layer has a norm (fold batch normalisation first, by [`Mlp::folded`])
+/// or ends a residual block: the lecture's network has neither.
 pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
     let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
     let layers = net.layers().enumerate().map(|(layer, shape)| {
+        if shape.norm.is_some() || shape.residual > 0 {
+            let reason = "norms and residual connections are not part of the reference network";
+            return Err(Error::config(format!("layer {layer}"), reason));
+        }
         let weights = wide(net.weights(layer)?.as_slice());
         let biases = wide(&net.biases(layer)?);
         let activation = reference_activation(shape.activation);
@@ -114,6 +133,7 @@ fn reference_activation(activation: crate::Activation) -> reference::Activation 
         Fast::HardTanh => Plain::HardTanh,
         Fast::Step => Plain::Step,
         Fast::Softmax => Plain::Softmax,
+        Fast::Maxout { pieces } => Plain::Maxout { pieces },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Predicting and evaluating.
 
 use super::Mlp;
-use super::forward::{BLOCK_ROWS, Scratch, argmax, block_rows};
+use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax, block_rows};
 use crate::activation::{Activation, softmax_panels};
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
@@ -27,6 +27,14 @@ pub struct Predictor<'a> {
 /// Multiply-adds from which a second thread pays: at 30 a nanosecond on one core, 0.3 Mflop take
 /// as long as it takes two threads to meet (docs/performance.md).
 const TEAM_FROM: usize = 300_000;
+
+/// Rows a thread below which a team shares out the outputs of each layer instead of the rows: such
+/// calls are bound by reading the weights, and so each thread reads its part alone.
+const FEW_ROWS: usize = 8;
+
+/// Parameters from which that pays: 2^18 are 1 MiB, the L2 of one core, and more than that comes
+/// from L3 or memory faster over two cores than over one.
+const SHARED_WEIGHTS: usize = 1 << 18;
 
 impl<'a> Predictor<'a> {
     /// For calls of up to `rows` rows.
@@ -66,12 +74,24 @@ impl<'a> Predictor<'a> {
             let got = format!("{} x {}", out.rows(), out.cols());
             return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
         }
-        let net = self.net;
-        let block = block_rows(rows, self.team.threads());
+        let (net, threads) = (self.net, self.team.threads());
+        let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
+        let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
+        if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS {
+            let fill = |m: PanelsMut| _ = gather(net.level, x, 0, m);
+            let scratch = &mut self.scratch[0];
+            let mut a = scratch.forward_by_columns(net, rows, fill, &mut self.team)?;
+            if softmax {
+                softmax_rows(net, &mut a);
+            }
+            (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+            return Ok(());
+        }
+        let block = block_rows(rows, threads);
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
-            let (mut a, _) = scratch.forward(net, range.len(), false, fill);
-            if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+            let (mut a, _) = scratch.forward(net, range.len(), Outputs::OfLayer, fill);
+            if softmax {
                 softmax_rows(net, &mut a);
             }
             (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
@@ -251,14 +271,15 @@ pub(crate) fn evaluate(
         .collect::<Result<Vec<_>>>()?;
     let mut parts: Vec<Part> = (0..blocks).map(|_| Part::default()).collect();
     let activation = net.layers[net.layers.len() - 1].activation;
+    let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
         let fill = |m: PanelsMut| _ = gather_features(net, data, None, range.start, m);
-        let (a, d) = w.scratch.forward(net, rows, loss.is_on_logits(), fill);
+        let (a, d) = w.scratch.forward(net, rows, outputs, fill);
         let one_output = a.cols == 1;
         // With one output for two classes, the second from a half on: p = ½ where z = 0.
-        let half = if loss.is_on_logits() { 0.0 } else { 0.5 };
+        let half = if outputs == Outputs::Logits { 0.0 } else { 0.5 };
         part.predicted.extend((0..rows).map(|r| match one_output {
             true => u32::from(a.view().panel(0)[r].0[0] >= half),
             false => argmax(a.view(), r),

@@ -1,6 +1,6 @@
 //! What a network is made of and what a training step of it costs.
 
-use super::{LayerShape, Mlp};
+use super::{LayerShape, Mlp, NormKind};
 use std::fmt;
 
 /// Bytes of a value.
@@ -20,10 +20,10 @@ pub struct Summary {
 pub struct LayerSummary {
     /// Inputs, neurons and activation.
     pub shape: LayerShape,
-    /// Weights and biases.
+    /// Weights and biases, and the scales and shifts of a norm.
     pub parameters: u64,
     /// Floating-point operations of the product X·W + b a sample, a multiplication and an addition
-    /// for each weight; activations are not counted.
+    /// for each weight; activations, norms and dropout are not counted.
     pub forward_flops: u64,
     /// The same for a training step: X·W and Xᵀ·D, and D·Wᵀ for every layer but the first.
     pub step_flops: u64,
@@ -35,29 +35,31 @@ pub struct LayerSummary {
     /// Bytes a sample that a step reads and writes for its activations and deltas, each value once
     /// for each of its uses: X forward and in Xᵀ·D; A written, and read by the derivative (the
     /// layer above counts it as its X); D written, read by Xᵀ·D and, but for the first layer, by
-    /// D·Wᵀ. Biases and targets are not counted.
+    /// D·Wᵀ. Biases, targets, norms, dropout and residual connections are not counted.
     pub sample_bytes: u64,
 }
 
 impl LayerSummary {
     fn new(layer: usize, shape: LayerShape) -> Self {
         let (n_in, n_out) = (shape.n_in as u64, shape.n_out as u64);
-        let weights = n_in * n_out;
+        let columns = n_out * shape.activation.pieces() as u64;
+        let weights = n_in * columns;
+        let norm = if shape.norm.is_some() { 2 * n_out } else { 0 };
         // What only the layers after the first have: D·Wᵀ.
         let backward = u64::from(layer > 0);
         LayerSummary {
             shape,
-            parameters: weights + n_out,
+            parameters: weights + columns + norm,
             forward_flops: 2 * weights,
             step_flops: (4 + 2 * backward) * weights,
             parameter_bytes: F32 * (3 + 2 * backward) * weights,
-            sample_bytes: F32 * (2 * n_in + (4 + backward) * n_out),
+            sample_bytes: F32 * (2 * n_in + 2 * n_out + (2 + backward) * columns),
         }
     }
 }
 
 impl Summary {
-    /// Weights and biases.
+    /// Weights and biases, and the scales and shifts of norms.
     pub fn parameters(&self) -> u64 {
         self.sum(|l| l.parameters)
     }
@@ -111,7 +113,7 @@ impl fmt::Display for Summary {
             [
                 i.to_string(),
                 format!("{} x {}", l.shape.n_in, l.shape.n_out),
-                l.shape.activation.to_string(),
+                kind(&l.shape),
                 grouped(l.parameters),
                 grouped(l.forward_flops),
                 grouped(l.step_flops),
@@ -144,6 +146,22 @@ impl fmt::Display for Summary {
             grouped(self.step_bytes(1) - self.step_bytes(0)),
         )
     }
+}
+
+/// The activation and what stands around it: `batch norm, relu, dropout 0.5, residual 2`.
+fn kind(shape: &LayerShape) -> String {
+    let norm = shape.norm.map(|norm| match norm {
+        NormKind::Layer => "layer norm, ",
+        NormKind::Batch => "batch norm, ",
+    });
+    let mut text = format!("{}{}", norm.unwrap_or(""), shape.activation);
+    if shape.dropout > 0.0 {
+        text += &format!(", dropout {}", shape.dropout);
+    }
+    if shape.residual > 0 {
+        text += &format!(", residual {}", shape.residual);
+    }
+    text
 }
 
 /// 1234567 as 1,234,567.
@@ -200,6 +218,27 @@ layer  shape      activation      parameters  FLOPs forward  FLOPs step
                   total              101,770        203,264     409,088
 FLOPs are a sample's; a step moves 1,229,824 bytes for its weights and 9,544 a sample";
         assert_eq!(net.summary().to_string(), want);
+    }
+
+    #[test]
+    fn what_stands_around_a_layer_is_said_and_counted() {
+        let net = Mlp::builder(4)
+            .maxout(6, 3)
+            .dropout(0.5)
+            .dense(6, Activation::Relu)
+            .batch_norm()
+            .residual(1)
+            .dense(2, Activation::Softmax)
+            .build()
+            .unwrap();
+        let summary = net.summary();
+        assert_eq!(summary.parameters(), net.n_parameters() as u64);
+        assert_eq!(summary.layers[0].parameters, 4 * 18 + 18);
+        assert_eq!(summary.layers[1].parameters, 6 * 6 + 6 + 12);
+        let text = summary.to_string();
+        for kind in ["maxout:3, dropout 0.5", "batch norm, relu, residual 1", "softmax"] {
+            assert!(text.contains(kind), "{text}");
+        }
     }
 
     #[test]
