@@ -139,7 +139,7 @@ fn layers_with_more_than_an_activation() {
     let x = data.f32s(8 * 4);
     let x = MatRef::new(&x, 8, 4).unwrap();
     let targets = BatchTargets::Classes(&[0, 2, 1, 2, 0, 1, 1, 0]);
-    for (name, mut net) in Level::available().into_iter().flat_map(net) {
+    for (name, mut net) in Level::available().flat_map(net) {
         // Norms begin at γ = 1, β = 0; elsewhere a mistake would show more.
         let layers = net.layers().len();
         for layer in 0..layers {
