@@ -1,6 +1,7 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod columns;
 mod deferred;
 mod early_stopping;
 mod epochs;

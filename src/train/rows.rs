@@ -47,6 +47,7 @@ impl Phase<'_> {
         unsafe {
             if stage <= n {
                 let first = match stage {
+                    0 if self.columns.is_some() => 1,
                     0 => {
                         finite &= self.gather(batch, &range);
                         0
@@ -120,13 +121,22 @@ impl Phase<'_> {
         }
     }
 
+    /// What the product of a layer ends with: the loss takes logits where it can.
+    pub(super) fn forward_activation(&self, i: usize) -> Activation {
+        match self.net.layers[i].activation {
+            _ if i + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
+                Activation::Identity
+            }
+            other => other,
+        }
+    }
+
     /// x·W + b of layer `i`, with its activation where nothing comes between.
     ///
     /// # Safety
     /// As [`Phase::stage`].
     unsafe fn product(&self, i: usize, range: &Range<usize>) {
         let (layer, l) = (&self.net.layers[i], &self.layers[i]);
-        let on_logits = i + 1 == self.layers.len() && self.step.loss.is_on_logits();
         // SAFETY: whatever is written is rows of this range, which are ours alone; whatever is
         // read is such rows, or weights, which nobody writes in phase 1.
         unsafe {
@@ -135,8 +145,7 @@ impl Phase<'_> {
             let (w, bias) = (layer.w.view(), layer.bias());
             let (out, z, activation) = match l.extras.as_ref().and_then(|e| e.z.as_ref()) {
                 Some(z) => (block(z), None, Activation::Identity),
-                None if on_logits => (block(&l.a), l.z.as_ref().map(&block), Activation::Identity),
-                None => (block(&l.a), l.z.as_ref().map(&block), layer.activation),
+                None => (block(&l.a), l.z.as_ref().map(&block), self.forward_activation(i)),
             };
             forward(self.net.level, Forward { x, w, bias, out, z, activation });
         }

@@ -9,6 +9,7 @@
 //! ```
 
 use super::batch::{Batch, SampleWeights, first_odd_value};
+use super::columns::Columns;
 use super::workspace::{LayerBuffers, Tile, Workspace};
 use crate::gemm::{
     BiasBlock, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, update_bias, update_weights,
@@ -45,6 +46,11 @@ pub(super) struct Step<'a> {
 /// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
 const TEAM_FROM: usize = 400_000;
 
+/// Whether threads pay at all for a step of so many rows.
+pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
+    6 * rows * net.n_parameters() >= TEAM_FROM
+}
+
 /// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
 const BLOCK_ROWS: usize = 256;
@@ -59,8 +65,7 @@ pub(super) fn run(
     step: &Step,
 ) -> Result<(f64, bool)> {
     let rows = batch.rows();
-    let alone = 6 * rows * net.n_parameters() < TEAM_FROM;
-    let threads = if alone { 1 } else { team.threads() };
+    let threads = if pays(net, rows) { team.threads() } else { 1 };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
         if threads == 1 {
             (0..items).for_each(work);
@@ -79,16 +84,24 @@ pub(super) fn run(
     }
     let shares = weighted.then_some(&ws.shares[..]);
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..]);
+    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
     let phase = Phase::new(net, buffers, (labels, losses), shares, rows, step);
     let odd = AtomicBool::new(false);
+    let seen = |finite: bool| {
+        if !finite {
+            odd.store(true, Ordering::Relaxed);
+        }
+    };
+    if let Some(columns) = &ws.columns {
+        // SAFETY: parts of columns do not overlap, and each comes once.
+        run(columns.parts(), &|part| seen(unsafe { phase.first_layer(columns, batch, part) }))?;
+    }
+    // What is left where columns were shared out is one thread's.
+    let block = if ws.columns.is_some() { rows } else { block };
     for stage in 0..phase.stages() {
         run(rows.div_ceil(block), &|i| {
             // SAFETY: blocks of rows do not overlap, and each comes once.
-            let finite = unsafe { phase.stage(stage, batch, i * block..rows.min((i + 1) * block)) };
-            if !finite {
-                odd.store(true, Ordering::Relaxed);
-            }
+            seen(unsafe { phase.stage(stage, batch, i * block..rows.min((i + 1) * block)) });
         })?;
         if let Some(layer) = phase.join(stage) {
             let panels = net.layers[layer].columns().div_ceil(LINE);
@@ -113,7 +126,7 @@ pub(super) fn run(
         ws.layers[i].observe(&mut net.layers[i], rows);
     }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..]);
+    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
     let phase = Phase::new(net, buffers, (labels, losses), None, rows, step);
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
@@ -122,7 +135,11 @@ pub(super) fn run(
     }
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
-    run(tiles.len(), &|i| unsafe { phase.tile(&tiles[i]) })?;
+    let update = |tile: &Tile| unsafe { phase.tile(tile) };
+    match &ws.columns {
+        Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
+        None => run(tiles.len(), &|i| update(&tiles[i]))?,
+    }
     Ok((loss, true))
 }
 
@@ -135,7 +152,7 @@ pub(super) fn flush(
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..]);
+    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
     let phase = Phase::new(net, buffers, (labels, losses), None, 0, step);
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
@@ -163,6 +180,8 @@ pub(super) struct Phase<'a> {
     pub(super) layers: &'a [LayerBuffers],
     /// The layers with batch normalisation.
     pub(super) norms: &'a [usize],
+    /// Where each part of the first layer's columns has inputs of its own.
+    pub(super) columns: Option<&'a Columns>,
     pub(super) labels: SharedSlice<'a, u32>,
     pub(super) losses: SharedSlice<'a, f64>,
     /// What each row counts; all the same where there is none.
@@ -171,19 +190,19 @@ pub(super) struct Phase<'a> {
     pub(super) step: &'a Step<'a>,
 }
 
-/// Inputs, targets, layers, and which of them have batch normalisation.
-type Buffers<'a> = (&'a Tensor, &'a Tensor, &'a [LayerBuffers], &'a [usize]);
+/// Inputs, targets, layers, which of them have batch normalisation, and shared out columns.
+type Buffers<'a> = (&'a Tensor, &'a Tensor, &'a [LayerBuffers], &'a [usize], Option<&'a Columns>);
 
 impl<'a> Phase<'a> {
     fn new(
         net: &'a Mlp,
-        (x, y, layers, norms): Buffers<'a>,
+        (x, y, layers, norms, columns): Buffers<'a>,
         (labels, losses): (SharedSlice<'a, u32>, SharedSlice<'a, f64>),
         shares: Option<&'a [f32]>,
         rows: usize,
         step: &'a Step<'a>,
     ) -> Self {
-        Phase { net, x, y, layers, norms, labels, losses, shares, rows, step }
+        Phase { net, x, y, layers, norms, columns, labels, losses, shares, rows, step }
     }
 }
 
@@ -282,7 +301,11 @@ impl Phase<'_> {
     /// # Safety
     /// Nobody writes activations or deltas as long as the answer lives.
     pub(super) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let input = if tile.layer == 0 { self.x } else { &self.layers[tile.layer - 1].a };
+        let input = match (tile.layer, self.columns) {
+            (0, Some(columns)) => columns.x_of_panel(tile.outputs.start),
+            (0, None) => self.x,
+            (layer, _) => &self.layers[layer - 1].a,
+        };
         // SAFETY: by this function's contract.
         unsafe {
             let batch = part_of(|t| t.all().rows(0..self.rows));
