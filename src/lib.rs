@@ -4,13 +4,15 @@
 //!
 //! `simd` knows nothing of `gemm`; [`gemm`], `activation` and `passes` (dropout, maxout, norms)
 //! know nothing of layers; `nn` (networks and predicting) knows nothing of training; `train` runs
-//! the two phases on the team of `threads`. [`data`] and [`metrics`] stand beside them, and
-//! [`reference`](mod@reference) is the same network in plain loops.
+//! the two phases on the team of `threads`; [`gradient`] shows and checks what training descends
+//! along. [`data`] and [`metrics`] stand beside them, and [`reference`](mod@reference) is the same
+//! network in plain loops.
 
 mod activation;
 pub mod data;
 mod error;
 pub mod gemm;
+pub mod gradient;
 mod loss;
 mod matrix;
 pub mod metrics;
@@ -25,9 +27,12 @@ mod train;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
+pub use gradient::check_gradients;
 pub use loss::Loss;
 pub use matrix::{MatMut, MatRef, Matrix};
-pub use nn::{Builder, Init, LayerShape, Mlp, NormKind, NormParameters, Predictor};
+pub use nn::{
+    Builder, Init, LayerShape, LayerSummary, Mlp, NormKind, NormParameters, Predictor, Summary,
+};
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::Level;
 pub use threads::Threads;

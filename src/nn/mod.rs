@@ -6,6 +6,7 @@ mod forward;
 mod init;
 mod norm;
 mod predictor;
+mod summary;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;
@@ -13,6 +14,7 @@ pub use init::Init;
 pub use norm::{NormKind, NormParameters};
 pub use predictor::Predictor;
 pub(crate) use predictor::{Ordered, check_data, evaluate, gather_features};
+pub use summary::{LayerSummary, Summary};
 
 use crate::activation::Activation;
 use crate::simd::Level;

@@ -1,0 +1,286 @@
+//! The check: every parameter's gradient against (L(w + h) − L(w − h)) / 2h in f64.
+
+use super::plain::{Plain, PlainLayer, Trace, mask};
+use super::{Gradients, LayerGradients, gradients};
+use crate::loss::Loss;
+use crate::nn::Mlp;
+use crate::reference::Target;
+use crate::train::BatchTargets;
+use crate::{Error, MatRef, Result};
+use std::fmt;
+
+/// Half the distance of the two points, for parameters of about 1. The formula errs by h² = 1e-10,
+/// rounding by 1e-15 L/h = 1e-10 L. The second is for a difference that met a kink with the first.
+const STEPS: [f64; 2] = [1e-5, 1e-6];
+
+/// A gradient below this share of the loss is measured against that share: what is smaller
+/// drowns in the rounding of the differences.
+const FLOOR: f64 = 1e-5;
+
+/// What [`check_gradients`] found.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct GradientCheck {
+    /// L in f64.
+    pub loss: f64,
+    /// Parameters compared.
+    pub compared: usize,
+    /// Parameters that could not be: on both sides of them the loss has different slopes (ReLU at
+    /// exactly 0).
+    pub at_kinks: usize,
+    /// The parameter with the largest error; none when nothing was compared.
+    pub worst: Option<Difference>,
+}
+
+/// One parameter's gradient, twice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The layer, counted from 0.
+    pub layer: usize,
+    /// Which parameter of the layer.
+    pub parameter: Parameter,
+    /// By backpropagation.
+    pub gradient: f64,
+    /// By central differences.
+    pub numeric: f64,
+    /// |gradient − numeric| against the largest gradient of the layer (at least 1e-5 of the loss):
+    /// an element that cancelled to nearly nothing, as biases before batch normalisation do, does
+    /// not count as wrong.
+    pub error: f64,
+}
+
+/// A parameter's place in its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// Weight (row, column), as [`Mlp::weights`] answers them.
+    Weight(usize, usize),
+    /// Bias of a column of W.
+    Bias(usize),
+    /// γ of a neuron of a normalised layer.
+    Scale(usize),
+    /// β of a neuron of a normalised layer.
+    Shift(usize),
+}
+
+impl GradientCheck {
+    /// The largest [`Difference::error`] that rounding to f32 explains. It is 1e-7 to 1e-5 for
+    /// usual networks; a forgotten factor is 1.
+    pub const TOLERANCE: f64 = 1e-4;
+
+    /// The largest error.
+    pub fn error(&self) -> f64 {
+        self.worst.map_or(0.0, |worst| worst.error)
+    }
+
+    /// Whether the largest error is at most [`GradientCheck::TOLERANCE`].
+    pub fn passed(&self) -> bool {
+        self.error() <= Self::TOLERANCE
+    }
+}
+
+impl fmt::Display for GradientCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} parameters compared, {} at kinks", self.compared, self.at_kinks)?;
+        let Some(w) = self.worst else { return Ok(()) };
+        let place = match w.parameter {
+            Parameter::Weight(row, col) => format!("weight ({row}, {col})"),
+            Parameter::Bias(col) => format!("bias {col}"),
+            Parameter::Scale(neuron) => format!("gamma {neuron}"),
+            Parameter::Shift(neuron) => format!("beta {neuron}"),
+        };
+        write!(
+            f,
+            "; largest error {:.1e} at layer {}, {place}: {:e}, by differences {:e}",
+            w.error, w.layer, w.gradient, w.numeric
+        )
+    }
+}
+
+/// Compares every parameter's gradient with central differences in f64: `x` is rows x n_in, the
+/// targets are labels or rows x n_out values.
+///
+/// Each parameter takes two passes through the layers above it, in plain loops: made for
+/// networks of up to about 10⁵ parameters and batches of a few rows.
+///
+/// ```
+/// use deltarule::{Activation, BatchTargets, Loss, MatRef, Mlp, check_gradients};
+///
+/// let net = Mlp::builder(2).dense(3, Activation::Tanh).dense(2, Activation::Softmax).build()?;
+/// let x = MatRef::new(&[0.5, -1.0, 0.25, 2.0], 2, 2)?;
+/// let check = check_gradients(&net, x, BatchTargets::Classes(&[0, 1]), Loss::CrossEntropy)?;
+/// assert!(check.passed(), "{check}");
+/// assert_eq!(check.compared, net.n_parameters());
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`gradients`].
+pub fn check_gradients(
+    net: &Mlp,
+    x: MatRef,
+    targets: BatchTargets,
+    loss: Loss,
+) -> Result<GradientCheck> {
+    gradients(net, x, targets, loss)?.check(net, x, targets, loss)
+}
+
+impl Gradients {
+    /// Compares these gradients, wherever they come from, with central differences in f64; see
+    /// [`check_gradients`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Value`] or [`Error::Config`] when the gradients, the batch or the
+    /// loss do not fit the network.
+    pub fn check(
+        &self,
+        net: &Mlp,
+        x: MatRef,
+        targets: BatchTargets,
+        loss: Loss,
+    ) -> Result<GradientCheck> {
+        check_batch(net, x, targets, loss)?;
+        let wide = |m: MatRef| -> Vec<f64> {
+            (0..m.rows()).flat_map(|r| m.row(r)).map(|&x| f64::from(x)).collect()
+        };
+        let (labels, values);
+        let target = match targets {
+            BatchTargets::Classes(classes) => {
+                labels = classes.iter().map(|&l| l as usize).collect::<Vec<_>>();
+                Target::Labels(&labels)
+            }
+            BatchTargets::Values(y) => {
+                values = wide(y);
+                Target::Values(&values)
+            }
+        };
+        let plain = Plain::new(net, x.rows(), loss, target)?;
+        let mut inputs = wide(x);
+        if let Some(mask) = mask(net, net.input_dropout(), 0, (x.rows(), x.cols()))? {
+            inputs.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
+        }
+        let trace = plain.trace(inputs);
+        if self.layers.len() != plain.layers.len() {
+            return Err(Error::shape("gradients", plain.layers.len(), self.layers.len()));
+        }
+        let mut check = GradientCheck { loss: trace.loss, compared: 0, at_kinks: 0, worst: None };
+        for (layer, gradients) in self.layers.iter().enumerate() {
+            Part { layer, plain: &plain, trace: &trace }.check(gradients, &mut check)?;
+        }
+        Ok(check)
+    }
+}
+
+/// Checks that a batch and a loss fit the network.
+fn check_batch(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Result<()> {
+    if let Some(output) = net.layers().last() {
+        loss.check_output(output.activation)?;
+    }
+    let shape = |m: MatRef| format!("{} x {}", m.rows(), m.cols());
+    if x.rows() == 0 || x.cols() != net.n_in() {
+        return Err(Error::shape("x", format!("at least one row of {}", net.n_in()), shape(x)));
+    }
+    let n_out = net.n_out();
+    match targets {
+        BatchTargets::Values(y) if (y.rows(), y.cols()) != (x.rows(), n_out) => {
+            Err(Error::shape("targets", format!("{} x {n_out}", x.rows()), shape(y)))
+        }
+        BatchTargets::Classes(labels) if labels.len() != x.rows() => {
+            Err(Error::shape("labels", x.rows(), labels.len()))
+        }
+        BatchTargets::Classes(labels) => match labels.iter().find(|&&l| l as usize >= n_out) {
+            Some(label) => Err(Error::value("labels", format!("classes below {n_out}"), label)),
+            None => Ok(()),
+        },
+        BatchTargets::Values(_) => Ok(()),
+    }
+}
+
+/// A layer whose parameters are moved.
+struct Part<'a> {
+    layer: usize,
+    plain: &'a Plain<'a>,
+    trace: &'a Trace,
+}
+
+impl Part<'_> {
+    fn check(&self, gradients: &LayerGradients, check: &mut GradientCheck) -> Result<()> {
+        let layer = &self.plain.layers[self.layer];
+        let (n_in, columns) = (layer.linear.n_in, layer.linear.columns());
+        let norm = layer.norm.as_ref().map_or(0, |norm| norm.gamma.len());
+        let LayerGradients { weights, biases, gamma, beta } = gradients;
+        for (what, expected, got) in [
+            ("rows of weights", n_in, weights.rows()),
+            ("columns of weights", columns, weights.cols()),
+            ("biases", columns, biases.len()),
+            ("gamma", norm, gamma.len()),
+            ("beta", norm, beta.len()),
+        ] {
+            if expected != got {
+                let place = format!("gradients of layer {}: {what}", self.layer);
+                return Err(Error::shape(place, expected, got));
+            }
+        }
+        let place = |i| Parameter::Weight(i / columns, i % columns);
+        let all = weights.as_slice().iter().enumerate().map(|(i, g)| (place(i), g));
+        let all = all.chain(biases.iter().enumerate().map(|(i, g)| (Parameter::Bias(i), g)));
+        let all = all.chain(gamma.iter().enumerate().map(|(i, g)| (Parameter::Scale(i), g)));
+        let all = all.chain(beta.iter().enumerate().map(|(i, g)| (Parameter::Shift(i), g)));
+        let mut found = Vec::new();
+        for (parameter, &gradient) in all {
+            match self.slope(parameter) {
+                Some(numeric) => found.push((parameter, f64::from(gradient), numeric)),
+                None => check.at_kinks += 1,
+            }
+        }
+        check.compared += found.len();
+        let largest = found.iter().fold(0.0, |m: f64, f| m.max(f.2.abs()));
+        let scale = largest.max(FLOOR * check.loss.abs());
+        for (parameter, gradient, numeric) in found {
+            let error = match (gradient - numeric).abs() {
+                0.0 => 0.0,
+                difference if difference.is_nan() => f64::INFINITY,
+                difference => difference / scale,
+            };
+            if check.worst.is_none_or(|worst| error > worst.error) {
+                let layer = self.layer;
+                check.worst = Some(Difference { layer, parameter, gradient, numeric, error });
+            }
+        }
+        Ok(())
+    }
+
+    /// The central difference; none where the loss has a kink.
+    fn slope(&self, parameter: Parameter) -> Option<f64> {
+        let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
+        let w = match (parameter, norm) {
+            (Parameter::Weight(k, j), _) => linear.weight[k * linear.columns() + j],
+            (Parameter::Bias(j), _) => linear.bias[j],
+            (Parameter::Scale(j), Some(norm)) => norm.gamma[j],
+            (Parameter::Shift(j), Some(norm)) => norm.beta[j],
+            (Parameter::Scale(_) | Parameter::Shift(_), None) => return None,
+        };
+        STEPS.iter().find_map(|step| {
+            let h = step * w.abs().max(1.0);
+            let [above, below] = [h, -h].map(|h| self.loss_after(parameter, h));
+            (above.1 == below.1).then(|| (above.0 - below.0) / (2.0 * h))
+        })
+    }
+
+    /// L with the parameter moved by h, and the smooth pieces it is on. Z is linear in weights and
+    /// biases, so only its column j moves: by h·x_ik for a weight, by h for a bias.
+    fn loss_after(&self, parameter: Parameter, h: f64) -> (f64, Vec<u8>) {
+        let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
+        let (mut z, mut norm) = (self.trace.z[self.layer].clone(), norm.clone());
+        let x = &self.trace.outputs[self.layer];
+        let rows = z.chunks_mut(linear.columns()).zip(x.chunks(linear.n_in));
+        match (parameter, &mut norm) {
+            (Parameter::Weight(k, j), _) => rows.for_each(|(z, x)| z[j] += h * x[k]),
+            (Parameter::Bias(j), _) => rows.for_each(|(z, _)| z[j] += h),
+            (Parameter::Scale(j), Some(norm)) => norm.gamma[j] += h,
+            (Parameter::Shift(j), Some(norm)) => norm.beta[j] += h,
+            (Parameter::Scale(_) | Parameter::Shift(_), None) => {}
+        }
+        self.plain.loss_with(self.layer, z, norm.as_ref(), self.trace)
+    }
+}
