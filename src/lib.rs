@@ -4,6 +4,7 @@ mod activation;
 pub mod data;
 mod error;
 pub mod gemm;
+mod io;
 mod loss;
 mod matrix;
 pub mod metrics;

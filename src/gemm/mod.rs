@@ -8,6 +8,7 @@
 //! The functions here are the bare products, for benches, tests and users who need only these.
 
 mod blocking;
+mod convert;
 mod epilogue;
 mod gather;
 mod microkernel;

@@ -55,6 +55,11 @@ impl Tensor {
         self.cols
     }
 
+    /// Lines from one panel to the next.
+    pub(crate) fn ld(&self) -> usize {
+        self.ld
+    }
+
     /// All lines, panel after panel.
     pub(crate) fn lines(&self) -> &[Line] {
         // SAFETY: `lines` lines were allocated and zeroed.

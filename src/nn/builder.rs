@@ -66,6 +66,21 @@ impl Builder {
     /// layer, or a parameter out of range; [`Error::Level`] when `DELTARULE_SIMD` names a level
     /// that this CPU lacks.
     pub fn build(self) -> Result<Mlp> {
+        let mut net = self.zeros()?;
+        for (i, Dense { w, b, activation }) in net.layers.iter_mut().enumerate() {
+            let init = self.init.unwrap_or_else(|| Init::for_activation(*activation));
+            init.fill(
+                (self.seed, i),
+                (w.rows(), w.cols()),
+                |r, c, value| *w.at_mut(r, c) = value,
+                |c, value| *b.at_mut(0, c) = value,
+            );
+        }
+        Ok(net)
+    }
+
+    /// The network with all parameters zero, after all checks.
+    pub(crate) fn zeros(&self) -> Result<Mlp> {
         if self.n_in == 0 {
             return Err(Error::config("network", "expected at least one input, got 0"));
         }
@@ -85,17 +100,8 @@ impl Builder {
                 return Err(Error::config(place(), "softmax belongs to the output layer"));
             }
             activation.validate()?;
-            let init = self.init.unwrap_or_else(|| Init::for_activation(activation));
-            init.validate()?;
-            let mut dense = Dense::zeros(n_in, n_out, activation)?;
-            let Dense { w, b, .. } = &mut dense;
-            init.fill(
-                (self.seed, i),
-                (n_in, n_out),
-                |r, c, value| *w.at_mut(r, c) = value,
-                |c, value| *b.at_mut(0, c) = value,
-            );
-            layers.push(dense);
+            self.init.unwrap_or_else(|| Init::for_activation(activation)).validate()?;
+            layers.push(Dense::zeros(n_in, n_out, activation)?);
             n_in = n_out;
         }
         Ok(Mlp { layers, level })

@@ -1,0 +1,22 @@
+//! Files: models and checkpoints in the safetensors format, and how they reach the disk.
+//!
+//! Every file is treated as hostile: nothing is allocated because a header says so, every product
+//! of sizes is checked, and what does not fit the format exactly is an [`Error`](crate::Error).
+//! `docs/reliability.md` specifies the formats for a second reader.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod atomic;
+mod hash;
+mod header;
+mod model;
+mod safetensors;

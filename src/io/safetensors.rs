@@ -1,0 +1,394 @@
+//! The safetensors container: 8 bytes with the length of the header, the header, the data.
+//!
+//! Why an own reader and not the `safetensors` crate: that crate brings `serde`, `serde_json` and
+//! what they need, against the few hundred lines here; and these are stricter (one kind of
+//! number, every key known and once, no holes, a checksum) and stream: neither reading nor writing
+//! holds a second copy of the model. The crate is the oracle of our tests.
+//!
+//! A file is read in two passes. The first allocates nothing that depends on the data: it
+//! compares the checksum and looks for numbers that are not finite. Only then is anything built.
+
+use super::hash::Hasher;
+use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, push_string};
+use crate::gemm::Tensor;
+use crate::simd::LINE;
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// Bytes read at once in the first pass; a multiple of 4.
+const BUFFER: usize = 32 * 1024;
+/// What the checksum's digits count as in the checksum.
+const NO_DIGITS: &str = "0000000000000000";
+
+/// What is to be written.
+pub(crate) struct Stored<'a> {
+    pub(crate) name: String,
+    pub(crate) values: Values<'a>,
+}
+
+/// The values of one tensor.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    /// F32, transposed: columns x rows.
+    Matrix(&'a Tensor),
+    /// F32, the only row.
+    Row(&'a Tensor),
+    /// U8
+    Bytes(&'a [u8]),
+}
+
+impl Values<'_> {
+    fn n_bytes(self) -> usize {
+        match self {
+            // What is in memory with padding fits without.
+            Values::Matrix(t) | Values::Row(t) => {
+                t.rows().saturating_mul(t.cols()).saturating_mul(4)
+            }
+            Values::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Calls `each` with the bytes, piece by piece; `buffer` is for the pieces.
+    fn pieces(
+        self,
+        buffer: &mut Vec<[u8; 4]>,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Values::Matrix(t) | Values::Row(t) => {
+                for panel in 0..t.cols().div_ceil(LINE) {
+                    buffer.resize(t.panel_len(panel), [0; 4]);
+                    t.export_panel(panel, buffer);
+                    each(buffer.as_flattened())?;
+                }
+                Ok(())
+            }
+            Values::Bytes(bytes) => each(bytes),
+        }
+    }
+}
+
+/// The 8 bytes of length and the header, with a checksum.
+fn preamble(metadata: &[(&str, String)], tensors: &[Stored], checksum: &str) -> Result<Vec<u8>> {
+    let mut text = String::from("{\"__metadata__\":{");
+    for (key, value) in metadata {
+        push_string(&mut text, key);
+        text.push(':');
+        push_string(&mut text, value);
+        text.push(',');
+    }
+    text.push_str(&format!("\"{CHECKSUM}\":\"{checksum}\"}}"));
+    let mut start = 0usize;
+    for Stored { name, values } in tensors {
+        let end = start.saturating_add(values.n_bytes());
+        let (kind, shape) = match values {
+            Values::Matrix(t) => ("F32", format!("{},{}", t.cols(), t.rows())),
+            Values::Row(t) => ("F32", t.cols().to_string()),
+            Values::Bytes(bytes) => ("U8", bytes.len().to_string()),
+        };
+        text.push(',');
+        push_string(&mut text, name);
+        text.push_str(&format!(
+            ":{{\"dtype\":\"{kind}\",\"shape\":[{shape}],\"data_offsets\":[{start},{end}]}}"
+        ));
+        start = end;
+    }
+    text.push('}');
+    // So that the data begins at a multiple of 8 bytes.
+    while !text.len().is_multiple_of(8) {
+        text.push(' ');
+    }
+    if text.len() as u64 > MAX_HEADER {
+        let reason = format!("a header of {} bytes, more than {MAX_HEADER}", text.len());
+        return Err(Error::config("file", reason));
+    }
+    Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat())
+}
+
+/// Writes a file with a checksum: goes over the tensors twice, since the checksum comes first.
+pub(crate) fn write(
+    writer: &mut dyn Write,
+    metadata: &[(&str, String)],
+    tensors: &[Stored],
+) -> Result<()> {
+    let mut buffer = Vec::new();
+    let mut hasher = Hasher::new();
+    hasher.update(&preamble(metadata, tensors, NO_DIGITS)?);
+    for tensor in tensors {
+        tensor.values.pieces(&mut buffer, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+    }
+    let checksum = format!("{:016x}", hasher.finish());
+    writer.write_all(&preamble(metadata, tensors, &checksum)?)?;
+    for tensor in tensors {
+        tensor.values.pieces(&mut buffer, |piece| writer.write_all(piece))?;
+    }
+    Ok(())
+}
+
+/// A file that passed all checks, before its values are read.
+pub(crate) struct Contents<'a> {
+    header: Header<'a>,
+    reader: &'a mut dyn ReadSeek,
+    /// Where the data begins.
+    data_at: u64,
+    file: &'a str,
+    /// The first tensor with a number that is not finite.
+    not_finite: Option<&'a str>,
+}
+
+impl<'a> Contents<'a> {
+    pub(crate) fn refuse(&self, reason: impl Into<String>) -> Error {
+        Error::format(self.file, reason)
+    }
+
+    /// A value of the metadata.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+        self.header.get(key)
+    }
+
+    /// Name, rows and columns of each tensor of F32, in the order of the data. One dimension is
+    /// one row.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = (&'a str, usize, usize)> + '_ {
+        let entries = self.header.entries.iter().filter(|e| e.kind == Kind::F32);
+        entries.map(|e| (e.name, e.rows, e.cols))
+    }
+
+    /// Refuses what is not a number.
+    pub(crate) fn check_finite(&self) -> Result<()> {
+        match self.not_finite {
+            None => Ok(()),
+            Some(name) => {
+                Err(Error::value(format!("{}: {name}", self.file), "finite numbers", "others"))
+            }
+        }
+    }
+
+    /// Checks a tensor's shape.
+    pub(crate) fn check_shape(&self, name: &str, target: Target) -> Result<()> {
+        let Some(found) = self.header.entry(name) else {
+            return Err(self.refuse(format!("there is no tensor {name:?}")));
+        };
+        let (expected, fits) = match target {
+            Target::Matrix(t) => (
+                format!("{} x {}", t.cols(), t.rows()),
+                (found.n_dims, found.rows, found.cols) == (2, t.cols(), t.rows()),
+            ),
+            Target::Row(t) => (t.cols().to_string(), (found.n_dims, found.cols) == (1, t.cols())),
+        };
+        if fits && found.kind == Kind::F32 {
+            return Ok(());
+        }
+        Err(Error::shape(format!("{}: {name}", self.file), expected, found.shape_text()))
+    }
+
+    /// The bytes of a tensor of U8.
+    pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
+        let Some(found) = self.header.entry(name).filter(|e| e.kind == Kind::U8) else {
+            return Err(self.refuse(format!("there are no bytes {name:?}")));
+        };
+        let start = self.data_at.saturating_add(found.start);
+        let mut bytes = vec![0; found.n_bytes()];
+        let read = self.reader.seek(SeekFrom::Start(start));
+        let read = read.and_then(|_| self.reader.read_exact(&mut bytes));
+        read.map_err(|e| failed(self.file, e))?;
+        Ok(bytes)
+    }
+
+    /// Reads all values of F32, in the order of the data. `target` says where a tensor goes, whose
+    /// shape was checked; nowhere skips it.
+    pub(crate) fn read<'t>(
+        self,
+        mut target: impl FnMut(&str) -> Option<&'t mut Tensor>,
+    ) -> Result<()> {
+        let mut buffer: Vec<[u8; 4]> = Vec::new();
+        let mut read = || {
+            self.reader.seek(SeekFrom::Start(self.data_at))?;
+            for entry in &self.header.entries {
+                let Some(t) = target(entry.name).filter(|_| entry.kind == Kind::F32) else {
+                    let n_bytes = i64::try_from(entry.n_bytes()).unwrap_or(i64::MAX);
+                    self.reader.seek(SeekFrom::Current(n_bytes))?;
+                    continue;
+                };
+                for panel in 0..t.cols().div_ceil(LINE) {
+                    buffer.resize(t.panel_len(panel), [0; 4]);
+                    self.reader.read_exact(buffer.as_flattened_mut())?;
+                    t.import_panel(panel, &buffer);
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|e| failed(self.file, e))
+    }
+}
+
+/// Where the values of a tensor go.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// columns x rows
+    Matrix(&'a Tensor),
+    /// one dimension
+    Row(&'a Tensor),
+}
+
+/// What is read in two passes.
+trait ReadSeek: Read + Seek {}
+impl<R: Read + Seek> ReadSeek for R {}
+
+/// An end that comes too early is the file's fault, anything else the system's.
+fn failed(file: &str, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => Error::format(file, "ends too early"),
+        _ if file == STREAM => Error::from(error),
+        _ => Error::io(Path::new(file), error),
+    }
+}
+
+/// The name of what has none.
+const STREAM: &str = "stream";
+
+/// Reads a file.
+pub(crate) fn read_file<T>(path: &Path, visit: impl FnOnce(Contents) -> Result<T>) -> Result<T> {
+    let name = path.display().to_string();
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+    if !metadata.is_file() {
+        // A pipe: what is read once is gone.
+        let whole = collect(&mut file, &name)?;
+        let length = whole.len() as u64;
+        return read_seekable(&mut Cursor::new(whole), length, &name, visit);
+    }
+    read_seekable(&mut file, metadata.len(), &name, visit)
+}
+
+/// Reads a stream, to its end.
+pub(crate) fn read_stream<T>(
+    mut reader: impl Read,
+    visit: impl FnOnce(Contents) -> Result<T>,
+) -> Result<T> {
+    let whole = collect(&mut reader, STREAM)?;
+    let length = whole.len() as u64;
+    read_seekable(&mut Cursor::new(whole), length, STREAM, visit)
+}
+
+/// The length of the header, if it may be.
+fn header_length(bytes: [u8; 8], file: &str) -> Result<usize> {
+    match u64::from_le_bytes(bytes) {
+        n @ 0..=MAX_HEADER => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
+        n => Err(Error::format(file, format!("header of {n} bytes, expected up to {MAX_HEADER}"))),
+    }
+}
+
+/// A stream's bytes, as many as its header announces and not one more.
+fn collect(reader: &mut dyn Read, file: &str) -> Result<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let mut take = |n: u64, pieces: &mut Vec<Vec<u8>>| {
+        let mut rest = n;
+        while rest > 0 {
+            // Growing pieces: never more than what came, beyond the first few KiB.
+            let so_far: usize = pieces.iter().map(Vec::len).fold(0, usize::saturating_add);
+            let size = rest.min((so_far as u64).clamp(4096, 1 << 20));
+            let mut piece = Vec::with_capacity(usize::try_from(size).unwrap_or(4096));
+            let n = reader.take(size).read_to_end(&mut piece).map_err(|e| failed(file, e))?;
+            pieces.push(piece);
+            if (n as u64) < size {
+                return Err(Error::format(file, "ends too early"));
+            }
+            rest = rest.saturating_sub(size);
+        }
+        Ok(())
+    };
+    take(8, &mut pieces)?;
+    let length = pieces.first().and_then(|p| p.first_chunk::<8>()).copied().unwrap_or_default();
+    let length = header_length(length, file)?;
+    take(length as u64, &mut pieces)?;
+    let header: Vec<u8> = pieces.iter().skip(1).flatten().copied().collect();
+    let n_data = Header::parse(&header, file)?.n_data;
+    drop(header);
+    take(n_data, &mut pieces)?;
+    if reader.read(&mut [0]).map_err(|e| failed(file, e))? != 0 {
+        return Err(Error::format(file, "more bytes than its header announces"));
+    }
+    Ok(pieces.concat())
+}
+
+/// Reads `length` bytes in two passes.
+fn read_seekable<R: Read + Seek, T>(
+    reader: &mut R,
+    length: u64,
+    file: &str,
+    visit: impl FnOnce(Contents) -> Result<T>,
+) -> Result<T> {
+    let refuse = |reason: String| Err(Error::format(file, reason));
+    let mut head = [0; 8];
+    reader.read_exact(&mut head).map_err(|e| failed(file, e))?;
+    let n_header = header_length(head, file)?;
+    let rest = length.saturating_sub(8);
+    if n_header as u64 > rest {
+        return refuse(format!("header of {n_header} bytes, got {rest}"));
+    }
+    let mut bytes = vec![0; n_header];
+    reader.read_exact(&mut bytes).map_err(|e| failed(file, e))?;
+    let header = Header::parse(&bytes, file)?;
+    let (expected, got) = (header.n_data, rest.saturating_sub(n_header as u64));
+    if expected != got {
+        return refuse(format!("expected {expected} bytes of data, got {got}"));
+    }
+    let mut pass = FirstPass { hasher: Hasher::new(), not_finite: None };
+    pass.hasher.update(&head);
+    match header.checksum_at {
+        Some(at) => {
+            let end = at.saturating_add(NO_DIGITS.len());
+            pass.hasher.update(bytes.get(..at).unwrap_or_default());
+            pass.hasher.update(NO_DIGITS.as_bytes());
+            pass.hasher.update(bytes.get(end..).unwrap_or_default());
+        }
+        None if header.is_ours() => return refuse(format!("no {CHECKSUM:?} in the metadata")),
+        None => {}
+    }
+    for entry in &header.entries {
+        pass.entry(reader, entry).map_err(|e| failed(file, e))?;
+    }
+    if let Some(expected) = header.get(CHECKSUM) {
+        let got = format!("{:016x}", pass.hasher.finish());
+        if expected != got {
+            return refuse(format!("damaged: its checksum is {got}, expected {expected}"));
+        }
+    }
+    let data_at = (n_header as u64).saturating_add(8);
+    let not_finite = pass.not_finite;
+    visit(Contents { header, reader, data_at, file, not_finite })
+}
+
+/// The first pass over the data.
+struct FirstPass<'a> {
+    hasher: Hasher,
+    not_finite: Option<&'a str>,
+}
+
+impl<'a> FirstPass<'a> {
+    fn entry(&mut self, reader: &mut dyn Read, entry: &Entry<'a>) -> io::Result<()> {
+        let mut buffer = [0u8; BUFFER];
+        let mut rest = entry.n_bytes();
+        while rest > 0 {
+            let part = buffer.get_mut(..rest.min(BUFFER)).unwrap_or_default();
+            reader.read_exact(part)?;
+            self.hasher.update(part);
+            rest = rest.saturating_sub(part.len());
+            if entry.kind == Kind::F32 {
+                // All bits of the exponent are set; without a branch, so that it is vectorised.
+                const EXPONENT: u32 = 0x7f80_0000;
+                let bits = part.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b));
+                let found = bits.fold(false, |found, b| found | (b & EXPONENT == EXPONENT));
+                if found && self.not_finite.is_none() {
+                    self.not_finite = Some(entry.name);
+                }
+            }
+        }
+        Ok(())
+    }
+}
