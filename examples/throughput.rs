@@ -101,7 +101,9 @@ fn best(seconds: f64, mut call: impl FnMut(usize) -> Outcome<()>) -> Outcome<f64
         calls += 1;
     }
     let per_call = warm.elapsed().as_secs_f64() / calls as f64;
-    let round = ((seconds / 20.0 / per_call) as usize).max(1);
+    // Rounds of 5 ms: long beside the clock's resolution, short beside a time slice, so that on a
+    // busy machine the best round is one that nobody interrupted.
+    let round = ((0.005 / per_call) as usize).max(1);
     let (end, mut best) = (Instant::now() + Duration::from_secs_f64(seconds), f64::INFINITY);
     while best.is_infinite() || Instant::now() < end {
         let start = Instant::now();

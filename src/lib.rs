@@ -1,4 +1,11 @@
-//! Multilayer perceptrons on the CPU: fast, exact, a good guest.
+#![doc = include_str!("../README.md")]
+//!
+//! # The modules, from the bottom up
+//!
+//! `simd` knows nothing of `gemm`; [`gemm`] and `activation` know nothing of layers; `nn` (networks
+//! and predicting) knows nothing of training; `train` runs the two phases on the team of
+//! `threads`. [`data`] and [`metrics`] stand beside them, and [`reference`](mod@reference) is the same network in
+//! plain loops.
 
 mod activation;
 pub mod data;

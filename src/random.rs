@@ -16,6 +16,12 @@ pub(crate) enum Purpose {
     Init = 1,
     /// The order of samples; counters: epoch, chunk.
     Shuffle = 2,
+    /// Which samples go where in a split; counters: class, 0.
+    Split = 16,
+    /// Generated data sets; counters: 0, 0.
+    Synthetic = 17,
+    /// The distortions of an image; counters: epoch, index of the image.
+    Augment = 18,
 }
 
 /// A stream of numbers that depends on its key alone.

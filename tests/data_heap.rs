@@ -123,10 +123,10 @@ fn accepted_files_cost_what_they_hold() {
     let bytes = idx(0xd, &[1000, 1000], &[0; 4_000_000]);
     fs::write(&path, &bytes).unwrap();
     let (array, peak) = peak_of(|| read_idx_file(&path).unwrap());
-    assert_eq!(array.dims, [1000, 1000]);
+    assert_eq!(array.shape, [1000, 1000]);
     assert!(peak < bytes.len() + SLACK, "{peak}");
     let (array, peak) = peak_of(|| read_idx(&bytes[..]).unwrap());
-    assert_eq!(array.dims, [1000, 1000]);
+    assert_eq!(array.shape, [1000, 1000]);
     assert!(peak < 2 * bytes.len() + SLACK, "{peak}");
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use deltarule::data::{self, Dataset, IdxArray, IdxData, Targets};
+use deltarule::data::{self, Array, ArrayData, Dataset, Targets};
 use sha2::{Digest, Sha256};
 
 /// What an example trains and tests on.
@@ -19,6 +19,9 @@ pub struct Source {
     pub train: Dataset,
     /// Test samples: 10,000 x 784, or 360 x 64.
     pub test: Dataset,
+    /// Whether it is MNIST.
+    #[allow(dead_code, reason = "not every program that includes this file asks")]
+    pub is_mnist: bool,
 }
 
 /// MNIST from `dir` (the flag `--data`), `$DELTARULE_DATA` or `data/mnist`, whichever first holds
@@ -35,20 +38,23 @@ pub fn find_or_fetch(dir: Option<&Path>) -> Source {
                 description: format!("MNIST from {}", place.display()),
                 train: dataset(train_images, train_labels),
                 test: dataset(test_images, test_labels),
+                is_mnist: true,
             }
         }
-        None => {
-            // Its samples come writer by writer: every fifth, so that both parts know each hand.
-            let digits = data::digits();
-            let part = |is_test: bool| {
-                let rows =
-                    (0..digits.len()).filter(|i| (i % 5 == 0) == is_test).collect::<Vec<_>>();
-                digits.select(&rows).expect("rows of the digits")
-            };
-            let description = "the embedded 8x8 digits (not MNIST)".into();
-            Source { description, train: part(false), test: part(true) }
-        }
+        None => digits(),
     }
+}
+
+/// The embedded digits. Its samples come writer by writer: every fifth is a test sample, so that
+/// both parts know each hand.
+pub fn digits() -> Source {
+    let digits = data::digits();
+    let part = |is_test: bool| {
+        let rows = (0..digits.len()).filter(|i| (i % 5 == 0) == is_test).collect::<Vec<_>>();
+        digits.select(&rows).expect("rows of the digits")
+    };
+    let description = "the embedded 8x8 digits (not MNIST)".into();
+    Source { description, train: part(false), test: part(true), is_mnist: false }
 }
 
 /// One file of MNIST.
@@ -93,7 +99,7 @@ fn find(
     places: &[PathBuf],
     home: &Path,
     ways: &[Way],
-) -> Option<([IdxArray; 4], PathBuf)> {
+) -> Option<([Array; 4], PathBuf)> {
     for place in places {
         match all(files.each_ref().map(|file| look(file, place))) {
             Ok(arrays) => return Some((arrays, place.clone())),
@@ -110,7 +116,7 @@ fn find(
 }
 
 /// Fetches what is still missing, one way after the other.
-fn fetch(files: &[File; 4], found: &mut [Option<IdxArray>; 4], home: &Path, ways: &[Way]) {
+fn fetch(files: &[File; 4], found: &mut [Option<Array>; 4], home: &Path, ways: &[Way]) {
     let folder = home.join(format!(".fetching-{}", std::process::id()));
     if let Err(error) = fs::create_dir_all(&folder) {
         eprintln!("cannot write there ({error}); using the embedded digits instead");
@@ -140,7 +146,7 @@ fn fetch(files: &[File; 4], found: &mut [Option<IdxArray>; 4], home: &Path, ways
 }
 
 /// The file in one of its spellings in `folder`, if its content is MNIST's.
-fn look(file: &File, folder: &Path) -> Option<IdxArray> {
+fn look(file: &File, folder: &Path) -> Option<Array> {
     spellings(file.name).iter().map(|name| folder.join(name)).filter(|p| p.is_file()).find_map(
         |path| match data::read_idx_file(&path) {
             Ok(array) if sha256(&array) == file.sha256 => Some(array),
@@ -175,23 +181,23 @@ fn spellings(name: &str) -> [String; 4] {
 }
 
 /// SHA-256 of the uncompressed IDX file. The reader is strict, so the array tells every byte.
-fn sha256(array: &IdxArray) -> String {
-    let IdxData::U8(bytes) = &array.data else { return String::new() };
+fn sha256(array: &Array) -> String {
+    let ArrayData::U8(bytes) = &array.data else { return String::new() };
     let mut hash = Sha256::new();
-    hash.update([0, 0, 8, array.dims.len() as u8]);
-    array.dims.iter().for_each(|&dim| hash.update((dim as u32).to_be_bytes()));
+    hash.update([0, 0, 8, array.shape.len() as u8]);
+    array.shape.iter().for_each(|&dim| hash.update((dim as u32).to_be_bytes()));
     hash.update(bytes);
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn all(found: [Option<IdxArray>; 4]) -> Result<[IdxArray; 4], ()> {
-    let arrays: Vec<IdxArray> = found.into_iter().flatten().collect();
+fn all(found: [Option<Array>; 4]) -> Result<[Array; 4], ()> {
+    let arrays: Vec<Array> = found.into_iter().flatten().collect();
     arrays.try_into().map_err(|_| ())
 }
 
-fn dataset(images: IdxArray, labels: IdxArray) -> Dataset {
-    let pixels = images.dims[1..].iter().product();
-    let (IdxData::U8(images), IdxData::U8(labels)) = (images.data, labels.data) else {
+fn dataset(images: Array, labels: Array) -> Dataset {
+    let pixels = images.shape[1..].iter().product();
+    let (ArrayData::U8(images), ArrayData::U8(labels)) = (images.data, labels.data) else {
         unreachable!("their checksums are MNIST's")
     };
     let labels = labels.into_iter().map(u32::from).collect();
@@ -307,9 +313,10 @@ mod tests {
     fn a_good_folder_is_used_as_it_is() {
         let folder = Folder::new("good");
         write_good(&SMALL.each_ref().map(|f| f.name), &folder.0);
-        let (arrays, place) = find(&SMALL, &[folder.0.clone()], &folder.0, &[]).unwrap();
+        let (arrays, place) =
+            find(&SMALL, std::slice::from_ref(&folder.0), &folder.0, &[]).unwrap();
         assert_eq!(place, folder.0);
-        assert_eq!(arrays.map(|a| a.data), [1, 2, 1, 2].map(|b| IdxData::U8(vec![b])));
+        assert_eq!(arrays.map(|a| a.data), [1, 2, 1, 2].map(|b| ArrayData::U8(vec![b])));
         assert!(find(&SMALL, &[], &folder.0, &[]).is_some());
     }
 

@@ -1,8 +1,9 @@
 //! Activations over lines and slices.
 //!
-//! Four vectors are in flight at a time, which hides the latency of a polynomial's chain. A tail
-//! goes through the same operations in a padded buffer, so that an element's bits depend neither
-//! on its position nor on the length.
+//! One vector after the other: the processor overlaps them, and the constants of a polynomial just
+//! fit AVX2's sixteen registers (four vectors at a time, written out, spilled and measured slower).
+//! A tail goes through the same operations in a padded buffer, so that an element's bits depend
+//! neither on its position nor on the length.
 
 use super::{Activation, Elementwise, Visit};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
@@ -24,28 +25,10 @@ impl<E: Elementwise> Map for Forward<E> {
     }
 }
 
-/// Groups in flight.
-const FLIGHT: usize = 4;
-
 /// x = f(x) for groups of [`LINE`] floats.
 #[inline(always)]
 fn map_groups<S: Simd, M: Map>(s: S, f: M, groups: &mut [[f32; LINE]]) {
-    let mut flights = groups.chunks_exact_mut(FLIGHT);
-    for flight in &mut flights {
-        for i in (0..LINE).step_by(S::LANES) {
-            let mut v = [s.splat(0.0); FLIGHT];
-            for (v, group) in v.iter_mut().zip(&mut *flight) {
-                *v = s.load(&group[i..]);
-            }
-            for v in &mut v {
-                *v = f.map(s, *v);
-            }
-            for (v, group) in v.into_iter().zip(&mut *flight) {
-                s.store(v, &mut group[i..]);
-            }
-        }
-    }
-    for group in flights.into_remainder() {
+    for group in groups {
         for i in (0..LINE).step_by(S::LANES) {
             let part = &mut group[i..];
             s.store(f.map(s, s.load(part)), part);

@@ -6,7 +6,7 @@
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations_ulp.rs`). Results
 //! below 2⁻¹²⁶ lose bits one by one down to 2⁻¹⁴⁹ (gradual underflow), as C99 asks.
 
-use super::poly::polynomial;
+use super::poly::quartic;
 use crate::simd::Simd;
 
 /// The leading 15 bits of ln 2: times a whole number of up to 9 bits this is exact, so that the
@@ -19,9 +19,17 @@ pub(super) const LN2_LO: f32 = 1.428_606_8e-6;
 /// lowest bits.
 pub(super) const WHOLE: f32 = 12_582_912.0;
 
-/// q: minimax fit of (eʳ − 1 − r) / r² over |r| ≤ 1.001 ln 2 / 2, rounded to f32 one coefficient
-/// after the other. Largest error relative to eʳ − 1: 2^−26.0; to eʳ: 2^−27.4.
-const Q: [f32; 5] = [0.001_387_123_3, 0.008_367_096, 0.041_667_39, 0.166_665_39, 0.499_999_97];
+/// q for eˣ: minimax fit of (eʳ − 1 − r) / r² over ln ¾..ln 3/2 in places of eʳ, rounded to f32 one
+/// coefficient after the other. Largest error: 0.04 ULP of eʳ.
+const EXP: [f32; 5] = [0.001_463_809, 0.008_359_932, 0.041_658_513, 0.166_665_75, 0.500_000_2];
+
+/// q for eˣ − 1: the same over |r| ≤ 1.001 ln 2 / 2 in places of eˣ − 1, x ≤ 0. Largest error:
+/// 0.09 ULP.
+const EXPM1: [f32; 5] = [0.001_366_993_5, 0.008_368_947, 0.041_671_023, 0.166_665_2, 0.499_999_82];
+
+/// The middle of ln ¾..ln 3/2. With r in that range the large errors, of r and t beyond ¼, all
+/// belong to 1 + t > 1, whose last place is twice as large.
+const MIDDLE: f32 = 0.058_891_5;
 
 /// x = ± n ln 2 + r, and 2ⁿ.
 pub(super) struct Reduced<S: Simd> {
@@ -33,12 +41,12 @@ pub(super) struct Reduced<S: Simd> {
     pub(super) power: (S::V, S::V),
 }
 
-/// Reduces x, in −170..=170 or NaN; `sign` is 1 or −1.
+/// Reduces x with the n nearest to `by` / ln 2; both are in −170..=170 or NaN; `sign` is 1 or −1.
 #[inline(always)]
-pub(super) fn reduce<S: Simd>(s: S, x: S::V, sign: f32) -> Reduced<S> {
+pub(super) fn reduce<S: Simd>(s: S, x: S::V, by: S::V, sign: f32) -> Reduced<S> {
     // The lowest bits of `whole` are n + 254: the bias of two exponents.
     let magic = s.splat(WHOLE + 254.0);
-    let whole = s.mul_add(x, s.splat(sign * std::f32::consts::LOG2_E), magic);
+    let whole = s.mul_add(by, s.splat(sign * std::f32::consts::LOG2_E), magic);
     let n = s.sub(whole, magic);
     let bits = s.to_bits(whole);
     let first = s.int_shl(s.int_shr(bits, 1), 23);
@@ -52,37 +60,45 @@ pub(super) fn reduce<S: Simd>(s: S, x: S::V, sign: f32) -> Reduced<S> {
 }
 
 impl<S: Simd> Reduced<S> {
-    /// t = eʳ − 1. Rounding r first costs up to a quarter of the last place of 1 + t.
+    /// t = eʳ − 1 = r + r² q(r) with two roundings that count, of r and of t.
     #[inline(always)]
-    pub(super) fn expm1(&self, s: S) -> S::V {
+    pub(super) fn expm1(&self, s: S, q: [f32; 5]) -> S::V {
         let r = s.neg_mul_add(self.n, s.splat(self.sign * LN2_LO), self.r_hi);
-        s.mul_add(s.mul(r, r), polynomial(s, r, Q), r)
+        let r2 = s.mul(r, r);
+        s.mul_add(r2, quartic(s, r, r2, q), r)
     }
 
     /// t = eʳ − 1 with one rounding that counts, the last: two operations more.
     #[inline(always)]
-    pub(super) fn expm1_accurate(&self, s: S) -> S::V {
+    fn expm1_accurate(&self, s: S, q: [f32; 5]) -> S::V {
         let r_lo = s.mul(self.n, s.splat(-self.sign * LN2_LO));
         let r = s.add(self.r_hi, r_lo);
-        let rest = s.mul_add(s.mul(r, r), polynomial(s, r, Q), r_lo);
+        let r2 = s.mul(r, r);
+        let rest = s.mul_add(r2, quartic(s, r, r2, q), r_lo);
         s.add(self.r_hi, rest)
     }
 }
 
-/// eˣ as (a, b) with eˣ = a · b, a a normal number and b a power of two: products with eˣ then
-/// underflow gradually, in one rounding.
+/// eˣ for x ≤ 100 as (a, b) with eˣ = a · b, a a normal number and b a power of two: products with
+/// eˣ then underflow gradually, in one rounding.
 #[inline(always)]
 pub(super) fn exp_parts<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    // e¹⁰⁰ is infinite and e⁻¹¹⁰ zero. The order of the operands lets NaN through.
-    let x = s.min(s.splat(100.0), s.max(s.splat(-110.0), x));
-    let reduced = reduce(s, x, 1.0);
+    // e⁻¹¹⁰ is zero. The order of the operands lets NaN through.
+    let x = s.max(s.splat(-110.0), x);
+    let reduced = reduce(s, x, s.sub(x, s.splat(MIDDLE)), 1.0);
     let (first, second) = reduced.power;
-    (s.mul_add(reduced.expm1(s), first, first), second)
+    (s.mul_add(reduced.expm1(s, EXP), first, first), second)
 }
 
 /// eˣ
 #[inline(always)]
 pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+    exp_negative(s, s.min(s.splat(100.0), x))
+}
+
+/// eˣ for x ≤ 100
+#[inline(always)]
+pub(super) fn exp_negative<S: Simd>(s: S, x: S::V) -> S::V {
     let (a, b) = exp_parts(s, x);
     s.mul(a, b)
 }
@@ -91,7 +107,8 @@ pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 pub(super) fn expm1_negative<S: Simd>(s: S, x: S::V) -> S::V {
     // e⁻²⁰ is less than half of the last place of 1.
-    let reduced = reduce(s, s.max(s.splat(-20.0), x), 1.0);
+    let x = s.max(s.splat(-20.0), x);
+    let reduced = reduce(s, x, x, 1.0);
     let power = s.mul(reduced.power.0, reduced.power.1);
-    s.mul_add(reduced.expm1_accurate(s), power, s.sub(power, s.splat(1.0)))
+    s.mul_add(reduced.expm1_accurate(s, EXPM1), power, s.sub(power, s.splat(1.0)))
 }

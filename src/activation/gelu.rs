@@ -1,47 +1,51 @@
 //! GELU: z Φ(z), Φ the normal distribution (the erf form, PyTorch's default). Derivative:
 //! Φ(z) + z φ(z), from the input, φ the normal density.
 //!
-//! Φ(−a) = e^(−a²/2) q P(q) with q = 1 / (1 + a k), and Φ(a) = 1 − Φ(−a): unlike 1 + erf, this
+//! Φ(−a) = e^(−a²/2) q P(q) with q = c / (c + a), and Φ(a) = 1 − Φ(−a): unlike 1 + erf, this
 //! keeps its relative accuracy in the lower tail.
 //!
-//! Error: at most 4 ULP (`tests/activations_ulp.rs`); −∞ gives −0, the limit.
+//! Error: at most 5 ULP (`tests/activations_ulp.rs`); −∞ gives −0, the limit.
 
 use super::exp::exp_parts;
-use super::poly::polynomial;
+use super::poly::horner;
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;
 
 /// Φ(−15) is zero, also when multiplied by 15.
 const END: f32 = 15.0;
 
-/// k, chosen for the best fit among 0.2, 0.22 … 0.5.
-const K: f32 = 0.26;
+/// c: among those with a good P, one that rounds c + a well just where small a need it, below 4.
+const C: f32 = 3.5;
 
-/// P: minimax fit of Φ(−a) e^(a²/2) / q over a in 0..=15, rounded to f32 one coefficient after the
-/// other. Largest relative error: 2^−24.8.
-const P: [f32; 9] = [
-    0.029_960_955,
-    -0.150_190_86,
-    0.246_051_65,
-    -0.144_734_55,
-    0.156_656_12,
-    0.052_858_096,
-    0.102_560_45,
-    0.103_082_98,
-    0.103_755_14,
+/// The middle of P's range, which keeps the sum free of cancellation.
+const MIDDLE: f32 = 0.5625;
+
+/// P: minimax fit of Φ(−a) e^(a²/2) / q over a in 0..=15 in powers of q − `MIDDLE`, rounded to f32
+/// one coefficient after the other. Largest relative error: 2^−26.7.
+const P: [f32; 10] = [
+    -0.015_829_055,
+    0.021_736_9,
+    0.031_120_231,
+    -0.047_104_27,
+    -0.079_246_23,
+    0.057_805_017,
+    0.282_564_94,
+    0.411_929_88,
+    0.371_420_3,
+    0.234_363,
 ];
 
 /// Φ(−|z|) / e and e, where e = e^(−z²/2) = a · b in two parts; z in −15..=15 or NaN.
 #[inline(always)]
 fn tail_parts<S: Simd>(s: S, z: S::V) -> (S::V, (S::V, S::V)) {
     let size = s.abs(z);
-    let q = s.div(s.splat(1.0), s.mul_add(size, s.splat(K), s.splat(1.0)));
+    let q = s.div(s.splat(C), s.add(s.splat(C), size));
     // z² is rounded; e^(−lost/2) ≈ 1 − lost/2 gives back what that lost.
     let square = s.mul(z, z);
     let minus_lost = s.residual(z, z, square);
     let (a, b) = exp_parts(s, s.mul(square, s.splat(-0.5)));
     let a = s.mul_add(s.mul(a, s.splat(0.5)), minus_lost, a);
-    (s.mul(q, polynomial(s, q, P)), (a, b))
+    (s.mul(q, horner(s, s.sub(q, s.splat(MIDDLE)), P)), (a, b))
 }
 
 /// z Φ(z)

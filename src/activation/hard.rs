@@ -52,7 +52,8 @@ impl Elementwise for Step {
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let zero = s.splat(0.0);
         let fired = s.select(s.le(zero, z), s.splat(1.0), zero);
-        s.select(s.is_nan(z), z, fired)
+        // Not z where it is NaN: stored back in place, that becomes a slow masked store.
+        s.select(s.is_nan(z), s.splat(f32::NAN), fired)
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 //! Error: ln at most 1 ULP at every level, over all 2³² inputs (`tests/activations_ulp.rs`).
 
 use super::exp::{LN2_HI, LN2_LO};
-use super::poly::polynomial;
+use super::poly::horner;
 use crate::simd::Simd;
 
 /// R: minimax fit of (ln(1 + f) − f + f²/2) / f³ over √½ − 1..√2 − 1, rounded to f32 one
@@ -54,7 +54,7 @@ pub(super) fn ln_1p_unit<S: Simd>(s: S, u: S::V) -> S::V {
 /// k ln 2 + ln(1 + f)
 #[inline(always)]
 fn sum<S: Simd>(s: S, k: S::V, f: S::V) -> S::V {
-    let r = s.mul_add(f, polynomial(s, f, R), s.splat(-0.5));
+    let r = s.mul_add(f, horner(s, f, R), s.splat(-0.5));
     let rest = s.mul_add(s.mul(f, f), r, s.mul(k, s.splat(LN2_LO)));
     // k · LN2_HI is exact, and larger than f unless it is 0: what `large` lost is exactly `lost`.
     let whole = s.mul(k, s.splat(LN2_HI));

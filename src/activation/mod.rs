@@ -272,3 +272,6 @@ impl FromStr for Activation {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests;

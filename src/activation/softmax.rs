@@ -8,7 +8,7 @@
 //! most 2 ULP beyond the sum's. A row that holds NaN or +∞, or only −∞, becomes NaN, as its
 //! formula says.
 
-use super::exp::exp;
+use super::exp::exp_negative;
 use super::ln::ln;
 use crate::gemm::PanelsMut;
 use crate::simd::{LINE, Simd};
@@ -111,11 +111,11 @@ pub(super) fn softmax_groups<S: Simd>(
         let mut sum = s.splat(0.0);
         for g in 0..full.count() {
             let z = &mut full.group(g)[i..];
-            let e = exp(s, s.sub(s.load(z), shift));
+            let e = exp_negative(s, s.sub(s.load(z), shift));
             sum = s.add(sum, e);
             s.store(e, z);
         }
-        let e = exp(s, s.sub(s.load(&last[i..]), shift));
+        let e = exp_negative(s, s.sub(s.load(&last[i..]), shift));
         let e = s.select(counted(s, i, rest), e, s.splat(0.0));
         s.store(e, &mut last[i..]);
         s.store(s.add(sum, e), &mut sums[i..]);

@@ -3,7 +3,7 @@
 //!
 //! Error: at most 2 ULP (`tests/activations_ulp.rs`).
 
-use super::exp::{exp, expm1_negative};
+use super::exp::{exp_negative, expm1_negative};
 use super::ln::ln_1p_unit;
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;
@@ -18,7 +18,7 @@ impl Elementwise for Softplus {
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let zero = s.splat(0.0);
-        let tail = ln_1p_unit(s, exp(s, s.sub(zero, s.abs(z))));
+        let tail = ln_1p_unit(s, exp_negative(s, s.sub(zero, s.abs(z))));
         s.add(s.max(zero, z), tail)
     }
 

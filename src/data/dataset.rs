@@ -10,6 +10,7 @@
     )
 )]
 
+use super::targets::{Targets, check_finite};
 use crate::{Error, Matrix, Result};
 
 /// Samples in memory: `len() x n_features()` features and one target a row.
@@ -31,26 +32,6 @@ pub struct Dataset {
     n_features: usize,
     len: usize,
     targets: Targets,
-}
-
-/// What the network should answer, one entry (or one row) a sample.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Targets {
-    /// Classification: `labels[i] < n_classes`.
-    Classes {
-        /// One class a sample.
-        labels: Vec<u32>,
-        /// The number of classes, at least 2.
-        n_classes: usize,
-    },
-    /// Regression: `n_outputs` values a sample, row-major.
-    Values {
-        /// `len x n_outputs` values.
-        values: Vec<f32>,
-        /// Values a sample, at least 1.
-        n_outputs: usize,
-    },
 }
 
 /// The stored features, row-major, `len x n_features`.
@@ -85,7 +66,7 @@ impl Dataset {
     pub fn from_f32(features: Vec<f32>, n_features: usize, targets: Targets) -> Result<Self> {
         let len = rows(features.len(), n_features)?;
         check_finite("feature", &features, n_features)?;
-        check_targets(&targets, len)?;
+        targets.check(len)?;
         Ok(Dataset { features: Store::F32(features), n_features, len, targets })
     }
 
@@ -96,7 +77,7 @@ impl Dataset {
     /// As [`Dataset::from_f32`].
     pub fn from_u8(features: Vec<u8>, n_features: usize, targets: Targets) -> Result<Self> {
         let len = rows(features.len(), n_features)?;
-        check_targets(&targets, len)?;
+        targets.check(len)?;
         let features = Store::U8 { data: features, scale: 1.0 / 255.0, shift: 0.0 };
         Ok(Dataset { features, n_features, len, targets })
     }
@@ -156,6 +137,15 @@ impl Dataset {
     /// What the network should answer.
     pub fn targets(&self) -> &Targets {
         &self.targets
+    }
+
+    /// The same features with other targets.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_f32`], for the targets.
+    pub fn with_targets(&self, targets: Targets) -> Result<Dataset> {
+        targets.check(self.len)?;
+        Ok(Dataset { features: self.features.clone(), targets, ..*self })
     }
 
     /// Writes the features of sample `i` into `out`, scaled.
@@ -272,50 +262,6 @@ fn check_len(len: usize) -> Result<()> {
             Err(Error::shape("data set", format!("at most {} rows", u32::MAX), format!("{len}")))
         }
     }
-}
-
-fn check_targets(targets: &Targets, len: usize) -> Result<()> {
-    match targets {
-        Targets::Classes { labels, n_classes } => {
-            if *n_classes < 2 {
-                return Err(Error::value("targets: n_classes", "at least 2", n_classes));
-            }
-            if labels.len() != len {
-                let got = format!("{} labels", labels.len());
-                return Err(Error::shape("targets", format!("{len} labels, one a row"), got));
-            }
-            let outside = |&label: &u32| usize::try_from(label).map_or(true, |l| l >= *n_classes);
-            match labels.iter().position(outside) {
-                Some(row) => Err(Error::value(
-                    format!("label in row {row}"),
-                    format!("a class below {n_classes}"),
-                    labels.get(row).map_or(String::new(), u32::to_string),
-                )),
-                None => Ok(()),
-            }
-        }
-        Targets::Values { values, n_outputs } => {
-            if *n_outputs == 0 {
-                return Err(Error::shape("targets: n_outputs", "at least 1", 0));
-            }
-            if len.checked_mul(*n_outputs) != Some(values.len()) {
-                let got = format!("{} values", values.len());
-                return Err(Error::shape("targets", format!("{len} x {n_outputs} values"), got));
-            }
-            check_finite("target", values, *n_outputs)
-        }
-    }
-}
-
-/// That every value is finite; the error names row and column.
-fn check_finite(what: &str, values: &[f32], width: usize) -> Result<()> {
-    for (r, row) in values.chunks(width).enumerate() {
-        if let Some((c, x)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
-            let place = format!("{what} in row {r}, column {c}");
-            return Err(Error::value(place, "a finite number", x));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -19,46 +19,11 @@ use std::io::Read;
 use std::path::Path;
 
 use super::source::{Source, parse_file, parse_stream};
+use super::{Array, ArrayData};
 use crate::Result;
 
 /// No known file has more than 4; the header's count is a byte.
 const MAX_DIMS: u8 = 16;
-
-/// An array of an IDX file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IdxArray {
-    /// The sizes, slowest first: for images `[count, rows, columns]`.
-    pub dims: Vec<usize>,
-    /// The values, row-major: as many as the product of `dims`.
-    pub data: IdxData,
-}
-
-/// The values of an IDX file in their own type.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum IdxData {
-    U8(Vec<u8>),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-    I32(Vec<i32>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
-impl IdxData {
-    /// The name of the type.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            IdxData::U8(_) => "u8",
-            IdxData::I8(_) => "i8",
-            IdxData::I16(_) => "i16",
-            IdxData::I32(_) => "i32",
-            IdxData::F32(_) => "f32",
-            IdxData::F64(_) => "f64",
-        }
-    }
-}
 
 /// Reads an IDX stream to its end, raw or gzip (feature `gzip`; told apart by the first bytes).
 ///
@@ -68,7 +33,7 @@ impl IdxData {
 /// [`Error::Format`](crate::Error::Format) when the header is not IDX, has 0 or more than 16
 /// dimensions, or claims another number of values than there are (trailing bytes are an error);
 /// [`Error::Io`](crate::Error::Io) when reading fails.
-pub fn read_idx(reader: impl Read) -> Result<IdxArray> {
+pub fn read_idx(reader: impl Read) -> Result<Array> {
     parse_stream(reader, parse)
 }
 
@@ -78,11 +43,11 @@ pub fn read_idx(reader: impl Read) -> Result<IdxArray> {
 ///
 /// # Errors
 /// As [`read_idx`]; the error names the file.
-pub fn read_idx_file(path: impl AsRef<Path>) -> Result<IdxArray> {
+pub fn read_idx_file(path: impl AsRef<Path>) -> Result<Array> {
     parse_file(path.as_ref(), parse)
 }
 
-fn parse(source: &mut Source) -> Result<IdxArray> {
+fn parse(source: &mut Source) -> Result<Array> {
     let [zero0, zero1, kind, n_dims] = source.bytes("IDX magic number")?;
     if zero0 != 0 || zero1 != 0 {
         let reason = format!("not IDX: expected to start with 00 00, got {zero0:02x} {zero1:02x}");
@@ -105,18 +70,18 @@ fn parse(source: &mut Source) -> Result<IdxArray> {
         return Err(source.refuse(format!("the product of {dims:?} does not fit in memory")));
     };
     let data = match kind {
-        0x08 => IdxData::U8(source.values(count, u8::from_be_bytes)?),
-        0x09 => IdxData::I8(source.values(count, i8::from_be_bytes)?),
-        0x0b => IdxData::I16(source.values(count, i16::from_be_bytes)?),
-        0x0c => IdxData::I32(source.values(count, i32::from_be_bytes)?),
-        0x0d => IdxData::F32(source.values(count, f32::from_be_bytes)?),
-        0x0e => IdxData::F64(source.values(count, f64::from_be_bytes)?),
+        0x08 => ArrayData::U8(source.values(count, u8::from_be_bytes)?),
+        0x09 => ArrayData::I8(source.values(count, i8::from_be_bytes)?),
+        0x0b => ArrayData::I16(source.values(count, i16::from_be_bytes)?),
+        0x0c => ArrayData::I32(source.values(count, i32::from_be_bytes)?),
+        0x0d => ArrayData::F32(source.values(count, f32::from_be_bytes)?),
+        0x0e => ArrayData::F64(source.values(count, f64::from_be_bytes)?),
         _ => {
             let reason = format!("IDX type: expected 08, 09, 0b, 0c, 0d or 0e, got {kind:02x}");
             return Err(source.refuse(reason));
         }
     };
-    Ok(IdxArray { dims, data })
+    Ok(Array { shape: dims, data })
 }
 
 #[cfg(test)]
@@ -138,15 +103,15 @@ mod tests {
     fn every_type_is_read() {
         let read = |kind, dims: &[u32], body: &[u8]| read_idx(&idx(kind, dims, body)[..]).unwrap();
         let bytes = read(8, &[2, 3], &[1, 2, 3, 4, 5, 255]);
-        assert_eq!(bytes.dims, [2, 3]);
-        assert_eq!(bytes.data, IdxData::U8(vec![1, 2, 3, 4, 5, 255]));
-        assert_eq!(read(9, &[2], &[1, 255]).data, IdxData::I8(vec![1, -1]));
-        assert_eq!(read(0xb, &[1, 1], &[1, 2]).data, IdxData::I16(vec![258]));
-        assert_eq!(read(0xc, &[1], &[255, 255, 255, 254]).data, IdxData::I32(vec![-2]));
-        assert_eq!(read(0xd, &[1], &1.5f32.to_be_bytes()).data, IdxData::F32(vec![1.5]));
-        assert_eq!(read(0xe, &[1], &1.5f64.to_be_bytes()).data, IdxData::F64(vec![1.5]));
-        assert_eq!(read(8, &[0, 28], &[]).data, IdxData::U8(vec![]));
-        assert_eq!(read(8, &[1; 16], &[7]).data, IdxData::U8(vec![7]));
+        assert_eq!(bytes.shape, [2, 3]);
+        assert_eq!(bytes.data, ArrayData::U8(vec![1, 2, 3, 4, 5, 255]));
+        assert_eq!(read(9, &[2], &[1, 255]).data, ArrayData::I8(vec![1, -1]));
+        assert_eq!(read(0xb, &[1, 1], &[1, 2]).data, ArrayData::I16(vec![258]));
+        assert_eq!(read(0xc, &[1], &[255, 255, 255, 254]).data, ArrayData::I32(vec![-2]));
+        assert_eq!(read(0xd, &[1], &1.5f32.to_be_bytes()).data, ArrayData::F32(vec![1.5]));
+        assert_eq!(read(0xe, &[1], &1.5f64.to_be_bytes()).data, ArrayData::F64(vec![1.5]));
+        assert_eq!(read(8, &[0, 28], &[]).data, ArrayData::U8(vec![]));
+        assert_eq!(read(8, &[1; 16], &[7]).data, ArrayData::U8(vec![7]));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, IdxArray, IdxData, Targets, read_idx_file};
+use super::{Array, ArrayData, Dataset, Targets, read_idx_file};
 use crate::{Error, Result};
 
 /// The training and the test set from a folder: 60,000 and 10,000 images of 28 x 28 bytes, each
@@ -65,14 +65,15 @@ pub fn read_pair(
 }
 
 /// The sizes and bytes of an IDX file of u8 with `D` dimensions.
-fn read_bytes<const D: usize>(path: &Path, shape: &str) -> Result<([usize; D], Vec<u8>)> {
-    let IdxArray { dims, data } = read_idx_file(path)?;
+fn read_bytes<const D: usize>(path: &Path, expected: &str) -> Result<([usize; D], Vec<u8>)> {
+    let Array { shape, data } = read_idx_file(path)?;
     let type_name = data.type_name();
-    match (<[usize; D]>::try_from(dims), data) {
-        (Ok(dims), IdxData::U8(bytes)) => Ok((dims, bytes)),
-        (dims, _) => {
-            let dims = dims.map_or_else(|dims| dims, Vec::from);
-            let reason = format!("expected u8 values, {shape}, got {type_name} values, {dims:?}");
+    match (<[usize; D]>::try_from(shape), data) {
+        (Ok(sizes), ArrayData::U8(bytes)) => Ok((sizes, bytes)),
+        (shape, _) => {
+            let shape = shape.map_or_else(|shape| shape, Vec::from);
+            let reason =
+                format!("expected u8 values, {expected}, got {type_name} values, {shape:?}");
             Err(Error::format(path.display().to_string(), reason))
         }
     }

@@ -8,16 +8,43 @@
 
 #![forbid(unsafe_code)]
 
+mod array;
+mod augment;
 mod batches;
+#[cfg(feature = "csv")]
+mod csv;
 mod dataset;
 #[cfg(feature = "digits")]
 mod digits;
 mod idx;
 pub mod mnist;
+mod npy;
+#[cfg(feature = "npz")]
+mod npz;
+mod one_hot;
+mod pieces;
 mod source;
+mod split;
+mod standardize;
+pub mod synthetic;
+mod targets;
+mod trig;
+#[cfg(feature = "npz")]
+mod zip;
 
+pub use array::{Array, ArrayData};
+pub use augment::{Augment, Augmenter};
 pub use batches::shuffled;
-pub use dataset::{Dataset, Features, Targets};
+#[cfg(feature = "csv")]
+pub use csv::{Column, Csv, CsvData, Missing};
+pub use dataset::{Dataset, Features};
 #[cfg(feature = "digits")]
 pub use digits::digits;
-pub use idx::{IdxArray, IdxData, read_idx, read_idx_file};
+pub use idx::{read_idx, read_idx_file};
+pub use npy::{read_npy, read_npy_file};
+#[cfg(feature = "npz")]
+pub use npz::Npz;
+pub use one_hot::one_hot;
+pub use split::Folds;
+pub use standardize::Standardizer;
+pub use targets::Targets;

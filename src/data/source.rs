@@ -24,12 +24,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
+use super::pieces::Pieces;
 use crate::{Error, Result};
 
 /// Bytes read at once, on the stack; a multiple of every value size.
 const BUFFER: usize = 16 * 1024;
-/// Bytes of one piece of a stream of unknown length: with the 55 KiB of a gzip decoder under 64.
-const PIECE: usize = 4 * 1024;
 
 /// Bytes with a name for errors, a position, and what is known of their end.
 pub(super) struct Source<'a> {
@@ -51,39 +50,88 @@ enum End {
 
 /// Runs `parse` on a stream, raw or gzip (told apart by the first two bytes).
 pub(super) fn parse_stream<T>(
-    reader: impl Read,
+    mut reader: impl Read,
     parse: impl Fn(&mut Source) -> Result<T>,
 ) -> Result<T> {
-    let mut head = Vec::with_capacity(2);
-    let mut reader = reader;
-    reader.by_ref().take(2).read_to_end(&mut head)?;
+    let head = head(&mut reader)?;
     let is_gzip = is_gzip(&head);
     let whole = io::Cursor::new(head).chain(reader);
-    parse(&mut Source::new(whole, "stream", is_gzip, End::Unknown)?)
+    let whole = if is_gzip { gunzip(whole, "stream")? } else { Box::new(whole) };
+    parse(&mut Source::new(whole, "stream", End::Unknown))
 }
 
-/// Runs `parse` on a file, raw or gzip (told apart by the first two bytes). On a gzip file it runs
-/// twice, and [`Source::values`] answers nothing the first time: `parse` may not look into them.
+/// Runs `parse` on a file, raw or gzip (told apart by the first two bytes).
 pub(super) fn parse_file<T>(path: &Path, parse: impl Fn(&mut Source) -> Result<T>) -> Result<T> {
-    let name = path.display().to_string();
-    let open = || File::open(path).map_err(|e| Error::io(path, e));
-    let metadata = open()?.metadata().map_err(|e| Error::io(path, e))?;
+    let io_error = |e| Error::io(path, e);
+    let open = || File::open(path).map_err(io_error);
+    let mut file = open()?;
+    let metadata = file.metadata().map_err(io_error)?;
     if !metadata.is_file() {
         // A pipe: what is read once is gone.
-        return parse_stream(open()?, parse).map_err(|e| renamed(e, path));
+        return parse_stream(file, parse).map_err(|e| renamed(e, path));
     }
-    let mut head = Vec::with_capacity(2);
-    let mut file = open()?;
-    file.by_ref().take(2).read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
-    file.rewind().map_err(|e| Error::io(path, e))?;
-    if !is_gzip(&head) {
-        return parse(&mut Source::new(file, &name, false, End::At(metadata.len()))?);
+    let is_gzip = is_gzip(&head(&mut file).map_err(io_error)?);
+    let name = path.display().to_string();
+    if is_gzip {
+        return parse_twice(&name, || gunzip(open()?, &name), parse);
     }
-    let mut dry = Source::new(file, &name, true, End::DryRun)?;
+    file.rewind().map_err(io_error)?;
+    parse(&mut Source::new(Box::new(file), &name, End::At(metadata.len())))
+}
+
+/// Runs `parse` on what is compressed, twice: [`Source::values`] answers nothing the first time,
+/// so `parse` may not look into them.
+pub(super) fn parse_twice<'a, T>(
+    name: &str,
+    open: impl Fn() -> Result<Box<dyn Read + 'a>>,
+    parse: impl Fn(&mut Source) -> Result<T>,
+) -> Result<T> {
+    let mut dry = Source::new(open()?, name, End::DryRun);
     parse(&mut dry)?;
     let length = dry.position;
     drop(dry);
-    parse(&mut Source::new(open()?, &name, true, End::At(length))?)
+    parse(&mut Source::new(open()?, name, End::At(length)))
+}
+
+/// Runs `parse` on a reader of exactly `length` bytes that a file is known to hold.
+#[cfg(feature = "npz")]
+pub(super) fn parse_known<T>(
+    name: &str,
+    reader: Box<dyn Read + '_>,
+    length: u64,
+    parse: impl Fn(&mut Source) -> Result<T>,
+) -> Result<T> {
+    parse(&mut Source::new(reader, name, End::At(length)))
+}
+
+/// The first two bytes, or fewer at the end.
+fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(2);
+    reader.take(2).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// The error of a failed read: damaged compression is the file's fault, anything else the system's.
+pub(super) fn read_failed(name: &str, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+            Error::format(name, format!("damaged compression: {error}"))
+        }
+        _ if name == "stream" => Error::from(error),
+        _ => Error::io(Path::new(name), error),
+    }
+}
+
+/// The plain bytes of a stream that is raw or gzip, and whether it is gzip.
+#[cfg(feature = "csv")]
+pub(super) fn plain<'a>(
+    mut reader: impl Read + 'a,
+    name: &str,
+) -> Result<(Box<dyn Read + 'a>, bool)> {
+    let head = head(&mut reader).map_err(|e| read_failed(name, e))?;
+    let is_gzip = is_gzip(&head);
+    let whole = io::Cursor::new(head).chain(reader);
+    Ok((if is_gzip { gunzip(whole, name)? } else { Box::new(whole) }, is_gzip))
 }
 
 /// The error of a stream that has a path after all.
@@ -100,9 +148,21 @@ fn is_gzip(head: &[u8]) -> bool {
 }
 
 impl<'a> Source<'a> {
-    fn new(reader: impl Read + 'a, name: &str, is_gzip: bool, end: End) -> Result<Self> {
-        let reader = if is_gzip { gunzip(reader, name)? } else { Box::new(reader) };
-        Ok(Source { reader, name: name.to_string(), position: 0, end })
+    /// A source of `reader`'s bytes, called `name` in errors.
+    fn new(reader: Box<dyn Read + 'a>, name: &str, end: End) -> Self {
+        Source { reader, name: name.to_string(), position: 0, end }
+    }
+
+    /// A source whose header fields are wanted, and no values.
+    #[cfg(feature = "npz")]
+    pub(super) fn unbounded(reader: Box<dyn Read + 'a>, name: &str) -> Self {
+        Source::new(reader, name, End::Unknown)
+    }
+
+    /// How many bytes were read.
+    #[cfg(feature = "npz")]
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// An [`Error::Format`] that names this source.
@@ -118,22 +178,11 @@ impl<'a> Source<'a> {
                 Ok(0) => break,
                 Ok(n) => filled = filled.saturating_add(n),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.failed(e)),
+                Err(e) => return Err(read_failed(&self.name, e)),
             }
         }
         self.position = self.position.saturating_add(filled as u64);
         Ok(filled)
-    }
-
-    /// Damaged compression is the file's fault, anything else the system's.
-    fn failed(&self, error: io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
-                self.refuse(format!("damaged compression: {error}"))
-            }
-            _ if self.name == "stream" => Error::from(error),
-            _ => Error::io(Path::new(&self.name), error),
-        }
     }
 
     /// The next `N` bytes, which belong to `what`.
@@ -163,18 +212,15 @@ impl<'a> Source<'a> {
         let (Some(_), Some(n_bytes)) = (fits, count.checked_mul(N)) else {
             return Err(self.refuse(format!("{count} values of {N} bytes do not fit in memory")));
         };
-        let mut values = Pieces::new(match self.end {
-            End::At(end) => {
-                let rest = end.saturating_sub(self.position);
-                if rest != n_bytes as u64 {
-                    let expected = format!("expected {n_bytes} bytes of data after the header");
-                    return Err(self.refuse(format!("{expected}, got {rest}")));
-                }
-                count
+        let mut values = Pieces::default();
+        if let End::At(end) = self.end {
+            let rest = end.saturating_sub(self.position);
+            if rest != n_bytes as u64 {
+                let expected = format!("expected {n_bytes} bytes of data after the header");
+                return Err(self.refuse(format!("{expected}, got {rest}")));
             }
-            End::Unknown => count.min(PIECE.checked_div(size_of::<T>()).unwrap_or(PIECE)),
-            End::DryRun => 0,
-        })?;
+            values.reserve(count)?;
+        }
         let mut buffer = [0u8; BUFFER];
         let mut rest = n_bytes;
         while rest > 0 {
@@ -196,43 +242,6 @@ impl<'a> Source<'a> {
             );
         }
         Ok(values.join())
-    }
-}
-
-/// Values kept in pieces of a fixed capacity. Growing one vector would hold both its old and its
-/// new place while it moves: three times what came.
-struct Pieces<T> {
-    full: Vec<Vec<T>>,
-    current: Vec<T>,
-    capacity: usize,
-}
-
-impl<T: Copy> Pieces<T> {
-    fn new(capacity: usize) -> Result<Self> {
-        let mut current = Vec::new();
-        current
-            .try_reserve_exact(capacity)
-            .map_err(|e| Error::from(io::Error::new(ErrorKind::OutOfMemory, e)))?;
-        Ok(Pieces { full: Vec::new(), current, capacity })
-    }
-
-    fn extend(&mut self, mut values: impl ExactSizeIterator<Item = T>) {
-        while values.len() > 0 {
-            let room = self.capacity.saturating_sub(self.current.len());
-            self.current.extend(values.by_ref().take(room));
-            if values.len() > 0 {
-                let next = Vec::with_capacity(self.capacity);
-                self.full.push(std::mem::replace(&mut self.current, next));
-            }
-        }
-    }
-
-    fn join(mut self) -> Vec<T> {
-        if self.full.is_empty() {
-            return self.current;
-        }
-        self.full.push(self.current);
-        self.full.concat()
     }
 }
 
@@ -271,7 +280,7 @@ mod tests {
 
     #[test]
     fn streams_come_in_any_pieces() {
-        let bytes: Vec<u8> = (0..3 * PIECE + 10).map(|i| (i * 7) as u8).collect();
+        let bytes: Vec<u8> = (0..50_010).map(|i| (i * 7) as u8).collect();
         let read = |source: &mut Source| source.values(bytes.len() / 2, u16::from_be_bytes);
         let expected: Vec<u16> =
             bytes.chunks(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();

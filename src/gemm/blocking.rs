@@ -54,9 +54,20 @@ pub(super) fn balanced(n: usize, most: usize) -> impl Iterator<Item = (usize, us
     (0..tiles).map(move |t| (t * height + t.min(extra), height + usize::from(t < extra)))
 }
 
-/// Panels of X that a block of dW keeps in L2 while it walks over the panels of D: 4 panels of
-/// 1024 samples are 256 KiB, a quarter of a 1 MiB L2.
-pub(super) const X_PANELS: usize = 4;
+/// Weights from which the next panel is fetched ahead: 2^17 are 512 KiB, half of a 1 MiB L2. Smaller
+/// ones stay there from one block of rows to the next, and the instructions cost 2 %.
+pub(super) const PREFETCH_WEIGHTS: usize = 1 << 17;
+
+/// Rows from which there is time to fetch between tiles; with fewer, the products are bound by the
+/// very same loads.
+pub(super) const PREFETCH_ROWS: usize = 16;
+
+/// Panels of X that a block of dW keeps in L2 while it walks over the panels of D, for so many
+/// samples: 4096 lines are 256 KiB, a quarter of a 1 MiB L2. Small batches take all panels at
+/// once, so that the weights are walked in the order of their memory.
+pub(super) fn x_group(samples: usize) -> usize {
+    (4096 / samples).max(1)
+}
 
 #[cfg(test)]
 mod tests {

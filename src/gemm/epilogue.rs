@@ -3,7 +3,7 @@
 
 use crate::activation::Elementwise;
 use crate::optim::Rule;
-use crate::simd::{LINE, Simd};
+use crate::simd::Simd;
 
 /// A vector's place relative to the epilogue's first element.
 #[derive(Clone, Copy)]
@@ -129,10 +129,4 @@ impl<R: Rule> Epilogue for Update<R> {
             }
         }
     }
-}
-
-/// A field whose every row and panel is one line of zeros.
-pub(super) fn zeros() -> Field<*const f32> {
-    static ZERO: [f32; LINE] = [0.0; LINE];
-    Field { ptr: ZERO.as_ptr(), row: 0, panel: 0 }
 }

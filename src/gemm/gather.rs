@@ -1,7 +1,7 @@
 //! Rows in, rows out: between row-major memory and panels.
 
 use super::tiles::{Panels, PanelsMut};
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// Row-major rows of a batch, in any order.
 pub(crate) trait RowSource: Copy {
@@ -34,8 +34,9 @@ impl Value for u8 {
 }
 
 /// Copies the rows from `first` on into a block of panels, scaled on the way. Pads become 0.
-pub(crate) fn gather<R: RowSource>(level: Level, source: R, first: usize, out: PanelsMut) {
-    dispatch(level, Gather { source, first, out });
+/// Answers whether every value is finite.
+pub(crate) fn gather<R: RowSource>(level: Level, source: R, first: usize, out: PanelsMut) -> bool {
+    dispatch(level, Gather { source, first, out })
 }
 
 struct Gather<'a, R> {
@@ -45,36 +46,48 @@ struct Gather<'a, R> {
 }
 
 impl<R: RowSource> Kernel for Gather<'_, R> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let cols = self.out.cols;
+    fn run<S: Simd>(mut self, s: S) -> bool {
         let scaling = self.source.scaling();
-        let scaled = |v: S::V| match scaling {
-            Some((scale, shift)) => s.mul_add(v, s.splat(scale), s.splat(shift)),
-            None => v,
-        };
+        let mut odd = Line::ZERO;
         for r in 0..self.out.rows {
             let row = self.source.row(self.first + r);
-            assert_eq!(row.len(), cols);
+            assert_eq!(row.len(), self.out.cols);
             let (full, rest) = row.as_chunks::<LINE>();
-            for (p, values) in full.iter().enumerate() {
-                let line = &mut self.out.panel_mut(p)[r].0;
-                for lane in (0..LINE).step_by(S::LANES) {
-                    s.store(scaled(R::Value::load(s, &values[lane..])), &mut line[lane..]);
+            for lane in (0..LINE).step_by(S::LANES) {
+                let mut sum = s.load(&odd.0[lane..]);
+                for (p, values) in full.iter().enumerate() {
+                    let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
+                    // 0 times a finite number adds 0; NaN and infinity make the sum NaN for good.
+                    sum = s.mul_add(v, s.splat(0.0), sum);
+                    s.store(v, &mut self.out.panel_mut(p)[r].0[lane..]);
                 }
+                s.store(sum, &mut odd.0[lane..]);
             }
             if !rest.is_empty() {
                 let mut values = [R::Value::default(); LINE];
                 values[..rest.len()].copy_from_slice(rest);
                 let line = &mut self.out.panel_mut(full.len())[r].0;
                 for lane in (0..LINE).step_by(S::LANES) {
-                    s.store(scaled(R::Value::load(s, &values[lane..])), &mut line[lane..]);
+                    let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
+                    s.store(v, &mut line[lane..]);
                 }
                 line[rest.len()..].fill(0.0);
+                odd.0.iter_mut().zip(line).for_each(|(sum, v)| *sum += 0.0 * *v);
             }
         }
+        odd == Line::ZERO
+    }
+}
+
+/// v * scale + shift, in one rounding.
+#[inline(always)]
+fn scaled<S: Simd>(s: S, v: S::V, scaling: Option<(f32, f32)>) -> S::V {
+    match scaling {
+        Some((scale, shift)) => s.mul_add(v, s.splat(scale), s.splat(shift)),
+        None => v,
     }
 }
 
@@ -121,11 +134,18 @@ mod tests {
             for cols in [1, 7, 8, 16, 17, 40] {
                 let bytes: Vec<u8> = (0..3 * cols).map(|i| (i * 5) as u8).collect();
                 let mut out = PanelMatrix::zeros(2, cols).unwrap();
-                gather(level, Bytes(&bytes, cols), 1, out.view_mut());
+                assert!(gather(level, Bytes(&bytes, cols), 1, out.view_mut()));
                 let want = bytes[cols..].iter().map(|&b| f32::from(b) * 0.5 - 1.0).collect();
                 assert_eq!(out.to_rows(), Matrix::from_vec(2, cols, want).unwrap());
-                let floats: Vec<f32> = (0..2 * cols).map(|i| i as f32).collect();
-                gather(level, MatRef::new(&floats, 2, cols).unwrap(), 0, out.view_mut());
+                let mut floats: Vec<f32> = (0..2 * cols).map(|i| i as f32).collect();
+                for (place, value) in [(0, f32::NAN), (2 * cols - 1, f32::NEG_INFINITY)] {
+                    let usual = std::mem::replace(&mut floats[place], value);
+                    let x = MatRef::new(&floats, 2, cols).unwrap();
+                    assert!(!gather(level, x, 0, out.view_mut()), "{value} at {place} of {cols}");
+                    floats[place] = usual;
+                }
+                let x = MatRef::new(&floats, 2, cols).unwrap();
+                assert!(gather(level, x, 0, out.view_mut()));
                 let mut row = vec![0.0; cols];
                 scatter(out.view(), 1, &mut row);
                 assert_eq!(row, floats[cols..]);

@@ -21,7 +21,8 @@ use crate::{Error, MatRef, Matrix, Result};
 /// A stride of 5 modulo 8 visits all sets before it repeats, and keeps the 5 or 6 rows of
 /// neighbouring panels apart.
 pub(crate) fn padded_rows(rows: usize) -> usize {
-    if rows < 32 { rows } else { rows + (13 - rows % 8) % 8 }
+    // Saturating: a number of rows this large is refused where it asks for memory.
+    if rows < 32 { rows } else { rows.saturating_add((13 - rows % 8) % 8) }
 }
 
 /// An owned matrix in panels.

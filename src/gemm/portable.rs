@@ -58,7 +58,7 @@ fn finish<S: Simd, E: Epilogue>(
     s: S,
     sums: &[f32],
     width: usize,
-    base: Field<*const f32>,
+    base: Option<Field<*const f32>>,
     epilogue: E,
 ) {
     for (row, values) in sums.chunks_exact(width).enumerate() {
@@ -67,7 +67,11 @@ fn finish<S: Simd, E: Epilogue>(
             let at = Place { row, panel, lane };
             // SAFETY: the caller of the product checked that its fields have the result's shape.
             unsafe {
-                let total = s.add(base.load(s, at), s.load(vector));
+                let sum = s.load(vector);
+                let total = match base {
+                    Some(base) => s.add(base.load(s, at), sum),
+                    None => sum,
+                };
                 epilogue.finish(s, total, at);
             }
         }
@@ -80,7 +84,7 @@ pub(super) fn rows<S: Simd, E: Epilogue>(
     s: S,
     x: Panels,
     w: Panels,
-    base: Field<*const f32>,
+    base: Option<Field<*const f32>>,
     epilogue: E,
 ) {
     let width = w.n_panels() * LINE;
@@ -95,5 +99,5 @@ pub(super) fn weights<S: Simd, E: Epilogue>(s: S, x: Panels, d: Panels, epilogue
     let width = d.n_panels() * LINE;
     let strides = Strides(1, x.cols as isize);
     let sums = multiply(x.cols, &unpack(x, x.cols), strides, &unpack(d, width), width);
-    finish(s, &sums, width, super::epilogue::zeros(), epilogue);
+    finish(s, &sums, width, None, epilogue);
 }

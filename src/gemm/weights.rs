@@ -1,7 +1,7 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{K_BLOCK, X_PANELS, balanced, max_rows};
-use super::epilogue::{Epilogue, Field, Place, Update, zeros};
+use super::blocking::{K_BLOCK, balanced, max_rows, x_group};
+use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use super::tiles::{Panels, PanelsMut};
@@ -68,8 +68,9 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
             return;
         }
         let (x_panels, d_panels) = (self.x.n_panels(), self.d.n_panels());
-        for first in (0..x_panels).step_by(X_PANELS) {
-            let group = first..x_panels.min(first + X_PANELS);
+        let group = x_group(self.x.rows);
+        for first in (0..x_panels).step_by(group) {
+            let group = first..x_panels.min(first + group);
             let mut p = 0;
             while p < d_panels {
                 let panels = match S::LANES {
@@ -163,7 +164,6 @@ impl<E: Epilogue> Product<'_, E> {
         let (x, d) = (&self.x, &self.d);
         let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
         let scratch = Field { ptr: scratch.as_mut_ptr().cast(), row: 3 * LINE, panel: LINE };
-        let mut base = zeros();
         for k0 in (0..x.rows).step_by(K_BLOCK) {
             let last = k0 + K_BLOCK >= x.rows;
             // SAFETY: samples, lanes and panels are inside x and d, whose geometry their
@@ -185,7 +185,10 @@ impl<E: Epilogue> Product<'_, E> {
                             let sum = sums[r][p][h];
                             let lane = h * S::LANES;
                             let at = Place { row: r, panel: p, lane };
-                            let total = s.add(base.load(s, at), sum);
+                            let total = match k0 {
+                                0 => sum,
+                                _ => s.add(scratch.load(s, at), sum),
+                            };
                             if last {
                                 let row = x_panel * LINE + row + r;
                                 let at = Place { row, panel: panel + p, lane };
@@ -197,7 +200,6 @@ impl<E: Epilogue> Product<'_, E> {
                     }
                 }
             }
-            base = scratch.as_const();
         }
     }
 

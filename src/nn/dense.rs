@@ -18,7 +18,9 @@ pub(crate) struct Dense {
 
 impl Dense {
     pub(crate) fn zeros(n_in: usize, n_out: usize, activation: Activation) -> Result<Self> {
-        let w = Tensor::zeros(n_in, n_out, n_in.next_multiple_of(LINE))?;
+        // Where there is no such multiple, no memory holds the rest either.
+        let ld = n_in.checked_next_multiple_of(LINE).unwrap_or(usize::MAX);
+        let w = Tensor::zeros(n_in, n_out, ld)?;
         Ok(Dense { w, b: Tensor::zeros(1, n_out, 1)?, activation })
     }
 

@@ -37,11 +37,11 @@ impl<'a> Predictor<'a> {
         if rows == 0 {
             return Err(Error::config("rows of a predictor", "expected at least 1, got 0"));
         }
+        threads.validate()?;
         let threads = match threads {
             _ if rows.saturating_mul(net.n_parameters()) < TEAM_FROM => Threads::One,
             other => other,
         };
-        threads.validate()?;
         let team = Team::new(threads)?;
         let block = rows.min(BLOCK_ROWS);
         let scratch =
@@ -57,10 +57,10 @@ impl<'a> Predictor<'a> {
     /// made for.
     pub fn predict_into(&mut self, x: MatRef, mut out: MatMut) -> Result<()> {
         let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
-        let (rows, cols) = (x.rows(), x.cols());
-        if rows == 0 || rows > self.rows || cols != n_in {
+        let rows = x.rows();
+        if rows == 0 || rows > self.rows || x.cols() != n_in {
             let expected = format!("1 to {} rows of {n_in}", self.rows);
-            return Err(Error::shape("inputs", expected, format!("{rows} rows of {cols}")));
+            return Err(Error::shape("inputs", expected, rows_of(x)));
         }
         if (out.rows(), out.cols()) != (rows, n_out) {
             let got = format!("{} x {}", out.rows(), out.cols());
@@ -69,7 +69,7 @@ impl<'a> Predictor<'a> {
         let net = self.net;
         let block = block_rows(rows, self.team.threads());
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
-            let fill = |m: PanelsMut| gather(net.level, x, range.start, m);
+            let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
             let (mut a, _) = scratch.forward(net, range.len(), fill);
             if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
                 softmax_rows(net, &mut a);
@@ -77,6 +77,11 @@ impl<'a> Predictor<'a> {
             (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
         })
     }
+}
+
+/// The shape of inputs, for errors.
+fn rows_of(x: MatRef) -> String {
+    format!("{} rows of {}", x.rows(), x.cols())
 }
 
 /// Every row becomes its softmax.
@@ -102,11 +107,12 @@ impl Mlp {
     /// # Errors
     /// [`Error::Shape`] when `x` has no rows or another number of columns.
     pub fn predict(&self, x: MatRef) -> Result<Matrix> {
-        let mut out = Matrix::zeros(x.rows(), self.n_out());
-        if x.rows() == 0 {
+        if x.rows() == 0 || x.cols() != self.n_in() {
+            // Before the result is made: a view without columns may claim any number of rows.
             let expected = format!("at least one row of {}", self.n_in());
-            return Err(Error::shape("inputs", expected, "0 rows"));
+            return Err(Error::shape("inputs", expected, rows_of(x)));
         }
+        let mut out = Matrix::zeros(x.rows(), self.n_out());
         Predictor::new(self, x.rows(), Threads::Current)?.predict_into(x, out.view_mut())?;
         Ok(out)
     }
@@ -152,22 +158,22 @@ impl<T: crate::gemm::Value> RowSource for Ordered<'_, T> {
     }
 }
 
-/// Copies rows of a data set, in an order, from row `first` on.
+/// Copies rows of a data set, in an order, from row `first` on; answers whether all are finite.
 pub(crate) fn gather_features(
     net: &Mlp,
     data: &Dataset,
     order: Option<&[u32]>,
     first: usize,
     out: PanelsMut,
-) {
+) -> bool {
     let n = data.n_features();
     match data.features() {
         Features::F32(values) => {
-            gather(net.level, Ordered { values, n, order, scaling: None }, first, out);
+            gather(net.level, Ordered { values, n, order, scaling: None }, first, out)
         }
         Features::U8 { data: values, scale, shift } => {
             let scaling = Some((scale, shift));
-            gather(net.level, Ordered { values, n, order, scaling }, first, out);
+            gather(net.level, Ordered { values, n, order, scaling }, first, out)
         }
     }
 }
@@ -238,7 +244,7 @@ pub(crate) fn evaluate(
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
-        let fill = |m: PanelsMut| gather_features(net, data, None, range.start, m);
+        let fill = |m: PanelsMut| _ = gather_features(net, data, None, range.start, m);
         let (a, d) = w.scratch.forward(net, rows, fill);
         part.predicted.extend((0..rows).map(|r| argmax(a.view(), r)));
         let targets = block_targets(net, data.targets(), range, &mut w.y);

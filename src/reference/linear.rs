@@ -1,6 +1,11 @@
 //! The linear map of one layer, Z = X·W + 1bᵀ, and its three gradients.
 //!
 //! x is (rows, n_in), weight is (n_in, n_out), bias is (n_out), z and dz are (rows, n_out).
+//!
+//! Each product is its formula: one dot product an element, the sum in the innermost loop. That is
+//! slow (the sum is one chain, and most walk down a column of a row-major matrix), and it is meant
+//! to be: this is what the fast path is measured against. Another order of the loops would let the
+//! compiler vectorise them.
 
 use super::Real;
 
@@ -39,14 +44,12 @@ pub fn linear_forward<T: Real>(x: &[T], weight: &[T], bias: &[T], shape: Shape) 
     let Shape { rows, n_in, n_out } = shape;
     let mut z = vec![T::ZERO; rows * n_out];
     for i in 0..rows {
-        let z_i = &mut z[i * n_out..][..n_out];
-        z_i.copy_from_slice(bias);
-        for k in 0..n_in {
-            let x_ik = x[i * n_in + k];
-            let w_k = &weight[k * n_out..][..n_out];
-            for (z_ij, &w_kj) in z_i.iter_mut().zip(w_k) {
-                *z_ij += x_ik * w_kj;
+        for (j, &b_j) in bias.iter().enumerate() {
+            let mut sum = b_j;
+            for k in 0..n_in {
+                sum += x[i * n_in + k] * weight[k * n_out + j];
             }
+            z[i * n_out + j] = sum;
         }
     }
     z
@@ -61,12 +64,10 @@ pub fn linear_backward_input<T: Real>(dz: &[T], weight: &[T], shape: Shape) -> V
     let Shape { rows, n_in, n_out } = shape;
     let mut dx = vec![T::ZERO; rows * n_in];
     for i in 0..rows {
-        let dz_i = &dz[i * n_out..][..n_out];
         for k in 0..n_in {
-            let w_k = &weight[k * n_out..][..n_out];
             let mut sum = T::ZERO;
-            for (&dz_ij, &w_kj) in dz_i.iter().zip(w_k) {
-                sum += dz_ij * w_kj;
+            for j in 0..n_out {
+                sum += dz[i * n_out + j] * weight[k * n_out + j];
             }
             dx[i * n_in + k] = sum;
         }
@@ -82,14 +83,13 @@ pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T
     shape.check(Some(x), None, None, Some(dz));
     let Shape { rows, n_in, n_out } = shape;
     let mut dweight = vec![T::ZERO; n_in * n_out];
-    for i in 0..rows {
-        let dz_i = &dz[i * n_out..][..n_out];
-        for k in 0..n_in {
-            let x_ik = x[i * n_in + k];
-            let dw_k = &mut dweight[k * n_out..][..n_out];
-            for (dw_kj, &dz_ij) in dw_k.iter_mut().zip(dz_i) {
-                *dw_kj += x_ik * dz_ij;
+    for k in 0..n_in {
+        for j in 0..n_out {
+            let mut sum = T::ZERO;
+            for i in 0..rows {
+                sum += x[i * n_in + k] * dz[i * n_out + j];
             }
+            dweight[k * n_out + j] = sum;
         }
     }
     dweight
@@ -101,11 +101,11 @@ pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T
 /// When a slice does not have the length that `shape` says.
 pub fn linear_backward_bias<T: Real>(dz: &[T], shape: Shape) -> Vec<T> {
     shape.check(None, None, None, Some(dz));
-    let mut dbias = vec![T::ZERO; shape.n_out];
-    for i in 0..shape.rows {
-        let dz_i = &dz[i * shape.n_out..][..shape.n_out];
-        for (db_j, &dz_ij) in dbias.iter_mut().zip(dz_i) {
-            *db_j += dz_ij;
+    let Shape { rows, n_out, .. } = shape;
+    let mut dbias = vec![T::ZERO; n_out];
+    for (j, db_j) in dbias.iter_mut().enumerate() {
+        for i in 0..rows {
+            *db_j += dz[i * n_out + j];
         }
     }
     dbias

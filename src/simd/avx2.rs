@@ -96,6 +96,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        // SAFETY: a prefetch reads nothing, and every x86-64 CPU has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> __m256 {
         // SAFETY: the caller gives 8 readable floats; the token proves AVX.
         unsafe { _mm256_loadu_ps(x) }

@@ -101,6 +101,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        // SAFETY: a prefetch reads nothing, and every x86-64 CPU has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> __m512 {
         // SAFETY: the caller gives 16 readable floats; the token proves AVX-512 F.
         unsafe { _mm512_loadu_ps(x) }

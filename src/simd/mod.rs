@@ -48,6 +48,8 @@ impl Line {
 
 /// The operations of one level. A value of an implementing type is a token: it exists only if the
 /// CPU has the level, which is why calling the operations is safe.
+#[allow(clippy::wrong_self_convention, reason = "self is the level's token, not a value")]
+#[allow(dead_code, reason = "a level's vocabulary is whole: each operation is checked by its test")]
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] f32.
     type V: Copy;
@@ -83,6 +85,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `out` is valid for writing `LANES` floats.
     unsafe fn store_ptr(self, v: Self::V, out: *mut f32);
+
+    /// Asks for the line at `x` to come near; any address is fine.
+    fn prefetch(self, x: *const f32);
 
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;

@@ -43,6 +43,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+
+    #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> f32x8 {
         // SAFETY: the caller gives 8 readable floats.
         f32x8::new(unsafe { x.cast::<[f32; 8]>().read_unaligned() })

@@ -29,28 +29,28 @@ impl Batch<'_> {
         }
     }
 
-    /// Writes features from row `first` on.
-    pub(super) fn features(&self, net: &Mlp, first: usize, out: PanelsMut) {
+    /// Writes features from row `first` on; answers whether all are finite.
+    pub(super) fn features(&self, net: &Mlp, first: usize, out: PanelsMut) -> bool {
         match *self {
-            Batch::Samples { data, order } => {
-                gather_features(net, data, Some(order), first, out);
-            }
+            Batch::Samples { data, order } => gather_features(net, data, Some(order), first, out),
             Batch::Rows { x, .. } => gather(net.level(), x, first, out),
         }
     }
 
-    /// Writes target values from row `first` on. The batch must have them.
-    pub(super) fn values(&self, net: &Mlp, first: usize, out: PanelsMut) {
+    /// Writes target values from row `first` on; answers whether all are finite. The batch must
+    /// have them.
+    pub(super) fn values(&self, net: &Mlp, first: usize, out: PanelsMut) -> bool {
         match *self {
-            Batch::Samples { data, order } => {
-                if let Targets::Values { values, n_outputs } = data.targets() {
+            Batch::Samples { data, order } => match data.targets() {
+                Targets::Values { values, n_outputs } => {
                     let order = Some(order);
                     let source = Ordered { values, n: *n_outputs, order, scaling: None };
-                    gather(net.level(), source, first, out);
+                    gather(net.level(), source, first, out)
                 }
-            }
+                _ => unreachable!("checked by `Training::check`"),
+            },
             Batch::Rows { targets: BatchTargets::Values(y), .. } => {
-                gather(net.level(), y, first, out);
+                gather(net.level(), y, first, out)
             }
             Batch::Rows { .. } => unreachable!("checked by `check_rows`"),
         }
@@ -73,13 +73,13 @@ impl Batch<'_> {
     }
 }
 
-/// Checks rows that a caller holds: shapes, labels in range, no NaN or infinity.
+/// Checks rows that a caller holds: shapes and labels. (NaN and infinity are found on the way
+/// into the first layer, see [`first_odd_value`].)
 pub(super) fn check_rows(net: &Mlp, x: MatRef, targets: BatchTargets, values: bool) -> Result<()> {
     if x.rows() == 0 || x.cols() != net.n_in() {
         let expected = format!("at least one row of {}", net.n_in());
         return Err(Error::shape("x", expected, format!("{} x {}", x.rows(), x.cols())));
     }
-    check_finite("x", x)?;
     match targets {
         BatchTargets::Classes(_) if values => {
             Err(Error::config("targets", "this training has target values, got class labels"))
@@ -109,21 +109,25 @@ pub(super) fn check_rows(net: &Mlp, x: MatRef, targets: BatchTargets, values: bo
                     format!("{} x {}", y.rows(), y.cols()),
                 ));
             }
-            check_finite("targets", y)
+            Ok(())
         }
     }
 }
 
-fn check_finite(place: &str, m: MatRef) -> Result<()> {
-    for r in 0..m.rows() {
-        // A sum that is finite has finite terms; only where it is not is a look at each needed.
-        let row = m.row(r);
-        let sum: f32 = row.chunks(16).map(|c| c.iter().map(|x| x * 0.0).sum::<f32>()).sum();
-        if sum != 0.0
-            && let Some((c, x)) = row.iter().enumerate().find(|(_, x)| !x.is_finite())
-        {
-            return Err(Error::value(format!("{place} ({r}, {c})"), "a finite number", x));
+/// The error that names the first value of a batch that is not finite.
+pub(super) fn first_odd_value(batch: &Batch) -> Error {
+    let find = |place: &str, m: MatRef| {
+        let values = (0..m.rows()).flat_map(|r| m.row(r).iter().enumerate().map(move |v| (r, v)));
+        let odd = values.into_iter().find(|(_, (_, x))| !x.is_finite());
+        odd.map(|(r, (c, x))| Error::value(format!("{place} ({r}, {c})"), "a finite number", x))
+    };
+    let found = match batch {
+        Batch::Rows { x, targets: BatchTargets::Values(y) } => {
+            find("x", *x).or_else(|| find("targets", *y))
         }
-    }
-    Ok(())
+        Batch::Rows { x, .. } => find("x", *x),
+        // A data set holds finite values only, but scaling can overflow.
+        Batch::Samples { .. } => None,
+    };
+    found.unwrap_or_else(|| Error::value("data set", "finite numbers after scaling", "an infinity"))
 }

@@ -8,7 +8,7 @@
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
 
-use super::batch::Batch;
+use super::batch::{Batch, first_odd_value};
 use super::workspace::{Tile, Workspace};
 use crate::activation::Activation;
 use crate::gemm::{
@@ -22,6 +22,7 @@ use crate::simd::LINE;
 use crate::threads::Team;
 use crate::{Error, Result};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a step needs besides the network and the workspace.
 pub(super) struct Step<'a> {
@@ -36,9 +37,9 @@ pub(super) struct Step<'a> {
 /// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
 const TEAM_FROM: usize = 400_000;
 
-/// Rows of a block at most: its activations (128 KiB for 256 columns) stay in L2 while the
+/// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
-const BLOCK_ROWS: usize = 128;
+const BLOCK_ROWS: usize = 256;
 
 /// Trains on one batch; answers the mean loss before the update. On an error nothing was updated.
 pub(super) fn run(
@@ -62,10 +63,17 @@ pub(super) fn run(
     let block = rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS));
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
     let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    let odd = AtomicBool::new(false);
     run(rows.div_ceil(block), &|i| {
         // SAFETY: blocks of rows do not overlap, and each comes once.
-        unsafe { phase.rows(batch, i * block..rows.min((i + 1) * block)) }
+        let finite = unsafe { phase.rows(batch, i * block..rows.min((i + 1) * block)) };
+        if !finite {
+            odd.store(true, Ordering::Relaxed);
+        }
     })?;
+    if odd.into_inner() {
+        return Err(first_odd_value(&batch));
+    }
     // One chain in row order: the same for every split.
     let loss = ws.losses[..rows].iter().sum::<f64>() / rows as f64;
     if !loss.is_finite() {
@@ -106,18 +114,18 @@ struct Phase<'a> {
 }
 
 impl Phase<'_> {
-    /// Phase 1 of a block of rows.
+    /// Phase 1 of a block of rows. Answers whether the batch's values are finite.
     ///
     /// # Safety
     /// No other task has rows of this range.
-    unsafe fn rows(&self, batch: Batch, range: Range<usize>) {
+    unsafe fn rows(&self, batch: Batch, range: Range<usize>) -> bool {
         let (net, level, layers) = (self.net, self.net.level, self.layers);
         // SAFETY: whatever is written in this function is rows of this range, which are ours
         // alone; whatever is read is such rows, or weights, which nobody writes in phase 1.
         unsafe {
             let block = part_of(|t| t.rows_mut(range.clone()));
             let read = part_of(|t| t.all().rows(range.clone()));
-            batch.features(net, range.start, block(self.x));
+            let mut finite = batch.features(net, range.start, block(self.x));
             let mut x: Panels = read(self.x);
             for (layer, l) in net.layers.iter().zip(layers) {
                 let activation = match layer.activation {
@@ -132,7 +140,7 @@ impl Phase<'_> {
             let last = layers.len() - 1;
             let l = &layers[last];
             let targets = if self.y.cols() > 0 {
-                batch.values(net, range.start, block(self.y));
+                finite &= batch.values(net, range.start, block(self.y));
                 BlockTargets::Values(read(self.y))
             } else {
                 let labels = self.labels.get(range.clone());
@@ -163,6 +171,7 @@ impl Phase<'_> {
                 };
                 backward_input(level, backward);
             }
+            finite
         }
     }
 

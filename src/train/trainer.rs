@@ -139,7 +139,6 @@ impl<'a> Trainer<'a> {
         }
         let mut order: Vec<u32> = (0..n).collect();
         let mut history = History::default();
-        history.epochs.reserve(self.epochs);
         for epoch in 1..=self.epochs {
             shuffled(self.seed, epoch as u64, &mut order);
             let (loss, time) = self.epoch(&mut training, data, &order, epoch, &mut history)?;

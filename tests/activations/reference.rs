@@ -42,11 +42,10 @@ pub fn activation(function: Activation, z: f64) -> f64 {
         Activation::Silu if z == f64::NEG_INFINITY => -0.0,
         Activation::Silu => z * activation(Activation::Sigmoid, z),
         Activation::Selu => {
-            let (lambda, alpha) =
-                (1.0507009873554804934193349852946, 1.6732632423543772848170429916717);
+            let (lambda, alpha) = (1.0507009873554805, 1.6732632423543772);
             if z < 0.0 { lambda * alpha * z.exp_m1() } else { lambda * z }
         }
-        Activation::Softplus => z.max(0.0) + (-z.abs()).exp().ln_1p() + 0.0 * z.min(0.0).max(-1.0),
+        Activation::Softplus => z.max(0.0) + (-z.abs()).exp().ln_1p(),
         Activation::Softsign if z.is_infinite() => z.signum(),
         Activation::Softsign => z / (1.0 + z.abs()),
         Activation::HardTanh => z.clamp(-1.0, 1.0),

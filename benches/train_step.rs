@@ -1,0 +1,69 @@
+//! One training step of the five networks: every level on one thread, the best on two, and the
+//! naive path for the small ones. `cargo bench --bench train_step`.
+
+mod common;
+
+use common::{Numbers, WORKLOADS, Workload, flops};
+use criterion::{Criterion, Throughput};
+use deltarule::{BatchTargets, Level, MatRef, Threads, Trainer, reference};
+
+/// FLOPs a step above which the naive path takes too long to be worth a bench.
+const NAIVE_UP_TO: u64 = 200_000_000;
+
+fn bench(c: &mut Criterion<flops::Flops>, w: &Workload) {
+    let mut group = c.benchmark_group(format!("train_step/{}", w.name));
+    let flops = w.train_flops() * w.batch as u64;
+    group.throughput(Throughput::Elements(flops));
+    if flops > 10_000_000_000 {
+        group.sample_size(10);
+    }
+    let mut numbers = Numbers(5);
+    let features = numbers.uniform(w.batch * w.n_in());
+    let x = MatRef::new(&features, w.batch, w.n_in()).expect("a batch");
+    let labels = numbers.labels(w.batch, w.n_out());
+    let targets = BatchTargets::Classes(&labels);
+
+    let mut first_losses = Vec::new();
+    let one = Level::available().map(|level| (level, Threads::One, 1, level.name().to_string()));
+    let best = Level::best();
+    let two = (best, Threads::N(2), 2, format!("{}-2-threads", best.name()));
+    for (level, threads, n, name) in one.chain(common::two_cores().then_some(two)) {
+        let mut net = w.net(level);
+        let trainer = Trainer::new((w.optimizer)()).batch_size(w.batch).threads(threads);
+        let mut training = trainer.start(&mut net).expect("options that fit");
+        let mut step = || training.step(x, targets).expect("a step");
+        let first = step();
+        first_losses.push(first);
+        let later = (0..4).map(|_| step()).last().expect("four steps");
+        assert!(later < first, "{} {name}: the loss went from {first} to {later}", w.name);
+        flops::against(level, n);
+        group.bench_function(name, |bench| bench.iter(&mut step));
+    }
+
+    let want = first_losses[0];
+    if flops <= NAIVE_UP_TO {
+        let mut net = common::naive(&w.net(best));
+        let classes: Vec<usize> = labels.iter().map(|&l| l as usize).collect();
+        let batch = reference::Batch::new(&features, reference::Target::Labels(&classes));
+        let rule = match (w.optimizer)() {
+            deltarule::Optimizer::Adam(_) => reference::Rule::adam(),
+            _ => reference::Rule::Sgd,
+        };
+        let rate = f64::from((w.optimizer)().learning_rate());
+        let mut optimizer = reference::Optimizer::new(rule, rate);
+        let loss = reference::Loss::cross_entropy();
+        let mut step = || net.step(&batch, &loss, &mut optimizer).expect("a step");
+        first_losses.push(step());
+        flops::against(best, 1);
+        group.bench_function("naive", |bench| bench.iter(&mut step));
+    }
+    let agree = first_losses.iter().all(|loss| (loss / want - 1.0).abs() < 1e-4);
+    assert!(agree, "{}: the first losses differ: {first_losses:?}", w.name);
+    group.finish();
+}
+
+fn main() {
+    let mut c = flops::criterion().configure_from_args();
+    WORKLOADS.iter().for_each(|w| bench(&mut c, w));
+    c.final_summary();
+}

@@ -1,0 +1,95 @@
+//! The fields of a CSV stream, one at a time through a buffer of fixed size.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use std::io::{ErrorKind, Read};
+
+use csv_core::ReadFieldResult;
+
+use crate::Result;
+use crate::data::source::read_failed;
+
+/// Longer than any number; labels and column names have to fit.
+const MAX_FIELD: usize = 1024;
+
+/// Reads fields; holds one of them.
+pub(super) struct Fields<'a> {
+    reader: Box<dyn Read + 'a>,
+    core: csv_core::Reader,
+    name: &'a str,
+    input: Vec<u8>,
+    /// What of `input` is not read yet.
+    unread: (usize, usize),
+    field: Vec<u8>,
+}
+
+/// One field.
+pub(super) struct Field<'a> {
+    /// Its text without quotes.
+    pub(super) text: &'a [u8],
+    /// Whether `text` is only its end: it is longer than 1,024 bytes.
+    pub(super) is_cut: bool,
+    /// Whether it is the last of its row.
+    pub(super) ends_row: bool,
+    /// The line it ends on, from 1.
+    pub(super) line: u64,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(reader: Box<dyn Read + 'a>, name: &'a str, delimiter: u8) -> Self {
+        Fields {
+            reader,
+            core: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
+            name,
+            input: vec![0; 4 * 1024],
+            unread: (0, 0),
+            field: vec![0; MAX_FIELD],
+        }
+    }
+
+    /// The next field; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Field<'_>>> {
+        let (mut filled, mut is_cut) = (0usize, false);
+        loop {
+            if self.unread.0 == self.unread.1 {
+                self.unread = (0, self.read()?);
+            }
+            let input = self.input.get(self.unread.0..self.unread.1).unwrap_or_default();
+            let room = self.field.get_mut(filled..).unwrap_or_default();
+            let (result, n_in, n_out) = self.core.read_field(input, room);
+            self.unread.0 = self.unread.0.saturating_add(n_in);
+            filled = filled.saturating_add(n_out);
+            match result {
+                ReadFieldResult::InputEmpty => {}
+                ReadFieldResult::OutputFull => (filled, is_cut) = (0, true),
+                ReadFieldResult::End => return Ok(None),
+                ReadFieldResult::Field { record_end: ends_row } => {
+                    // A line feed that ends the row belongs to the next line already.
+                    let last = input.get(..n_in).and_then(<[u8]>::last);
+                    let line = self.core.line().saturating_sub(u64::from(last == Some(&b'\n')));
+                    let text = self.field.get(..filled).unwrap_or_default();
+                    return Ok(Some(Field { text, is_cut, ends_row, line }));
+                }
+            }
+        }
+    }
+
+    /// Bytes read into `input`; 0 at the end.
+    fn read(&mut self) -> Result<usize> {
+        loop {
+            match self.reader.read(&mut self.input) {
+                Ok(n) => return Ok(n),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(read_failed(self.name, e)),
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A table as it is read, row by row.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use std::io::Read;
+
+use super::fields::{Field, Fields};
+use super::labels::{Labels, MAX_CLASSES};
+use super::{Column, Csv, CsvData, Missing};
+use crate::data::pieces::Pieces;
+use crate::data::{Dataset, Targets};
+use crate::{Error, Result};
+
+/// Stands behind each name; it is in no UTF-8 text.
+const NAME_END: u8 = 0xff;
+
+/// The options, what is known of the columns, and all values so far.
+pub(super) struct Table<'a> {
+    options: &'a Csv,
+    file: &'a str,
+    keeps_values: bool,
+    /// All column names one behind the other, each with [`NAME_END`]. Empty without header.
+    names: Pieces<u8>,
+    /// The number of columns, as soon as the first row is read.
+    n_columns: Option<usize>,
+    target: Option<usize>,
+    /// In rising order.
+    ignored: Vec<usize>,
+    features: Pieces<f32>,
+    values: Pieces<f32>,
+    classes: Pieces<u32>,
+    labels: Labels,
+    n_rows: usize,
+    dropped_rows: usize,
+}
+
+impl<'a> Table<'a> {
+    /// Reads all rows; if not `keeps_values`, only to see whether they are sound.
+    pub(super) fn read(
+        options: &'a Csv,
+        reader: Box<dyn Read + '_>,
+        file: &'a str,
+        keeps_values: bool,
+    ) -> Result<Self> {
+        let mut table = Table {
+            options,
+            file,
+            keeps_values,
+            names: Pieces::default(),
+            n_columns: None,
+            target: None,
+            ignored: Vec::new(),
+            features: Pieces::default(),
+            values: Pieces::default(),
+            classes: Pieces::default(),
+            labels: match &options.classes[..] {
+                [] => Labels::default(),
+                names => Labels::given(names),
+            },
+            n_rows: 0,
+            dropped_rows: 0,
+        };
+        let mut fields = Fields::new(reader, file, options.delimiter);
+        table.columns_by_index();
+        if options.has_header {
+            table.header(&mut fields)?;
+        }
+        while table.row(&mut fields)? {}
+        match table.n_rows {
+            0 => Err(table.refuse(format!("no rows ({} were dropped)", table.dropped_rows))),
+            _ => Ok(table),
+        }
+    }
+
+    /// Notes the columns that the options name by number.
+    fn columns_by_index(&mut self) {
+        if let Some(Column::Index(index)) = self.options.target {
+            self.target = Some(index);
+        }
+        self.ignored.extend(self.options.ignored.iter().filter_map(|column| match column {
+            Column::Index(index) => Some(*index),
+            Column::Name(_) => None,
+        }));
+        self.ignored.sort_unstable();
+    }
+
+    /// Reads the names, and finds the columns that the options name.
+    fn header(&mut self, fields: &mut Fields) -> Result<()> {
+        let options = self.options;
+        let mut wanted: Vec<(&Column, bool)> =
+            options.target.iter().chain(&options.ignored).map(|column| (column, false)).collect();
+        for index in 0usize.. {
+            let Some(field) = fields.next()? else { return Err(self.refuse("no header")) };
+            let name = std::str::from_utf8(field.text).ok().filter(|_| !field.is_cut);
+            let Some(name) = name.map(str::trim) else {
+                return Err(self.refuse(format!("header: column {index} is not a short text")));
+            };
+            for (i, (column, is_found)) in wanted.iter_mut().enumerate() {
+                if !matches!(column, Column::Name(wanted) if wanted == name) {
+                    continue;
+                }
+                if std::mem::replace(is_found, true) {
+                    return Err(self.refuse(format!("header: two columns {name:?}")));
+                }
+                match options.target.as_ref().filter(|_| i == 0) {
+                    Some(_) => self.target = Some(index),
+                    None => self.ignored.push(index),
+                }
+            }
+            if self.keeps_values {
+                self.names.extend(name.as_bytes().iter().copied());
+                self.names.push(NAME_END);
+            }
+            if field.ends_row {
+                for (column, is_found) in wanted {
+                    if let (Column::Name(name), false) = (column, is_found) {
+                        return Err(self.refuse(format!("header: no column {name:?}")));
+                    }
+                }
+                return self.fix_columns(index.saturating_add(1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles what each column is, once their number is known.
+    fn fix_columns(&mut self, n_columns: usize) -> Result<()> {
+        let last = n_columns.saturating_sub(1);
+        let target = *self.target.get_or_insert(last);
+        self.ignored.sort_unstable();
+        self.ignored.dedup();
+        if let Some(index) = self.ignored.iter().chain([&target]).find(|&&index| index > last) {
+            return Err(self.refuse(format!("no column {index}: there are {n_columns}")));
+        }
+        if self.ignored.contains(&target) {
+            return Err(self.refuse(format!("{} is the target and ignored", self.column(target))));
+        }
+        self.n_columns = Some(n_columns);
+        match self.n_features() {
+            0 => Err(self.refuse("no column is left for features")),
+            _ => Ok(()),
+        }
+    }
+
+    fn n_features(&self) -> usize {
+        let others = self.ignored.len().saturating_add(1);
+        self.n_columns.unwrap_or(0).saturating_sub(others)
+    }
+
+    /// Reads one row; false at the end.
+    fn row(&mut self, fields: &mut Fields) -> Result<bool> {
+        let before = (self.features.len(), self.values.len(), self.classes.len());
+        let (mut is_kept, mut n_ignored) = (true, 0usize);
+        for index in 0usize.. {
+            let Some(field) = fields.next()? else { return Ok(false) };
+            let n_fields = index.saturating_add(1);
+            let fits = |n: usize| if field.ends_row { n_fields == n } else { n_fields < n };
+            if let Some(n) = self.n_columns.filter(|&n| !fits(n)) {
+                let got = if field.ends_row { "" } else { "more than " };
+                let reason =
+                    format!("line {}: expected {n} fields, got {got}{n_fields}", field.line);
+                return Err(self.refuse(reason));
+            }
+            if self.ignored.get(n_ignored) == Some(&index) {
+                n_ignored = n_ignored.saturating_add(1);
+            } else if self.target.map_or(field.ends_row, |target| index == target) {
+                is_kept &= self.target_field(&field, index)?;
+            } else {
+                is_kept &= self.feature(&field, index)?;
+            }
+            if field.ends_row {
+                if self.n_columns.is_none() {
+                    self.fix_columns(n_fields)?;
+                }
+                break;
+            }
+        }
+        let rows = if is_kept { &mut self.n_rows } else { &mut self.dropped_rows };
+        *rows = rows.saturating_add(1);
+        if !is_kept {
+            self.features.truncate(before.0);
+            self.values.truncate(before.1);
+            self.classes.truncate(before.2);
+        }
+        Ok(true)
+    }
+
+    /// Takes a feature; whether its row is kept.
+    fn feature(&mut self, field: &Field, index: usize) -> Result<bool> {
+        let value = match (number(field), self.options.missing) {
+            (Some(value), _) => value,
+            (None, Missing::DropRow) if is_missing(field) => return Ok(false),
+            (None, Missing::Fill(value)) if is_missing(field) => value,
+            _ => return Err(self.refuse_field(field, index, "a finite number")),
+        };
+        if self.keeps_values {
+            self.features.push(value);
+        }
+        Ok(true)
+    }
+
+    /// Takes a target; whether its row is kept.
+    fn target_field(&mut self, field: &Field, index: usize) -> Result<bool> {
+        if is_missing(field) && self.options.missing == Missing::DropRow {
+            return Ok(false);
+        }
+        if self.options.is_regression {
+            let Some(value) = number(field) else {
+                return Err(self.refuse_field(field, index, "a finite number"));
+            };
+            if self.keeps_values {
+                self.values.push(value);
+            }
+            return Ok(true);
+        }
+        let label = std::str::from_utf8(field.text.trim_ascii()).ok();
+        let label = label.filter(|_| !field.is_cut && !is_missing(field));
+        let Some(label) = label else {
+            return Err(self.refuse_field(field, index, "a class label"));
+        };
+        let Some(class) = self.labels.number(label) else {
+            let expected = match &self.options.classes[..] {
+                [] => format!("at most {MAX_CLASSES} labels (name them to have more)"),
+                names => format!("one of the {} classes given", names.len()),
+            };
+            return Err(self.refuse_field(field, index, &expected));
+        };
+        if self.keeps_values {
+            self.classes.push(class);
+        }
+        Ok(true)
+    }
+
+    /// The table as a data set.
+    pub(super) fn finish(self) -> Result<CsvData> {
+        let n_columns = self.n_columns.unwrap_or(0);
+        let (target, n_features) = (self.target.unwrap_or(0), self.n_features());
+        let mut names = self.all_names(n_columns);
+        let target_name = names.get_mut(target).map(std::mem::take).unwrap_or_default();
+        let mut index = 0usize..;
+        names.retain(|_| index.next().is_some_and(|i| i != target && !self.ignored.contains(&i)));
+        let (targets, class_names) = if self.options.is_regression {
+            (Targets::Values { values: self.values.join(), n_outputs: 1 }, Vec::new())
+        } else {
+            let (class_names, order) = self.labels.finish();
+            let class = |met: u32| order.get(met as usize).copied().unwrap_or(0);
+            let mut labels = self.classes.join();
+            labels.iter_mut().for_each(|label| *label = class(*label));
+            (Targets::Classes { labels, n_classes: class_names.len() }, class_names)
+        };
+        let dataset = Dataset::from_f32(self.features.join(), n_features, targets)?;
+        let dropped_rows = self.dropped_rows;
+        Ok(CsvData { dataset, feature_names: names, target_name, class_names, dropped_rows })
+    }
+
+    /// The name of each column; its number where there is no header.
+    fn all_names(&self, n_columns: usize) -> Vec<String> {
+        if !self.options.has_header {
+            return (0..n_columns).map(|index| index.to_string()).collect();
+        }
+        let bytes: Vec<u8> = self.names.iter().collect();
+        let names = bytes.split(|&byte| byte == NAME_END).take(n_columns);
+        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
+    /// A column for an error: its name where there is one.
+    fn column(&self, index: usize) -> String {
+        let mut ends = 0usize;
+        let name = self.names.iter().skip_while(|&byte| {
+            let is_before = ends < index;
+            ends = ends.saturating_add(usize::from(byte == NAME_END));
+            is_before
+        });
+        let name: Vec<u8> = name.take_while(|&byte| byte != NAME_END).collect();
+        match name.is_empty() {
+            true => format!("column {index}"),
+            false => format!("column {:?}", String::from_utf8_lossy(&name)),
+        }
+    }
+
+    fn refuse_field(&self, field: &Field, index: usize, expected: &str) -> Error {
+        let (line, column) = (field.line, self.column(index));
+        let got = match (is_missing(field), field.text.get(..40)) {
+            (true, _) => "nothing".to_string(),
+            (false, Some(start)) => format!("\"{}…\"", start.escape_ascii()),
+            (false, None) => format!("\"{}\"", field.text.escape_ascii()),
+        };
+        self.refuse(format!("line {line}, {column}: expected {expected}, got {got}"))
+    }
+
+    fn refuse(&self, reason: impl Into<String>) -> Error {
+        Error::format(self.file, reason)
+    }
+}
+
+fn number(field: &Field) -> Option<f32> {
+    let text = field.text.trim_ascii();
+    if (1..=7).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) {
+        // Pixels and counts: below 2^24, so exact.
+        let digit = |byte: &u8| u32::from(byte.wrapping_sub(b'0'));
+        let whole = text.iter().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(digit(d)));
+        return Some(whole as f32);
+    }
+    let number: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    number.is_finite().then_some(number).filter(|_| !field.is_cut)
+}
+
+fn is_missing(field: &Field) -> bool {
+    let text = field.text.trim_ascii();
+    let tokens = ["", "?", "na", "n/a", "nan", "null"];
+    !field.is_cut && tokens.iter().any(|token| text.eq_ignore_ascii_case(token.as_bytes()))
+}

@@ -1,0 +1,339 @@
+//! NPY, NumPy's format of one array, read strictly.
+//!
+//! ```text
+//! 93 "NUMPY" major minor | length of the header (u16; u32 from version 2) | header | values
+//! header: {'descr': '<f4', 'fortran_order': False, 'shape': (60000, 784), } spaces newline
+//! ```
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use std::io::Read;
+use std::path::Path;
+
+use super::source::{Source, parse_file, parse_stream};
+use super::{Array, ArrayData};
+use crate::Result;
+
+/// NumPy's own limit.
+const MAX_HEADER: usize = 10_000;
+/// NumPy's own limit.
+const MAX_DIMS: usize = 64;
+
+/// Reads an NPY stream to its end: floats of 4 or 8 bytes, integers of 1 to 8 (bool as u8), of
+/// either byte order; Fortran order is turned into C order. Also compressed by gzip (feature
+/// `gzip`).
+///
+/// Holds at most twice what was really read, plus 64 KiB, whatever the header claims.
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) when the header is not NPY, names another type (complex
+/// numbers, strings, objects, records), or claims another number of values than there are
+/// (trailing bytes are an error); [`Error::Io`](crate::Error::Io) when reading fails.
+pub fn read_npy(reader: impl Read) -> Result<Array> {
+    parse_stream(reader, parse).map(Parsed::into_rows)
+}
+
+/// Reads an NPY file, as [`read_npy`]. Allocates the answer only, and only once the file is known
+/// to hold it (twice the answer for Fortran order).
+///
+/// # Errors
+/// As [`read_npy`]; the error names the file.
+pub fn read_npy_file(path: impl AsRef<Path>) -> Result<Array> {
+    parse_file(path.as_ref(), parse).map(Parsed::into_rows)
+}
+
+/// An array in the order of its file.
+pub(super) struct Parsed {
+    array: Array,
+    is_fortran: bool,
+}
+
+pub(super) fn parse(source: &mut Source) -> Result<Parsed> {
+    let [magic @ .., major, _minor] = source.bytes::<8>("NPY magic number")?;
+    if magic != *b"\x93NUMPY" {
+        return Err(source.refuse(format!("not NPY: starts with {:?}", magic.escape_ascii())));
+    }
+    let length = match major {
+        1 => u32::from(u16::from_le_bytes(source.bytes("length of the header")?)),
+        2 | 3 => u32::from_le_bytes(source.bytes("length of the header")?),
+        _ => return Err(source.refuse(format!("NPY version: expected 1, 2 or 3, got {major}"))),
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > MAX_HEADER {
+        let reason = format!("expected a header of at most {MAX_HEADER} bytes, got {length}");
+        return Err(source.refuse(reason));
+    }
+    let mut text = vec![0; length];
+    source.fill_with("header", &mut text)?;
+    let Some(Header { descr, is_fortran, shape }) = Header::parse(&text) else {
+        let start = text.get(..80).unwrap_or(&text).escape_ascii();
+        let expected = "expected a header with descr, fortran_order and shape";
+        return Err(source.refuse(format!("{expected}, got {start}")));
+    };
+    let count = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+    let Some(count) = count.filter(|_| shape.len() <= MAX_DIMS) else {
+        return Err(source.refuse(format!("the product of {shape:?} does not fit in memory")));
+    };
+    macro_rules! values {
+        ($variant:ident, $type:ty, '<') => {
+            ArrayData::$variant(source.values(count, <$type>::from_le_bytes)?)
+        };
+        ($variant:ident, $type:ty, '>') => {
+            ArrayData::$variant(source.values(count, <$type>::from_be_bytes)?)
+        };
+    }
+    let data = match descr {
+        "|u1" | "|b1" => values!(U8, u8, '<'),
+        "|i1" => values!(I8, i8, '<'),
+        "<u2" => values!(U16, u16, '<'),
+        ">u2" => values!(U16, u16, '>'),
+        "<i2" => values!(I16, i16, '<'),
+        ">i2" => values!(I16, i16, '>'),
+        "<u4" => values!(U32, u32, '<'),
+        ">u4" => values!(U32, u32, '>'),
+        "<i4" => values!(I32, i32, '<'),
+        ">i4" => values!(I32, i32, '>'),
+        "<u8" => values!(U64, u64, '<'),
+        ">u8" => values!(U64, u64, '>'),
+        "<i8" => values!(I64, i64, '<'),
+        ">i8" => values!(I64, i64, '>'),
+        "<f4" => values!(F32, f32, '<'),
+        ">f4" => values!(F32, f32, '>'),
+        "<f8" => values!(F64, f64, '<'),
+        ">f8" => values!(F64, f64, '>'),
+        _ => {
+            let expected = "expected a real number of 1 to 8 bytes (f4, f8, u1, i8, …)";
+            return Err(source.refuse(format!("type: {expected}, got {descr:?}")));
+        }
+    };
+    Ok(Parsed { array: Array { shape, data }, is_fortran })
+}
+
+impl Parsed {
+    /// The array, row-major.
+    pub(super) fn into_rows(self) -> Array {
+        let Array { shape, data } = self.array;
+        if !self.is_fortran || shape.len() < 2 || data.is_empty() {
+            return Array { shape, data };
+        }
+        let data = match data {
+            ArrayData::U8(values) => ArrayData::U8(to_rows(&values, &shape)),
+            ArrayData::I8(values) => ArrayData::I8(to_rows(&values, &shape)),
+            ArrayData::U16(values) => ArrayData::U16(to_rows(&values, &shape)),
+            ArrayData::I16(values) => ArrayData::I16(to_rows(&values, &shape)),
+            ArrayData::U32(values) => ArrayData::U32(to_rows(&values, &shape)),
+            ArrayData::I32(values) => ArrayData::I32(to_rows(&values, &shape)),
+            ArrayData::U64(values) => ArrayData::U64(to_rows(&values, &shape)),
+            ArrayData::I64(values) => ArrayData::I64(to_rows(&values, &shape)),
+            ArrayData::F32(values) => ArrayData::F32(to_rows(&values, &shape)),
+            ArrayData::F64(values) => ArrayData::F64(to_rows(&values, &shape)),
+        };
+        Array { shape, data }
+    }
+}
+
+/// Values whose first index runs fastest, so that the last one does.
+fn to_rows<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+    let axes: Vec<(usize, usize)> = shape
+        .iter()
+        .scan(1usize, |next, &size| {
+            let stride = *next;
+            *next = stride.saturating_mul(size);
+            Some((size, stride))
+        })
+        .collect();
+    let mut rows = Vec::with_capacity(values.len());
+    gather(values, &axes, &mut rows);
+    rows
+}
+
+/// Appends what lies at `sum of index * stride` for all indices of the axes (size, stride), the
+/// last running fastest; `values` begins at the origin.
+fn gather<T: Copy>(values: &[T], axes: &[(usize, usize)], rows: &mut Vec<T>) {
+    match axes {
+        [] => {}
+        [(size, stride)] => rows.extend(values.iter().step_by(*stride).take(*size)),
+        [(size, stride), rest @ ..] => {
+            for i in 0..*size {
+                gather(values.get(i.saturating_mul(*stride)..).unwrap_or_default(), rest, rows);
+            }
+        }
+    }
+}
+
+/// The three entries of a header, in any order.
+struct Header<'a> {
+    descr: &'a str,
+    is_fortran: bool,
+    shape: Vec<usize>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads the Python literal that NumPy writes; `None` for anything else.
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut rest = Literal(std::str::from_utf8(text).ok()?);
+        let (mut descr, mut is_fortran, mut shape) = (None, None, None);
+        rest.skip("{")?;
+        while rest.skip("}").is_none() {
+            let key = rest.string()?;
+            rest.skip(":")?;
+            let is_new = match key {
+                "descr" => descr.replace(rest.string()?).is_none(),
+                "fortran_order" => is_fortran.replace(rest.boolean()?).is_none(),
+                "shape" => shape.replace(rest.tuple()?).is_none(),
+                _ => false,
+            };
+            if !is_new || (rest.skip(",").is_none() && !rest.0.trim_start().starts_with('}')) {
+                return None;
+            }
+        }
+        let is_end = rest.0.trim().is_empty();
+        is_end.then_some(Header { descr: descr?, is_fortran: is_fortran?, shape: shape? })
+    }
+}
+
+/// What is left of a Python literal.
+struct Literal<'a>(&'a str);
+
+impl<'a> Literal<'a> {
+    fn skip(&mut self, token: &str) -> Option<()> {
+        self.0 = self.0.trim_start().strip_prefix(token)?;
+        Some(())
+    }
+
+    fn string(&mut self) -> Option<&'a str> {
+        let quote = if self.skip("'").is_some() { '\'' } else { self.skip("\"").map(|()| '"')? };
+        let (string, rest) = self.0.split_once(quote)?;
+        self.0 = rest;
+        Some(string)
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        self.skip("True").map(|()| true).or_else(|| self.skip("False").map(|()| false))
+    }
+
+    /// `()`, `(3,)`, `(3, 4)`.
+    fn tuple(&mut self) -> Option<Vec<usize>> {
+        self.skip("(")?;
+        let (inside, rest) = self.0.split_once(')')?;
+        self.0 = rest;
+        let inside = inside.trim();
+        if inside.is_empty() {
+            return Some(Vec::new());
+        }
+        let sizes = inside.strip_suffix(',').unwrap_or(inside).split(',');
+        sizes.map(|size| size.trim().parse().ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy(header: &str, body: &[u8]) -> Vec<u8> {
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), body].concat()
+    }
+
+    fn simple(descr: &str, shape: &str, body: &[u8]) -> Vec<u8> {
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        npy(&header, body)
+    }
+
+    fn refused(file: &[u8], reason: &str) {
+        let text = read_npy(file).unwrap_err().to_string();
+        assert!(text.contains(reason), "{text}");
+    }
+
+    /// Written by NumPy: see tests/data/make_npy.py.
+    #[test]
+    fn files_of_numpy_are_read() {
+        let whole = |bytes: &[u8]| read_npy(bytes).unwrap();
+        let f4 = whole(include_bytes!("../../tests/data/f4_big_fortran.npy"));
+        assert_eq!(f4.shape, [2, 3, 4]);
+        assert_eq!(f4.data, ArrayData::F32((0..24).map(|i| i as f32 / 4.0).collect()));
+        let i8 = whole(include_bytes!("../../tests/data/i8_version_2.npy"));
+        assert_eq!(i8, Array { shape: vec![3], data: ArrayData::I64(vec![-1, 0, 1 << 40]) });
+    }
+
+    #[test]
+    fn every_type_and_byte_order_is_read() {
+        let read = |descr, body: &[u8]| read_npy(&simple(descr, "(1,)", body)[..]).unwrap().data;
+        assert_eq!(read("|u1", &[200]), ArrayData::U8(vec![200]));
+        assert_eq!(read("|b1", &[1]), ArrayData::U8(vec![1]));
+        assert_eq!(read("|i1", &[200]), ArrayData::I8(vec![-56]));
+        assert_eq!(read("<u2", &[1, 2]), ArrayData::U16(vec![513]));
+        assert_eq!(read(">u2", &[1, 2]), ArrayData::U16(vec![258]));
+        assert_eq!(read("<i2", &[255, 255]), ArrayData::I16(vec![-1]));
+        assert_eq!(read(">i2", &[255, 254]), ArrayData::I16(vec![-2]));
+        assert_eq!(read("<u4", &[1, 0, 0, 0]), ArrayData::U32(vec![1]));
+        assert_eq!(read(">u4", &[0, 0, 0, 1]), ArrayData::U32(vec![1]));
+        assert_eq!(read("<i4", &[255; 4]), ArrayData::I32(vec![-1]));
+        assert_eq!(read(">i4", &[255; 4]), ArrayData::I32(vec![-1]));
+        assert_eq!(read("<u8", &[1, 0, 0, 0, 0, 0, 0, 0]), ArrayData::U64(vec![1]));
+        assert_eq!(read(">u8", &[0, 0, 0, 0, 0, 0, 0, 1]), ArrayData::U64(vec![1]));
+        assert_eq!(read("<i8", &[255; 8]), ArrayData::I64(vec![-1]));
+        assert_eq!(read(">i8", &[255; 8]), ArrayData::I64(vec![-1]));
+        assert_eq!(read("<f4", &0.1f32.to_le_bytes()), ArrayData::F32(vec![0.1]));
+        assert_eq!(read(">f4", &0.1f32.to_be_bytes()), ArrayData::F32(vec![0.1]));
+        assert_eq!(read("<f8", &0.1f64.to_le_bytes()), ArrayData::F64(vec![0.1]));
+        assert_eq!(read(">f8", &0.1f64.to_be_bytes()), ArrayData::F64(vec![0.1]));
+    }
+
+    #[test]
+    fn shapes_are_read_in_both_orders() {
+        let scalar = read_npy(&simple("|u1", "()", &[7])[..]).unwrap();
+        assert_eq!(scalar, Array { shape: vec![], data: ArrayData::U8(vec![7]) });
+        assert!(read_npy(&simple("|u1", "(0, 5)", &[])[..]).unwrap().data.is_empty());
+        let fortran = "{\"shape\":(2,3),\"fortran_order\":True,\"descr\":\"|u1\"}";
+        let array = read_npy(&npy(fortran, &[1, 4, 2, 5, 3, 6])[..]).unwrap();
+        assert_eq!(array.data, ArrayData::U8(vec![1, 2, 3, 4, 5, 6]));
+        let empty = "{'shape': (0, 3), 'fortran_order': True, 'descr': '|u1'}";
+        assert!(read_npy(&npy(empty, &[])[..]).unwrap().data.is_empty());
+    }
+
+    #[test]
+    fn lying_headers_are_refused() {
+        refused(b"\x93NUMPX\x01\x00", "not NPY");
+        refused(b"\x93NUMPY\x04\x00", "NPY version: expected 1, 2 or 3, got 4");
+        refused(b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "at most 10000 bytes, got 4294967295");
+        refused(b"\x93NUMPY\x01\x00\x20\x00{", "header: expected 32 bytes, got 1");
+        refused(
+            &simple("<f4", "(3,)", &[0; 11]),
+            "expected 12 bytes of data after the header, got 11",
+        );
+        refused(&simple("<f4", "(3,)", &[0; 13]), "more than the 12 bytes");
+        refused(&simple("<f4", "(1000000000000,)", &[0; 4]), "got 4");
+        refused(&simple("|u1", "(4294967296, 4294967296)", &[]), "does not fit in memory");
+        refused(&simple("<f8", "(2305843009213693952,)", &[]), "do not fit in memory");
+        refused(&simple("|u1", "(18446744073709551616,)", &[]), "expected a header with");
+        refused(&simple("|u1", &format!("({})", "1,".repeat(65)), &[1]), "does not fit");
+        for descr in ["<c8", "|O", "<U3", "<f2", "=f4", "f4"] {
+            refused(&simple(descr, "(1,)", &[0; 8]), "type: expected a real number");
+        }
+        for header in [
+            "",
+            "{}",
+            "{'descr': '|u1', 'fortran_order': False}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1,,)}",
+            "{'descr': '|u1', 'fortran_order': 1, 'shape': (1,)}",
+            "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1,)}",
+            "{'descr': '|u1', 'descr': '|u1', 'fortran_order': False, 'shape': (1,)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), 'more': 'x'}",
+            "{'descr': '|u1' 'fortran_order': False, 'shape': (1,)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1,)} x",
+        ] {
+            refused(&npy(header, &[0]), "expected a header with");
+        }
+    }
+}

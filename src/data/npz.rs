@@ -1,0 +1,155 @@
+//! NPZ, NumPy's archive of named arrays: a zip file of NPY files.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use std::path::{Path, PathBuf};
+
+use super::source::{parse_known, parse_twice};
+use super::zip::{Member, walk};
+use super::{Array, npy};
+use crate::{Error, Result};
+
+/// An NPZ file (feature `npz`), as `numpy.savez` and `numpy.savez_compressed` write it. Nothing of
+/// it is held between calls.
+///
+/// ```no_run
+/// use deltarule::data::Npz;
+/// let file = Npz::open("train.npz")?;
+/// let train = file.read("x")?.into_dataset(file.read("y")?.into_classes(10)?)?;
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Npz {
+    path: PathBuf,
+}
+
+impl Npz {
+    /// Opens a file and reads through its directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::Format`] when it is not a zip file of stored
+    /// or deflated members.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        walk(&path, |_| Ok(()))?;
+        Ok(Npz { path })
+    }
+
+    /// The names of the arrays, without `.npy`.
+    ///
+    /// # Errors
+    /// As [`Npz::open`].
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        walk(&self.path, |member| {
+            names.extend(member.name.strip_suffix(".npy").map(String::from));
+            Ok(())
+        })?;
+        Ok(names)
+    }
+
+    /// Reads the array `name`, as [`read_npy_file`](super::read_npy_file) does; what is compressed
+    /// is decompressed twice, so that nothing is allocated for a lie.
+    ///
+    /// # Errors
+    /// As [`Npz::open`] and [`read_npy_file`](super::read_npy_file); [`Error::Format`] also when
+    /// there is no such array, or two, or its CRC-32 is wrong.
+    pub fn read(&self, name: &str) -> Result<Array> {
+        let mut found: Option<Member> = None;
+        let mut n_found = 0u32;
+        walk(&self.path, |member| {
+            if member.name.strip_suffix(".npy") == Some(name) {
+                n_found = n_found.saturating_add(1);
+                found = Some(member);
+            }
+            Ok(())
+        })?;
+        let Some(member) = found.filter(|_| n_found == 1) else {
+            let reason = format!("expected one array {name:?}, found {n_found}");
+            return Err(Error::format(self.path.display().to_string(), reason));
+        };
+        let place = format!("{}: {}", self.path.display(), member.name);
+        let open = || member.open(&self.path);
+        let parsed = match member.is_stored() {
+            true => parse_known(&place, open()?, member.size, npy::parse),
+            false => parse_twice(&place, open, npy::parse),
+        };
+        parsed.map(npy::Parsed::into_rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::ArrayData;
+
+    const STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
+    const DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated.npz");
+
+    /// What `read` answers on a file of these bytes, and its error's text.
+    fn with_file<T>(
+        bytes: &[u8],
+        read: impl Fn(&Npz) -> Result<T>,
+    ) -> std::result::Result<T, String> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let unique = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("deltarule-{}-{}.npz", unique.0, unique.1));
+        std::fs::write(&path, bytes).unwrap();
+        let answer = Npz::open(&path).and_then(|npz| read(&npz)).map_err(|e| e.to_string());
+        std::fs::remove_file(&path).unwrap();
+        answer
+    }
+
+    /// `bytes` with the first `from` replaced.
+    fn patched(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    }
+
+    /// Written by NumPy: see tests/data/make_npy.py.
+    #[test]
+    fn files_of_numpy_are_read() {
+        for file in [STORED, DEFLATED] {
+            assert_eq!(with_file(file, Npz::names).unwrap(), ["x", "y"]);
+            let x = with_file(file, |npz| npz.read("x")).unwrap();
+            assert_eq!(x.shape, [100, 20]);
+            assert_eq!(x.data, ArrayData::U8((0..2000).map(|i| i as u8).collect()));
+            let y = with_file(file, |npz| npz.read("y")).unwrap();
+            assert_eq!(y.data, ArrayData::I64((0..100).map(|i| i % 3).collect()));
+        }
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let read = |bytes: &[u8]| with_file(bytes, |npz| npz.read("x")).unwrap_err();
+        assert!(with_file(STORED, |npz| npz.read("z")).unwrap_err().contains("found 0"));
+        let flipped = patched(STORED, &[17, 18, 19], &[17, 18, 20]);
+        assert!(read(&flipped).contains("CRC-32 is not the one stated"));
+        let twice = patched(&patched(STORED, b"y.npy", b"x.npy"), b"y.npy", b"x.npy");
+        assert!(read(&twice).contains("found 2"));
+        let differs = patched(STORED, b"x.npy", b"w.npy");
+        assert!(read(&differs).contains("local header of \"x.npy\" differs"));
+        assert!(read(b"PK").contains("too short"));
+        assert!(read(&STORED[..STORED.len() - 1]).contains("no end record"));
+        assert!(read(&[STORED, b"x"].concat()).contains("no end record"));
+        // Any cut and any flipped byte is an error or leaves the array as it was.
+        let whole = with_file(DEFLATED, |npz| npz.read("x")).unwrap();
+        for at in 0..DEFLATED.len() {
+            assert!(with_file(&DEFLATED[..at], |npz| npz.read("x")).is_err());
+            let mut flipped = DEFLATED.to_vec();
+            flipped[at] ^= 0x11;
+            if let Ok(array) = with_file(&flipped, |npz| npz.read("x")) {
+                assert_eq!(array, whole, "byte {at}");
+            }
+        }
+    }
+}
