@@ -28,7 +28,10 @@ pub use error::{Error, Result};
 pub use loss::Loss;
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use nn::{Builder, Init, LayerShape, Mlp, Predictor};
-pub use optim::{Adam, Momentum, Optimizer, Sgd};
+pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use simd::Level;
 pub use threads::Threads;
-pub use train::{BatchTargets, Control, Epoch, History, Progress, Trainer, Training};
+pub use train::{
+    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, History, Progress,
+    RateRange, StepRecord, Trainer, Training,
+};

@@ -28,7 +28,7 @@ mod split;
 mod standardize;
 pub mod synthetic;
 mod targets;
-mod trig;
+pub(crate) mod trig;
 #[cfg(feature = "npz")]
 mod zip;
 

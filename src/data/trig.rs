@@ -3,7 +3,7 @@
 
 /// `(sin, cos)` of an angle in full turns; within 2e-16 of the exact value near zero angles, and
 /// of that plus the rounding of `turns` elsewhere.
-pub(super) fn sin_cos(turns: f64) -> (f64, f64) {
+pub(crate) fn sin_cos(turns: f64) -> (f64, f64) {
     // turns = quarters / 4 + rest, |rest| <= 1/8; the subtraction is exact.
     let quarters = (turns * 4.0).round();
     let x = (turns - quarters * 0.25) * std::f64::consts::TAU;

@@ -25,7 +25,7 @@ pub(crate) use panels::padded_rows;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
 pub(crate) use tiles::{Panels, PanelsMut, SharedPanels, SharedSlice};
-pub(crate) use weights::{BiasBlock, WeightBlock, update_bias, update_weights};
+pub(crate) use weights::{BiasBlock, WeightBlock, transpose, update_bias, update_weights};
 
 use crate::activation::Activation;
 use crate::optim::Keep;

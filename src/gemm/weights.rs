@@ -216,6 +216,44 @@ impl<E: Epilogue> Product<'_, E> {
     }
 }
 
+/// wt = wᵀ, for blocks whose memory has whole groups of 16 rows.
+pub(crate) fn transpose(level: Level, w: &mut PanelsMut, mut wt: PanelsMut) {
+    assert!(wt.rows == w.cols && wt.cols == w.rows);
+    assert!(w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
+    let weight = Field { ptr: w.as_mut_ptr(), row: LINE, panel: w.ld * LINE };
+    let (panels, groups) = (w.n_panels(), wt.n_panels());
+    let wt = (wt.as_mut_ptr(), wt.ld * LINE);
+    dispatch(level, Transpose { weight, wt, panels, groups });
+}
+
+struct Transpose {
+    weight: Field<*mut f32>,
+    /// First float and floats from one panel to the next.
+    wt: (*mut f32, usize),
+    panels: usize,
+    groups: usize,
+}
+
+impl Kernel for Transpose {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for panel in 0..self.panels {
+            for group in 0..self.groups {
+                let (wt, wt_panel) = self.wt;
+                // SAFETY: `transpose` checked the shapes, both memories have whole groups of 16
+                // rows, and both are exclusively ours.
+                unsafe {
+                    let from = panel * self.weight.panel + group * LINE * LINE;
+                    let to = wt.add(group * wt_panel + panel * LINE * LINE);
+                    s.transpose(self.weight.ptr.add(from), to, LINE);
+                }
+            }
+        }
+    }
+}
+
 /// The gradient of a layer's bias, the column sums of d, and its update: per block of samples one
 /// chain of additions, like a product with a column of ones.
 pub(crate) struct BiasBlock<'a> {

@@ -35,11 +35,12 @@ impl Scratch {
     }
 
     /// The outputs of a block of rows that `fill` writes; logits where the output layer is
-    /// softmax. The second answer is a buffer of the same shape, free to use.
+    /// softmax, or where they are asked for. The second answer is a buffer of the same shape, free to use.
     pub(crate) fn forward(
         &mut self,
         net: &Mlp,
         rows: usize,
+        logits: bool,
         fill: impl FnOnce(PanelsMut),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
         fill(part(&mut self.x, rows, net.n_in()));
@@ -53,6 +54,7 @@ impl Scratch {
             let out = part(to, rows, layer.n_out());
             let activation = match layer.activation {
                 Activation::Softmax => Activation::Identity,
+                _ if logits && i + 1 == net.layers.len() => Activation::Identity,
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());

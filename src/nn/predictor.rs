@@ -5,7 +5,7 @@ use super::forward::{BLOCK_ROWS, Scratch, argmax, block_rows};
 use crate::activation::{Activation, softmax_panels};
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
-use crate::loss::{BlockTargets, Loss, Output};
+use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::threads::{Team, Threads};
@@ -70,7 +70,7 @@ impl<'a> Predictor<'a> {
         let block = block_rows(rows, self.team.threads());
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
-            let (mut a, _) = scratch.forward(net, range.len(), fill);
+            let (mut a, _) = scratch.forward(net, range.len(), false, fill);
             if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
                 softmax_rows(net, &mut a);
             }
@@ -188,10 +188,20 @@ pub(crate) fn check_data(net: &Mlp, data: &Dataset, loss: Loss) -> Result<()> {
         ));
     }
     let n_out = net.n_out();
+    // One output decides between two classes, except that softmax over one is always 1.
+    let classes = if n_out == 1 && loss != Loss::CrossEntropy { 2 } else { n_out };
     match data.targets() {
-        Targets::Classes { n_classes, .. } if *n_classes > n_out => Err(Error::shape(
+        Targets::Values { values, n_outputs }
+            if loss == Loss::BinaryCrossEntropy && *n_outputs == n_out =>
+        {
+            match values.iter().find(|y| !(0.0..=1.0).contains(*y)) {
+                None => Ok(()),
+                Some(y) => Err(Error::value("targets", "probabilities, 0 to 1", y)),
+            }
+        }
+        Targets::Classes { n_classes, .. } if *n_classes > classes => Err(Error::shape(
             "data set",
-            format!("at most {n_out} classes, the network's outputs"),
+            format!("at most {classes} classes, the network's outputs"),
             format!("{n_classes} classes"),
         )),
         Targets::Values { n_outputs, .. } if *n_outputs != n_out => Err(Error::shape(
@@ -245,11 +255,21 @@ pub(crate) fn evaluate(
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
         let fill = |m: PanelsMut| _ = gather_features(net, data, None, range.start, m);
-        let (a, d) = w.scratch.forward(net, rows, fill);
-        part.predicted.extend((0..rows).map(|r| argmax(a.view(), r)));
+        let (a, d) = w.scratch.forward(net, rows, loss.is_on_logits(), fill);
+        let one_output = a.cols == 1;
+        // With one output for two classes, the second from a half on: p = ½ where z = 0.
+        let half = if loss.is_on_logits() { 0.0 } else { 0.5 };
+        part.predicted.extend((0..rows).map(|r| match one_output {
+            true => u32::from(a.view().panel(0)[r].0[0] >= half),
+            false => argmax(a.view(), r),
+        }));
         let targets = block_targets(net, data.targets(), range, &mut w.y);
         let losses = &mut w.losses[..rows];
-        loss.backward(net.level, Output { a, z: None, targets, d, losses, scale: 1.0, activation });
+        let weighting = Weighting::default();
+        loss.backward(
+            net.level,
+            Output { a, z: None, targets, d, losses, scale: 1.0, weighting, activation },
+        );
         part.loss = losses.iter().sum();
     })?;
     let mean = parts.iter().map(|p| p.loss).sum::<f64>() / data.len() as f64;

@@ -33,7 +33,7 @@ impl Adam {
 
     /// The numbers of step `step`, counted from 1. Powers and roots are taken in f64 by repeated
     /// multiplication, so that they do not depend on the platform's `pow`.
-    pub(super) fn rule(&self, step: u64, lr: f32) -> AdamRule {
+    pub(super) fn rule(&self, step: u64, lr: f32, decay: f32, decay_biases: bool) -> AdamRule {
         let correction = |beta: f32| 1.0 - power(f64::from(beta), step);
         AdamRule {
             gain1: 1.0 - self.beta1,
@@ -42,6 +42,8 @@ impl Adam {
             scale: (1.0 / correction(self.beta2).sqrt()) as f32,
             epsilon: self.epsilon,
             lr: (f64::from(lr) / correction(self.beta1)) as f32,
+            keep: (1.0 - f64::from(lr) * f64::from(decay)) as f32,
+            decay_biases,
         }
     }
 }
@@ -52,8 +54,46 @@ impl From<Adam> for Optimizer {
     }
 }
 
+/// AdamW (Loshchilov and Hutter 2019): Adam, with w ← (1 − lr·λ)·w before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    pub(super) adam: Adam,
+    pub(super) decay: f32,
+}
+
+impl AdamW {
+    /// With a learning rate, Adam's usual numbers, and PyTorch's decay λ = 0.01.
+    pub fn new(lr: f32) -> Self {
+        AdamW { adam: Adam::new(lr), decay: 0.01 }
+    }
+
+    /// With another decay λ.
+    pub fn weight_decay(mut self, decay: f32) -> Self {
+        self.decay = decay;
+        self
+    }
+
+    /// With other decay rates of the two moments, each in 0..1.
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        self.adam = self.adam.betas(beta1, beta2);
+        self
+    }
+
+    /// With another ε.
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.adam = self.adam.epsilon(epsilon);
+        self
+    }
+}
+
+impl From<AdamW> for Optimizer {
+    fn from(o: AdamW) -> Self {
+        Optimizer::AdamW(o)
+    }
+}
+
 /// x^n by squaring: IEEE multiplications only.
-fn power(mut x: f64, mut n: u64) -> f64 {
+pub(super) fn power(mut x: f64, mut n: u64) -> f64 {
     let mut out = 1.0;
     while n > 0 {
         if n & 1 == 1 {
@@ -73,10 +113,21 @@ pub(super) struct AdamRule {
     scale: f32,
     epsilon: f32,
     lr: f32,
+    /// 1 − lr·λ: 1 for plain Adam, where the product with it changes no bit
+    keep: f32,
+    decay_biases: bool,
 }
 
 impl Rule for AdamRule {
     const SLOTS: usize = 2;
+
+    fn for_biases(mut self) -> Self {
+        if !self.decay_biases {
+            self.keep = 1.0;
+        }
+        self
+    }
+
     #[inline(always)]
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
         let m = s.mul_add(s.splat(self.gain1), s.sub(g, slots[0]), slots[0]);
@@ -84,6 +135,7 @@ impl Rule for AdamRule {
         let v = s.mul_add(s.splat(self.beta2), slots[1], square);
         *slots = [m, v];
         let denominator = s.mul_add(s.sqrt(v), s.splat(self.scale), s.splat(self.epsilon));
+        let w = s.mul(w, s.splat(self.keep));
         s.neg_mul_add(s.splat(self.lr), s.div(m, denominator), w)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::data::{Dataset, Targets};
 use crate::gemm::{PanelsMut, gather};
+use crate::loss::Loss;
 use crate::nn::{Mlp, Ordered, gather_features};
 use crate::{Error, MatRef, Result};
 
@@ -21,12 +22,65 @@ pub(super) enum Batch<'a> {
     Rows { x: MatRef<'a>, targets: BatchTargets<'a> },
 }
 
+/// Weights of samples.
+#[derive(Clone, Copy)]
+pub(super) enum SampleWeights<'a> {
+    /// All count the same.
+    Equal,
+    /// One a sample of the data set.
+    Samples(&'a [f32]),
+    /// One a row of the batch.
+    Rows(&'a [f32]),
+}
+
 impl Batch<'_> {
     pub(super) fn rows(&self) -> usize {
         match self {
             Batch::Samples { order, .. } => order.len(),
             Batch::Rows { x, .. } => x.rows(),
         }
+    }
+
+    /// The label of a row of a batch that has labels.
+    fn label(&self, row: usize) -> Option<usize> {
+        match *self {
+            Batch::Samples { data, order } => match data.targets() {
+                Targets::Classes { labels, .. } => Some(labels[order[row] as usize] as usize),
+                _ => None,
+            },
+            Batch::Rows { targets: BatchTargets::Classes(labels), .. } => {
+                Some(labels[row] as usize)
+            }
+            Batch::Rows { .. } => None,
+        }
+    }
+
+    /// What each row counts: s_i / Σ s_i·n_i, with s the weights of the samples and n those of
+    /// their classes. So a weight of 2 is the same as the row twice.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when all rows weigh nothing.
+    pub(super) fn shares(
+        &self,
+        weights: SampleWeights,
+        classes: &[f32],
+        out: &mut [f32],
+    ) -> Result<()> {
+        let mut sum = 0.0;
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = match (weights, self) {
+                (SampleWeights::Equal, _) => 1.0,
+                (SampleWeights::Samples(s), Batch::Samples { order, .. }) => s[order[row] as usize],
+                (SampleWeights::Samples(s) | SampleWeights::Rows(s), _) => s[row],
+            };
+            let class = self.label(row).and_then(|label| classes.get(label)).unwrap_or(&1.0);
+            sum += f64::from(*out) * f64::from(*class);
+        }
+        if sum <= 0.0 {
+            return Err(Error::value("weights of a batch", "a sum above 0", sum));
+        }
+        out.iter_mut().for_each(|out| *out = (f64::from(*out) / sum) as f32);
+        Ok(())
     }
 
     /// Writes features from row `first` on; answers whether all are finite.
@@ -75,7 +129,13 @@ impl Batch<'_> {
 
 /// Checks rows that a caller holds: shapes and labels. (NaN and infinity are found on the way
 /// into the first layer, see [`first_odd_value`].)
-pub(super) fn check_rows(net: &Mlp, x: MatRef, targets: BatchTargets, values: bool) -> Result<()> {
+pub(super) fn check_rows(
+    net: &Mlp,
+    loss: Loss,
+    x: MatRef,
+    targets: BatchTargets,
+    values: bool,
+) -> Result<()> {
     if x.rows() == 0 || x.cols() != net.n_in() {
         let expected = format!("at least one row of {}", net.n_in());
         return Err(Error::shape("x", expected, format!("{} x {}", x.rows(), x.cols())));
@@ -91,10 +151,12 @@ pub(super) fn check_rows(net: &Mlp, x: MatRef, targets: BatchTargets, values: bo
             if labels.len() != x.rows() {
                 return Err(Error::shape("labels", x.rows(), labels.len()));
             }
-            match labels.iter().position(|&l| l as usize >= net.n_out()) {
+            let one_output = net.n_out() == 1 && loss != Loss::CrossEntropy;
+            let classes = if one_output { 2 } else { net.n_out() };
+            match labels.iter().position(|&l| l as usize >= classes) {
                 Some(row) => Err(Error::value(
                     format!("label of row {row}"),
-                    format!("a class below {}", net.n_out()),
+                    format!("a class below {classes}"),
                     labels[row],
                 )),
                 None => Ok(()),
@@ -109,7 +171,13 @@ pub(super) fn check_rows(net: &Mlp, x: MatRef, targets: BatchTargets, values: bo
                     format!("{} x {}", y.rows(), y.cols()),
                 ));
             }
-            Ok(())
+            let mut values = (0..y.rows()).flat_map(|r| y.row(r));
+            match values.find(|y| **y < 0.0 || **y > 1.0) {
+                Some(y) if loss == Loss::BinaryCrossEntropy => {
+                    Err(Error::value("targets", "probabilities, 0 to 1", y))
+                }
+                _ => Ok(()),
+            }
         }
     }
 }

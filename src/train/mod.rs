@@ -1,13 +1,20 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod deferred;
+mod early_stopping;
+mod epochs;
 mod history;
+mod range_test;
 mod step;
 mod trainer;
 mod training;
 mod workspace;
 
 pub use batch::BatchTargets;
-pub use history::{Control, Epoch, History, Progress};
+pub use early_stopping::EarlyStopping;
+pub use epochs::Epochs;
+pub use history::{Cancel, Control, Ending, Epoch, History, Progress, StepRecord};
+pub use range_test::RateRange;
 pub use trainer::Trainer;
 pub use training::Training;

@@ -1,5 +1,5 @@
-//! One training step: two parallel phases. The one file of `train` with `unsafe`: it hands out
-//! the disjoint blocks that the tasks of a phase write.
+//! One training step: two parallel phases. With `deferred` the only files of `train` with
+//! `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
@@ -8,16 +8,16 @@
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
 
-use super::batch::{Batch, first_odd_value};
-use super::workspace::{Tile, Workspace};
+use super::batch::{Batch, SampleWeights, first_odd_value};
+use super::workspace::{LayerBuffers, Tile, Workspace};
 use crate::activation::Activation;
 use crate::gemm::{
     BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
     backward_input, forward, update_bias, update_weights,
 };
-use crate::loss::{BlockTargets, Loss, Output};
+use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::nn::Mlp;
-use crate::optim::{Optimizer, Rule, VisitRule};
+use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
 use crate::threads::Team;
 use crate::{Error, Result};
@@ -28,9 +28,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Step<'a> {
     pub(super) loss: Loss,
     pub(super) optimizer: &'a Optimizer,
+    pub(super) adjustments: &'a Adjustments,
+    pub(super) samples: SampleWeights<'a>,
+    /// ε of label smoothing.
+    pub(super) smoothing: f32,
+    /// Weights of the classes, or none.
+    pub(super) classes: &'a [f32],
     pub(super) lr: f32,
     /// The step's number, counted from 1.
     pub(super) number: u64,
+    /// The number of the update that this step makes or has a share in, counted from 1.
+    pub(super) update: u64,
 }
 
 /// Floating-point operations of a step below which one thread is faster than two: the team's two
@@ -41,14 +49,15 @@ const TEAM_FROM: usize = 400_000;
 /// weights stream past.
 const BLOCK_ROWS: usize = 256;
 
-/// Trains on one batch; answers the mean loss before the update. On an error nothing was updated.
+/// Trains on one batch; answers the mean loss before the update, and whether there was one (with
+/// accumulated gradients not every step has). On an error nothing was updated.
 pub(super) fn run(
     net: &mut Mlp,
     ws: &mut Workspace,
     team: &mut Team,
     batch: Batch,
     step: &Step,
-) -> Result<f64> {
+) -> Result<(f64, bool)> {
     let rows = batch.rows();
     let alone = 6 * rows * net.n_parameters() < TEAM_FROM;
     let threads = if alone { 1 } else { team.threads() };
@@ -61,8 +70,17 @@ pub(super) fn run(
         }
     };
     let block = rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS));
+    // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
+    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
+    let weighted = !matches!((step.samples, of_classes), (SampleWeights::Equal, []));
+    if weighted {
+        ws.shares.resize(ws.rows, 0.0);
+        batch.shares(step.samples, of_classes, &mut ws.shares[..rows])?;
+    }
+    let shares = weighted.then_some(&ws.shares[..]);
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
+    let phase = Phase::new(net, buffers, labels, losses, shares, rows, step);
     let odd = AtomicBool::new(false);
     run(rows.div_ceil(block), &|i| {
         // SAFETY: blocks of rows do not overlap, and each comes once.
@@ -75,17 +93,42 @@ pub(super) fn run(
         return Err(first_odd_value(&batch));
     }
     // One chain in row order: the same for every split.
-    let loss = ws.losses[..rows].iter().sum::<f64>() / rows as f64;
+    let losses = &ws.losses[..rows];
+    let loss = match weighted {
+        false => losses.iter().sum::<f64>() / rows as f64,
+        true => losses.iter().zip(&ws.shares).map(|(l, s)| l * f64::from(*s)).sum(),
+    };
     if !loss.is_finite() {
         return Err(not_finite(ws, rows, step));
     }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let phase = Phase { net, x: &ws.x, y: &ws.y, layers: &ws.layers, labels, losses, rows, step };
+    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
+    let phase = Phase::new(net, buffers, labels, losses, None, rows, step);
     let tiles = &ws.tiles;
+    if let Some(deferred) = &mut ws.deferred {
+        let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
+        return Ok((loss, updated));
+    }
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
     run(tiles.len(), &|i| unsafe { phase.tile(&tiles[i]) })?;
-    Ok(loss)
+    Ok((loss, true))
+}
+
+/// Updates from the gradients that still wait for it. Answers whether there were any.
+pub(super) fn flush(
+    net: &mut Mlp,
+    ws: &mut Workspace,
+    team: &mut Team,
+    step: &Step,
+) -> Result<bool> {
+    let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
+    let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
+    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
+    let phase = Phase::new(net, buffers, labels, losses, None, 0, step);
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
+    deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
+    Ok(true)
 }
 
 /// Names the first layer whose outputs are not finite.
@@ -97,20 +140,36 @@ fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
 
 /// A closure from a tensor to a part of it: the signature ties the part to the tensor's lifetime,
 /// which a closure's own annotations cannot.
-fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'t Tensor) -> P {
+pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'t Tensor) -> P {
     move |tensor| part(tensor.shared())
 }
 
 /// What the tasks of a phase share.
-struct Phase<'a> {
-    net: &'a Mlp,
+pub(super) struct Phase<'a> {
+    pub(super) net: &'a Mlp,
     x: &'a Tensor,
     y: &'a Tensor,
-    layers: &'a [super::workspace::LayerBuffers],
+    pub(super) layers: &'a [LayerBuffers],
     labels: SharedSlice<'a, u32>,
     losses: SharedSlice<'a, f64>,
-    rows: usize,
-    step: &'a Step<'a>,
+    /// What each row counts; all the same where there is none.
+    shares: Option<&'a [f32]>,
+    pub(super) rows: usize,
+    pub(super) step: &'a Step<'a>,
+}
+
+impl<'a> Phase<'a> {
+    fn new(
+        net: &'a Mlp,
+        (x, y, layers): (&'a Tensor, &'a Tensor, &'a [LayerBuffers]),
+        labels: SharedSlice<'a, u32>,
+        losses: SharedSlice<'a, f64>,
+        shares: Option<&'a [f32]>,
+        rows: usize,
+        step: &'a Step<'a>,
+    ) -> Self {
+        Phase { net, x, y, layers, labels, losses, shares, rows, step }
+    }
 }
 
 impl Phase<'_> {
@@ -127,9 +186,10 @@ impl Phase<'_> {
             let read = part_of(|t| t.all().rows(range.clone()));
             let mut finite = batch.features(net, range.start, block(self.x));
             let mut x: Panels = read(self.x);
-            for (layer, l) in net.layers.iter().zip(layers) {
+            let last = layers.len() - 1;
+            for (i, (layer, l)) in net.layers.iter().zip(layers).enumerate() {
                 let activation = match layer.activation {
-                    Activation::Softmax => Activation::Identity,
+                    _ if i == last && self.step.loss.is_on_logits() => Activation::Identity,
                     other => other,
                 };
                 let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
@@ -137,7 +197,6 @@ impl Phase<'_> {
                 forward(level, Forward { x, w, bias, out, z, activation });
                 x = read(&l.a);
             }
-            let last = layers.len() - 1;
             let l = &layers[last];
             let targets = if self.y.cols() > 0 {
                 finite &= batch.values(net, range.start, block(self.y));
@@ -156,6 +215,11 @@ impl Phase<'_> {
                     d: block(&l.d),
                     losses: self.losses.get(range.clone()),
                     scale: 1.0 / self.rows as f32,
+                    weighting: Weighting {
+                        shares: self.shares.map(|s| &s[range.clone()]),
+                        smoothing: self.step.smoothing,
+                        classes: self.step.classes,
+                    },
                     activation: net.layers[last].activation,
                 },
             );
@@ -188,7 +252,8 @@ impl Phase<'_> {
                 unsafe { self.0.update(self.1, rule) }
             }
         }
-        self.step.optimizer.with_rule(self.step.number, self.step.lr, Run(self, tile));
+        let (at, biases) = ((self.step.update, self.step.lr), self.step.adjustments.biases);
+        self.step.optimizer.with_fused_rule(at, biases, Run(self, tile));
     }
 
     /// # Safety
@@ -197,18 +262,17 @@ impl Phase<'_> {
         let (level, l) = (self.net.level, &self.layers[tile.layer]);
         let dense = &self.net.layers[tile.layer];
         let (inputs, outputs) = (tile.inputs.clone(), tile.outputs.clone());
-        let rows = inputs.start * LINE..dense.n_in().min(inputs.end * LINE);
+        let rows = self.tile_rows(tile);
         let cols = outputs.start * LINE..dense.n_out().min(outputs.end * LINE);
-        let input = if tile.layer == 0 { self.x } else { &self.layers[tile.layer - 1].a };
         // SAFETY: the tile's part of weights, transposed weights and state is ours alone; the
         // activations and deltas that are read are not written in phase 2. The biases of a tile's
         // outputs belong to the tile of those outputs with the first inputs.
         unsafe {
-            let d = l.d.shared().all().rows(0..self.rows).panels(outputs.clone());
+            let (x, d) = self.operands(tile);
             let block = part_of(|t| t.block_mut(outputs.clone(), rows.clone()));
             let mut slots = l.slots.iter().map(|s| block(&s.w));
             let weights = WeightBlock {
-                x: input.shared().all().rows(0..self.rows).panels(inputs.clone()),
+                x,
                 d,
                 w: block(&dense.w),
                 slots: [slots.next(), slots.next()],
@@ -220,8 +284,29 @@ impl Phase<'_> {
                 let mut slots = l.slots.iter().map(|s| lines(&s.b));
                 let mut slot = || slots.next().unwrap_or_default();
                 let slots = [slot(), slot()];
-                update_bias(level, BiasBlock { d, bias: lines(&dense.b), slots }, rule);
+                let bias = BiasBlock { d, bias: lines(&dense.b), slots };
+                update_bias(level, bias, rule.for_biases());
             }
+        }
+    }
+
+    /// The rows of the weights that a tile has.
+    pub(super) fn tile_rows(&self, tile: &Tile) -> Range<usize> {
+        let n_in = self.net.layers[tile.layer].n_in();
+        tile.inputs.start * LINE..n_in.min(tile.inputs.end * LINE)
+    }
+
+    /// The inputs and deltas whose product is a tile's gradient.
+    ///
+    /// # Safety
+    /// Nobody writes activations or deltas as long as the answer lives.
+    pub(super) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
+        let input = if tile.layer == 0 { self.x } else { &self.layers[tile.layer - 1].a };
+        // SAFETY: by this function's contract.
+        unsafe {
+            let batch = part_of(|t| t.all().rows(0..self.rows));
+            let d = batch(&self.layers[tile.layer].d).panels(tile.outputs.clone());
+            (batch(input).panels(tile.inputs.clone()), d)
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Training a network on a data set.
+//! The options of training, and what they begin.
 
-use super::history::{Control, Epoch, History, Progress};
-use super::training::{Setup, Training};
-use crate::data::{Dataset, Targets, shuffled};
+use super::early_stopping::{EarlyStopping, Watch};
+use super::epochs::Epochs;
+use super::history::{Cancel, Control, Epoch, History, Progress};
+use super::training::{Setup, Training, check_sample_weights};
+use crate::data::{Dataset, Targets};
 use crate::loss::Loss;
 use crate::nn::Mlp;
-use crate::optim::Optimizer;
+use crate::optim::{Adjustments, Optimizer, Rates, Schedule};
 use crate::threads::Threads;
 use crate::{Error, Result};
-use std::time::{Duration, Instant};
 
 /// A callback after every step.
 type OnStep<'a> = Box<dyn FnMut(&Progress) -> Control + 'a>;
@@ -35,12 +36,17 @@ type OnEpoch<'a> = Box<dyn FnMut(&Epoch) -> Control + 'a>;
 /// # Ok::<(), deltarule::Error>(())
 /// ```
 pub struct Trainer<'a> {
-    setup: Setup,
-    epochs: usize,
-    seed: u64,
-    validation: Option<&'a Dataset>,
-    on_step: Option<OnStep<'a>>,
-    on_epoch: Option<OnEpoch<'a>>,
+    pub(super) setup: Setup,
+    pub(super) epochs: usize,
+    pub(super) seed: u64,
+    pub(super) validation: Option<&'a Dataset>,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) stopping: Option<EarlyStopping<'a>>,
+    pub(super) cancel: Option<Cancel>,
+    pub(super) sample_weights: Option<&'a [f32]>,
+    pub(super) record_steps: bool,
+    pub(super) on_step: Option<OnStep<'a>>,
+    pub(super) on_epoch: Option<OnEpoch<'a>>,
 }
 
 impl<'a> Trainer<'a> {
@@ -48,8 +54,28 @@ impl<'a> Trainer<'a> {
     /// suits the network's output layer.
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
         let optimizer = optimizer.into();
-        let setup = Setup { optimizer, loss: None, threads: Threads::Current, batch_size: 32 };
-        Trainer { setup, epochs: 1, seed: 0, validation: None, on_step: None, on_epoch: None }
+        let setup = Setup {
+            optimizer,
+            adjustments: Adjustments::default(),
+            loss: None,
+            smoothing: 0.0,
+            class_weights: Vec::new(),
+            threads: Threads::Current,
+            batch_size: 32,
+        };
+        Trainer {
+            setup,
+            epochs: 1,
+            seed: 0,
+            validation: None,
+            schedule: None,
+            stopping: None,
+            cancel: None,
+            sample_weights: None,
+            record_steps: false,
+            on_step: None,
+            on_epoch: None,
+        }
     }
 
     /// Samples a step. The last batch of an epoch holds what is left.
@@ -76,9 +102,107 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// Label smoothing for cross-entropy: the target is (1 − ε) for the true class plus ε/K for
+    /// each of the K classes (Szegedy et al. 2016). ε in 0..1.
+    pub fn label_smoothing(mut self, epsilon: f32) -> Self {
+        self.setup.smoothing = epsilon;
+        self
+    }
+
+    /// A weight a class, for cross-entropy: a sample of a class of weight 2 counts as if it were
+    /// there twice, and the loss is the weighted mean. For binary cross-entropy, a weight for the
+    /// positives of each output (PyTorch's `pos_weight`).
+    pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> Self {
+        self.setup.class_weights = weights.into();
+        self
+    }
+
+    /// A weight a sample of the training set: a sample of weight 2 counts as if it were there
+    /// twice, and the loss is the weighted mean. For sessions see [`Training::step_weighted`].
+    pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
+        self.sample_weights = Some(weights);
+        self
+    }
+
     /// How many threads, and whose.
     pub fn threads(mut self, threads: Threads) -> Self {
         self.setup.threads = threads;
+        self
+    }
+
+    /// The learning rate over time, instead of the optimiser's own.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Adds λ·Σ|w| to the loss that is minimised (not to the one that is reported).
+    pub fn l1(mut self, lambda: f32) -> Self {
+        self.setup.adjustments.l1 = lambda;
+        self
+    }
+
+    /// Adds ½λ·Σw² to the loss that is minimised (not to the one that is reported): `weight_decay`
+    /// of PyTorch's SGD and Adam.
+    pub fn l2(mut self, lambda: f32) -> Self {
+        self.setup.adjustments.l2 = lambda;
+        self
+    }
+
+    /// Decoupled decay: w ← (1 − lr·λ)·w before each update, whatever the gradient does. AdamW and
+    /// Lion have their own.
+    pub fn weight_decay(mut self, lambda: f32) -> Self {
+        self.setup.adjustments.decay = lambda;
+        self
+    }
+
+    /// Whether L1, L2 and decay reach the biases: `true`, as in PyTorch, unless told otherwise.
+    pub fn decay_biases(mut self, reach: bool) -> Self {
+        self.setup.adjustments.biases = reach;
+        self
+    }
+
+    /// Keeps the norm of the weights into each neuron at or below `norm`: after an update, longer
+    /// ones are scaled down.
+    pub fn max_norm(mut self, norm: f32) -> Self {
+        self.setup.adjustments.max_norm = Some(norm);
+        self
+    }
+
+    /// Keeps each element of the gradient within ± `limit`.
+    pub fn clip_value(mut self, limit: f32) -> Self {
+        self.setup.adjustments.clip_value = Some(limit);
+        self
+    }
+
+    /// Scales the whole gradient down where its norm, over all parameters, is above `norm`.
+    pub fn clip_norm(mut self, norm: f32) -> Self {
+        self.setup.adjustments.clip_norm = Some(norm);
+        self
+    }
+
+    /// Makes one update from the gradients of so many batches: the same as one batch of all their
+    /// samples, in the memory of one. What is left at the end of an epoch makes an update too.
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.setup.adjustments.accumulate = batches;
+        self
+    }
+
+    /// Stops when a number no longer improves, and restores the best weights.
+    pub fn early_stopping(mut self, stopping: EarlyStopping<'a>) -> Self {
+        self.stopping = Some(stopping);
+        self
+    }
+
+    /// Lets another thread stop the run.
+    pub fn cancel(mut self, handle: &Cancel) -> Self {
+        self.cancel = Some(handle.clone());
+        self
+    }
+
+    /// Keeps the numbers of every step in [`History::step_records`].
+    pub fn record_steps(mut self) -> Self {
+        self.record_steps = true;
         self
     }
 
@@ -103,9 +227,11 @@ impl<'a> Trainer<'a> {
     /// Begins a session for a loop of your own, on class labels.
     ///
     /// # Errors
-    /// [`Error::Config`] when an option is out of range or does not fit the network,
-    /// [`Error::Threads`] when threads cannot be had.
+    /// [`Error::Config`] when an option is out of range or does not fit the network, or belongs to
+    /// a run over a data set (schedule, early stopping), [`Error::Threads`] when threads cannot be
+    /// had.
     pub fn start<'n>(&self, net: &'n mut Mlp) -> Result<Training<'n>> {
+        self.check_session()?;
         Training::new(net, &self.setup, false)
     }
 
@@ -114,89 +240,81 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`Trainer::start`].
     pub fn start_regression<'n>(&self, net: &'n mut Mlp) -> Result<Training<'n>> {
+        self.check_session()?;
         Training::new(net, &self.setup, true)
     }
 
-    /// Trains `net` on `data`, every epoch in a new order.
+    fn check_session(&self) -> Result<()> {
+        if self.schedule.is_some() {
+            let reason = "a session of your own sets its rate: \
+                          `training.set_learning_rate(schedule.rate(lr, t))`";
+            return Err(Error::config("schedule", reason));
+        }
+        if self.sample_weights.is_some() {
+            let reason = "a session of your own gives them to `training.step_weighted`";
+            return Err(Error::config("sample weights", reason));
+        }
+        if self.stopping.is_some() {
+            let reason = "a session of your own decides itself when to stop";
+            return Err(Error::config("early stopping", reason));
+        }
+        Ok(())
+    }
+
+    /// Begins a run on `data`, every epoch in a new order: an iterator over its epochs.
     ///
     /// # Errors
     /// [`Error::Config`] when an option is out of range or does not fit the network,
     /// [`Error::Shape`] when a data set does not, [`Error::Threads`] when threads cannot be had,
-    /// all before any work; [`Error::NonFinite`] when the loss is no longer finite, with the
-    /// network as it was after the last good step.
-    pub fn fit(&mut self, net: &mut Mlp, data: &Dataset) -> Result<History> {
+    /// all before any work.
+    pub fn run<'t>(&'t mut self, net: &'t mut Mlp, data: &'t Dataset) -> Result<Epochs<'t, 'a>> {
         if self.epochs == 0 {
             return Err(Error::config("epochs", "expected at least 1, got 0"));
         }
         let n = u32::try_from(data.len())
             .map_err(|_| Error::shape("data set", "fewer than 2^32 samples", data.len()))?;
-        let setup = Setup { batch_size: self.setup.batch_size.min(data.len()), ..self.setup };
+        let batch_size = self.setup.batch_size.min(data.len());
+        let setup = Setup { batch_size, ..self.setup.clone() };
         let values = matches!(data.targets(), Targets::Values { .. });
-        let mut training = Training::new(net, &setup, values)?;
+        let rates = |schedule| {
+            let steps = data.len().div_ceil(batch_size.max(1));
+            Rates::new(schedule, self.setup.optimizer.learning_rate(), self.epochs, steps)
+        };
+        let rates = self.schedule.map(rates).transpose()?;
+        if let Some(stopping) = &self.stopping {
+            stopping.validate(self.validation.is_some())?;
+        }
+        if let Some(weights) = self.sample_weights {
+            check_sample_weights(weights, data.len())?;
+        }
+        let training = Training::new(net, &setup, values)?;
         training.check(data)?;
         if let Some(validation) = self.validation {
             training.check(validation)?;
         }
-        let mut order: Vec<u32> = (0..n).collect();
-        let mut history = History::default();
-        for epoch in 1..=self.epochs {
-            shuffled(self.seed, epoch as u64, &mut order);
-            let (loss, time) = self.epoch(&mut training, data, &order, epoch, &mut history)?;
-            let seconds = time.as_secs_f64();
-            let validation = match self.validation {
-                Some(set) if !history.stopped => Some(training.evaluate(set)?),
-                _ => None,
-            };
-            let samples_per_second = data.len() as f64 / seconds;
-            let report = Epoch { epoch, loss, validation, seconds, samples_per_second };
-            if let Some(callback) = &mut self.on_epoch {
-                history.stopped |= callback(&report) == Control::Stop;
-            }
-            history.epochs.push(report);
-            if history.stopped {
-                break;
-            }
-        }
-        history.steps = training.steps();
-        Ok(history)
+        let history = History::default();
+        Ok(Epochs {
+            trainer: self,
+            training,
+            data,
+            order: (0..n).collect(),
+            batch_size,
+            rates,
+            watch: Watch::default(),
+            best: None,
+            history,
+            over: false,
+        })
     }
 
-    /// One epoch: its mean loss and the time of its steps.
-    fn epoch(
-        &mut self,
-        training: &mut Training,
-        data: &Dataset,
-        order: &[u32],
-        epoch: usize,
-        history: &mut History,
-    ) -> Result<(f64, Duration)> {
-        let batch_size = self.setup.batch_size;
-        let steps = order.len().div_ceil(batch_size);
-        let (mut sum, mut samples) = (0.0, 0usize);
-        let mut time = Duration::ZERO;
-        let mut start = Instant::now();
-        for (i, batch) in order.chunks(batch_size).enumerate() {
-            let loss = training.step_samples(data, batch).map_err(|e| in_epoch(e, epoch))?;
-            sum += f64::from(loss) * batch.len() as f64;
-            samples += batch.len();
-            if let Some(callback) = &mut self.on_step {
-                time += start.elapsed();
-                let progress = Progress { epoch, epochs: self.epochs, step: i + 1, steps, loss };
-                if callback(&progress) == Control::Stop {
-                    history.stopped = true;
-                    return Ok((sum / samples as f64, time));
-                }
-                start = Instant::now();
-            }
-        }
-        Ok((sum / samples as f64, time + start.elapsed()))
-    }
-}
-
-/// Adds the epoch to an error of a step.
-fn in_epoch(e: Error, epoch: usize) -> Error {
-    match e {
-        Error::NonFinite { step, layer, .. } => Error::NonFinite { epoch, step, layer },
-        other => other,
+    /// Trains `net` on `data`, every epoch in a new order.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`], before any work; [`Error::NonFinite`] when the loss is no longer
+    /// finite, with the network as it was after the last good step.
+    pub fn fit(&mut self, net: &mut Mlp, data: &Dataset) -> Result<History> {
+        let mut run = self.run(net, data)?;
+        run.by_ref().try_for_each(|epoch| epoch.map(drop))?;
+        Ok(run.finish())
     }
 }

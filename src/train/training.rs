@@ -1,21 +1,24 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
-use super::batch::{Batch, BatchTargets, check_rows};
+use super::batch::{Batch, BatchTargets, SampleWeights, check_rows};
 use super::step::{self, Step};
 use super::workspace::Workspace;
 use crate::data::{Dataset, Targets};
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
 use crate::nn::{Mlp, check_data, evaluate};
-use crate::optim::Optimizer;
+use crate::optim::{Adjustments, Optimizer};
 use crate::threads::{Team, Threads};
 use crate::{Error, MatRef, Result};
 
 /// How a [`Training`] runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) optimizer: Optimizer,
+    pub(super) adjustments: Adjustments,
     pub(super) loss: Option<Loss>,
+    pub(super) smoothing: f32,
+    pub(super) class_weights: Vec<f32>,
     pub(super) threads: Threads,
     pub(super) batch_size: usize,
 }
@@ -30,15 +33,38 @@ pub struct Training<'a> {
     workspace: Workspace,
     team: Team,
     optimizer: Optimizer,
+    adjustments: Adjustments,
     loss: Loss,
+    smoothing: f32,
+    class_weights: Vec<f32>,
     lr: f32,
     steps: u64,
+    updates: u64,
     values: bool,
+}
+
+/// The next step's numbers: a macro, because it borrows some fields while others change.
+macro_rules! next_step {
+    ($t:ident, $samples:expr) => {
+        Step {
+            loss: $t.loss,
+            optimizer: &$t.optimizer,
+            adjustments: &$t.adjustments,
+            samples: $samples,
+            smoothing: $t.smoothing,
+            classes: &$t.class_weights,
+            lr: $t.lr,
+            number: $t.steps + 1,
+            update: $t.updates + 1,
+        }
+    };
 }
 
 impl<'a> Training<'a> {
     pub(super) fn new(net: &'a mut Mlp, setup: &Setup, values: bool) -> Result<Self> {
-        setup.optimizer.validate()?;
+        let Setup { optimizer, adjustments, .. } = *setup;
+        optimizer.validate()?;
+        adjustments.validate(&optimizer)?;
         if setup.batch_size == 0 {
             return Err(Error::config("batch size", "expected at least 1, got 0"));
         }
@@ -49,14 +75,30 @@ impl<'a> Training<'a> {
             let reason = "cross-entropy needs class labels, got target values";
             return Err(Error::config("loss", reason));
         }
+        check_weights(setup, loss, net.n_out())?;
         if let Some(i) = net.layers().position(|l| l.activation == crate::Activation::Step) {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
         }
         let team = Team::new(setup.threads)?;
-        let workspace = Workspace::new(net, &setup.optimizer, setup.batch_size, values)?;
-        let (optimizer, lr) = (setup.optimizer, setup.optimizer.learning_rate());
-        Ok(Training { net, workspace, team, optimizer, loss, lr, steps: 0, values })
+        let defer = !(adjustments.fuse() && optimizer.fuses());
+        let workspace = Workspace::new(net, &optimizer, (setup.batch_size, values), defer)?;
+        let lr = optimizer.learning_rate();
+        let (steps, updates) = (0, 0);
+        Ok(Training {
+            net,
+            workspace,
+            team,
+            optimizer,
+            adjustments,
+            loss,
+            smoothing: setup.smoothing,
+            class_weights: setup.class_weights.clone(),
+            lr,
+            steps,
+            updates,
+            values,
+        })
     }
 
     /// Trains on one batch: `x` is rows x n_in, with up to as many rows as the trainer's batch
@@ -68,25 +110,91 @@ impl<'a> Training<'a> {
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
     /// [`Error::NonFinite`] when the loss is not finite. On an error nothing was updated.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
-        check_rows(self.net, x, targets, self.values)?;
+        self.check_batch(x, targets)?;
+        self.take(Batch::Rows { x, targets }, SampleWeights::Equal)
+    }
+
+    /// The same with a weight a row: a row of weight 2 counts as if it were there twice. The loss
+    /// is the weighted mean.
+    ///
+    /// # Errors
+    /// As [`Training::step`]; [`Error::Shape`] or [`Error::Value`] when there are not as many
+    /// weights as rows, one is negative or not finite, or all are 0.
+    pub fn step_weighted(
+        &mut self,
+        x: MatRef,
+        targets: BatchTargets,
+        weights: &[f32],
+    ) -> Result<f32> {
+        self.check_batch(x, targets)?;
+        check_sample_weights(weights, x.rows())?;
+        self.take(Batch::Rows { x, targets }, SampleWeights::Rows(weights))
+    }
+
+    fn check_batch(&self, x: MatRef, targets: BatchTargets) -> Result<()> {
+        check_rows(self.net, self.loss, x, targets, self.values)?;
         if x.rows() > self.workspace.rows {
             let expected = format!("at most {} rows, the batch size", self.workspace.rows);
             return Err(Error::shape("x", expected, x.rows()));
         }
-        self.run(Batch::Rows { x, targets })
+        Ok(())
     }
 
     /// Trains on samples of a data set that [`Training::check`] accepted.
-    pub(super) fn step_samples(&mut self, data: &Dataset, order: &[u32]) -> Result<f32> {
-        self.run(Batch::Samples { data, order })
+    pub(super) fn step_samples(
+        &mut self,
+        data: &Dataset,
+        order: &[u32],
+        weights: Option<&[f32]>,
+    ) -> Result<f32> {
+        let weights = weights.map_or(SampleWeights::Equal, SampleWeights::Samples);
+        self.take(Batch::Samples { data, order }, weights)
     }
 
-    fn run(&mut self, batch: Batch) -> Result<f32> {
-        let number = self.steps + 1;
-        let step = Step { loss: self.loss, optimizer: &self.optimizer, lr: self.lr, number };
-        let loss = step::run(self.net, &mut self.workspace, &mut self.team, batch, &step)?;
-        self.steps = number;
+    fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<f32> {
+        let step = next_step!(self, samples);
+        let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
+        let (loss, updated) = step::run(net, workspace, team, batch, &step)?;
+        self.steps += 1;
+        self.updates += u64::from(updated);
         Ok(loss as f32)
+    }
+
+    /// Makes an update of accumulated gradients that still wait for one, if there are any.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] when a thread died.
+    pub fn flush(&mut self) -> Result<()> {
+        let step = next_step!(self, SampleWeights::Equal);
+        let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
+        let updated = step::flush(net, workspace, team, &step)?;
+        self.updates += u64::from(updated);
+        Ok(())
+    }
+
+    /// Trains on a data set in its own order, in batches of the trainer's batch size; for data that
+    /// comes in portions. The optimiser's state carries over from one portion to the next. Answers
+    /// the mean loss, each sample's taken before its step's update.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Config`] when the data does not fit, [`Error::NonFinite`] when
+    /// the loss is not finite, with the network as it was after the last good step.
+    pub fn partial_fit(&mut self, data: &Dataset) -> Result<f64> {
+        self.check(data)?;
+        let n = u32::try_from(data.len())
+            .map_err(|_| Error::shape("data set", "fewer than 2^32 samples", data.len()))?;
+        let order: Vec<u32> = (0..n).collect();
+        let mut sum = 0.0;
+        for batch in order.chunks(self.workspace.rows) {
+            sum += f64::from(self.step_samples(data, batch, None)?) * batch.len() as f64;
+        }
+        Ok(sum / data.len() as f64)
+    }
+
+    /// Takes the parameters of a network of the same shape.
+    pub(super) fn restore(&mut self, net: &Mlp) {
+        self.net.clone_from(net);
+        self.workspace.transpose_weights(self.net);
     }
 
     /// Checks that a data set fits the network, the loss and the session's kind of targets.
@@ -116,6 +224,11 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f32 {
+        self.lr
+    }
+
     /// Steps taken.
     pub fn steps(&self) -> u64 {
         self.steps
@@ -124,5 +237,50 @@ impl<'a> Training<'a> {
     /// The network as it is now.
     pub fn network(&self) -> &Mlp {
         self.net
+    }
+}
+
+/// Checks a weight a sample.
+pub(super) fn check_sample_weights(weights: &[f32], samples: usize) -> Result<()> {
+    if weights.len() != samples {
+        return Err(Error::shape("sample weights", samples, weights.len()));
+    }
+    match weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
+        Some(i) => Err(Error::value(
+            format!("sample weight {i}"),
+            "a finite number of at least 0",
+            weights[i],
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks label smoothing and class weights.
+fn check_weights(setup: &Setup, loss: Loss, n_out: usize) -> Result<()> {
+    crate::optim::check("label smoothing", setup.smoothing, 0.0..1.0)?;
+    if setup.smoothing > 0.0 && loss != Loss::CrossEntropy {
+        return Err(Error::config("label smoothing", format!("needs cross-entropy, got {loss}")));
+    }
+    let weights = &setup.class_weights;
+    if weights.is_empty() {
+        return Ok(());
+    }
+    if !loss.is_on_logits() {
+        let reason = format!("need cross-entropy or binary cross-entropy, got {loss}");
+        return Err(Error::config("class weights", reason));
+    }
+    if weights.len() != n_out {
+        let reason = format!("expected {n_out}, one an output, got {}", weights.len());
+        return Err(Error::config("class weights", reason));
+    }
+    match weights.iter().find(|w| !(**w >= 0.0 && w.is_finite())) {
+        Some(w) => {
+            let reason = format!("expected finite numbers of at least 0, got {w}");
+            Err(Error::config("class weights", reason))
+        }
+        None if weights.iter().all(|w| *w == 0.0) => {
+            Err(Error::config("class weights", "all are 0"))
+        }
+        None => Ok(()),
     }
 }

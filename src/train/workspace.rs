@@ -1,5 +1,6 @@
 //! Everything a training step writes besides the network: allocated once.
 
+use super::deferred::Deferred;
 use crate::Result;
 use crate::activation::Keeps;
 use crate::gemm::{Tensor, padded_rows};
@@ -50,7 +51,11 @@ pub(super) struct Workspace {
     /// The class of each row; empty for values.
     pub(super) labels: Vec<u32>,
     pub(super) losses: Vec<f64>,
+    /// What each row counts; empty until something is weighted.
+    pub(super) shares: Vec<f32>,
     pub(super) tiles: Vec<Tile>,
+    /// Gradients, where phase 2 keeps them first.
+    pub(super) deferred: Option<Deferred>,
 }
 
 /// Multiply-adds of a tile at most: 2^22 are 80 µs of a core at 50 a nanosecond, far above the cost
@@ -58,12 +63,13 @@ pub(super) struct Workspace {
 const TILE_WORK: usize = 1 << 22;
 
 impl Workspace {
-    /// For batches of up to `rows` rows, with targets as values or as labels.
+    /// For batches of up to `rows` rows, with targets as values or as labels; with gradients where
+    /// phase 2 keeps them.
     pub(super) fn new(
         net: &Mlp,
         optimizer: &Optimizer,
-        rows: usize,
-        values: bool,
+        (rows, values): (usize, bool),
+        keep_gradients: bool,
     ) -> Result<Workspace> {
         let ld = padded_rows(rows);
         let mut layers = Vec::with_capacity(net.layers.len());
@@ -86,6 +92,8 @@ impl Workspace {
                 slots: (0..optimizer.slots()).map(|_| slot()).collect::<Result<_>>()?,
             });
         }
+        let tiles = tiles(net, rows);
+        let deferred = keep_gradients.then(|| Deferred::new(net, tiles.len())).transpose()?;
         let mut workspace = Workspace {
             rows,
             x: Tensor::zeros(rows, net.n_in(), ld)?,
@@ -93,7 +101,9 @@ impl Workspace {
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
-            tiles: tiles(net, rows),
+            shares: Vec::new(),
+            tiles,
+            deferred,
         };
         workspace.transpose_weights(net);
         Ok(workspace)

@@ -1,0 +1,40 @@
+//! Sigmoid with cross-entropy on the logits, one decision an output: with p = σ(z),
+//! L = −(1/n) Σ [w y ln p + (1 − y) ln(1 − p)], and ∂L/∂z = ((1 − y) p − w y (1 − p)) / n, which
+//! is (p − y)/n for w = 1. ln p = −softplus(−z) and ln(1 − p) = −z − softplus(−z), so nothing
+//! overflows.
+
+use super::errors::target;
+use super::{Output, Weighting};
+use crate::activation::Activation;
+use crate::simd::{LINE, Level};
+
+pub(super) fn backward(level: Level, o: Output) {
+    let Output { a, targets, mut d, losses, scale, weighting, .. } = o;
+    let Weighting { classes, .. } = weighting;
+    let n = a.cols;
+    losses.fill(0.0);
+    let z = a.view();
+    for p in 0..z.n_panels() {
+        let cols = LINE.min(n - p * LINE);
+        let lines = d.panel_mut(p);
+        lines.copy_from_slice(z.panel(p));
+        Activation::Sigmoid.forward_lines(level, lines);
+        for (row, line) in lines.iter_mut().enumerate() {
+            let logits = z.panel(p)[row].0;
+            let mut softplus = logits.map(|z| -z);
+            Activation::Softplus.forward(level, &mut softplus);
+            let scale = weighting.share(row, scale) / n as f32;
+            for lane in 0..cols {
+                let col = p * LINE + lane;
+                let y = target(targets, row, col, n);
+                let w = classes.get(col).copied().unwrap_or(1.0);
+                let (ln_p, rest) = (-f64::from(softplus[lane]), f64::from(1.0 - y));
+                losses[row] -= f64::from(w * y) * ln_p + rest * (ln_p - f64::from(logits[lane]));
+                let p = line.0[lane];
+                line.0[lane] = ((1.0 - y) * p - w * y * (1.0 - p)) * scale;
+            }
+            line.0[cols..].fill(0.0);
+        }
+    }
+    losses.iter_mut().for_each(|loss| *loss /= n as f64);
+}

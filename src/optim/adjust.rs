@@ -1,0 +1,180 @@
+//! What is done to gradients and weights besides the optimiser's own rule: clipping, penalties,
+//! decay, limits, accumulation; and the element-wise pass that does it.
+//!
+//! The order is PyTorch's: the gradient is clipped; L2 and L1 are added to it; the weight decays;
+//! the rule runs.
+
+use super::{Optimizer, Rule, check, sign};
+use crate::gemm::PanelsMut;
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::{Error, Result};
+
+/// The options, all off by default.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Adjustments {
+    /// λ of g + λ·sign(w)
+    pub(crate) l1: f32,
+    /// λ of g + λ·w
+    pub(crate) l2: f32,
+    /// λ of (1 − lr·λ)·w, besides the optimiser's own
+    pub(crate) decay: f32,
+    /// Whether penalties and decay reach the biases.
+    pub(crate) biases: bool,
+    /// Each gradient is kept within ± this.
+    pub(crate) clip_value: Option<f32>,
+    /// The norm of all gradients is kept below this.
+    pub(crate) clip_norm: Option<f32>,
+    /// The norm of a neuron's incoming weights is kept below this.
+    pub(crate) max_norm: Option<f32>,
+    /// Batches whose gradients make one update.
+    pub(crate) accumulate: usize,
+}
+
+impl Default for Adjustments {
+    fn default() -> Self {
+        let none = None;
+        Adjustments {
+            l1: 0.0,
+            l2: 0.0,
+            decay: 0.0,
+            biases: true,
+            clip_value: none,
+            clip_norm: none,
+            max_norm: none,
+            accumulate: 1,
+        }
+    }
+}
+
+impl Adjustments {
+    /// Checks every number, and that none contradicts another.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the option.
+    pub(crate) fn validate(&self, optimizer: &Optimizer) -> Result<()> {
+        for (name, value) in [("L1", self.l1), ("L2", self.l2), ("weight decay", self.decay)] {
+            check(name, value, 0.0..f32::INFINITY)?;
+        }
+        for (name, value) in [
+            ("clipping by value", self.clip_value),
+            ("clipping by norm", self.clip_norm),
+            ("max-norm", self.max_norm),
+        ] {
+            check(name, value.unwrap_or(1.0), f32::MIN_POSITIVE..f32::INFINITY)?;
+        }
+        if self.accumulate == 0 {
+            return Err(Error::config("accumulation", "expected at least 1 batch, got 0"));
+        }
+        let decay = self.decay.max(optimizer.decay());
+        if self.decay > 0.0 && optimizer.decay() > 0.0 {
+            return Err(Error::config("weight decay", "the optimiser has its own; choose one"));
+        }
+        if self.l2 > 0.0 && decay > 0.0 {
+            let reason = "L2 and decoupled decay do the same in two ways; choose one";
+            return Err(Error::config("L2", reason));
+        }
+        if self.clip_value.is_some() && self.clip_norm.is_some() {
+            return Err(Error::config("clipping", "by value or by norm; choose one"));
+        }
+        check("learning rate times decay", optimizer.learning_rate() * decay, 0.0..1.0)
+    }
+
+    /// Whether the update can run in the store of the gradient's product.
+    pub(crate) fn fuse(&self) -> bool {
+        *self == Adjustments { biases: self.biases, ..Adjustments::default() }
+    }
+
+    /// Whether the update needs all gradients first.
+    pub(crate) fn needs_all(&self) -> bool {
+        self.clip_norm.is_some() || self.accumulate > 1
+    }
+}
+
+/// What a pass does to a gradient and weight before the rule.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass {
+    /// Of the gradient: the share of a batch, and what clipping by norm leaves.
+    pub(crate) scale: f32,
+    pub(crate) clip: f32,
+    pub(crate) l1: f32,
+    pub(crate) l2: f32,
+    /// 1 − lr·λ
+    pub(crate) keep: f32,
+    /// Whether the gradient becomes zero, for the next sum.
+    pub(crate) reset: bool,
+}
+
+/// w, slots = rule(w, slots, the adjusted gradient), for one panel's rows or a bias.
+pub(crate) fn apply<R: Rule>(
+    level: Level,
+    w: &mut [Line],
+    g: &mut [Line],
+    slots: [&mut [Line]; 2],
+    rule: R,
+    pass: Pass,
+) {
+    assert!(g.len() == w.len());
+    assert!(slots.iter().take(R::SLOTS).all(|s| s.len() == w.len()));
+    dispatch(level, Apply { w, g, slots, rule, pass });
+}
+
+struct Apply<'a, R> {
+    w: &'a mut [Line],
+    g: &'a mut [Line],
+    slots: [&'a mut [Line]; 2],
+    rule: R,
+    pass: Pass,
+}
+
+impl<R: Rule> Kernel for Apply<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Apply { w, g, mut slots, rule, pass } = self;
+        let (clip, negative) = (s.splat(pass.clip), s.splat(-pass.clip));
+        for i in 0..w.len() {
+            for lane in (0..LINE).step_by(S::LANES) {
+                let weight = s.load(&w[i].0[lane..]);
+                let gradient = s.mul(s.load(&g[i].0[lane..]), s.splat(pass.scale));
+                // In this order NaN comes through.
+                let gradient = s.min(clip, s.max(negative, gradient));
+                let gradient = s.mul_add(s.splat(pass.l2), weight, gradient);
+                let gradient = s.mul_add(s.splat(pass.l1), sign(s, weight), gradient);
+                let weight = s.mul(weight, s.splat(pass.keep));
+                let mut state = [gradient; 2];
+                for (value, slot) in state.iter_mut().zip(&slots).take(R::SLOTS) {
+                    *value = s.load(&slot[i].0[lane..]);
+                }
+                s.store(rule.update(s, weight, gradient, &mut state), &mut w[i].0[lane..]);
+                for (value, slot) in state.into_iter().zip(&mut slots).take(R::SLOTS) {
+                    s.store(value, &mut slot[i].0[lane..]);
+                }
+            }
+            if pass.reset {
+                g[i] = Line::ZERO;
+            }
+        }
+    }
+}
+
+/// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
+/// order, so that no level or split of the work changes it.
+pub(crate) fn sum_of_squares(m: &mut PanelsMut) -> f64 {
+    let mut total = 0.0;
+    for p in 0..m.n_panels() {
+        let sums = column_squares(m.panel_mut(p));
+        let cols = LINE.min(m.cols - p * LINE);
+        total += sums[..cols].iter().map(|&x| f64::from(x)).sum::<f64>();
+    }
+    total
+}
+
+/// The sum of the squares of each column of a panel.
+pub(crate) fn column_squares(lines: &[Line]) -> [f32; LINE] {
+    let mut sums = [0.0; LINE];
+    for line in lines {
+        sums.iter_mut().zip(line.0).for_each(|(sum, x)| *sum += x * x);
+    }
+    sums
+}

@@ -1,0 +1,315 @@
+//! Phase 2 in two parts, for everything that cannot run in the store of the gradient's product:
+//! the gradient of a tile is kept (2a), then a pass over it changes the weights (2b). Where the
+//! update needs no other tile, 2b follows at once, while the tile is in the cache.
+//!
+//! With `step` the only files of `train` with `unsafe`: they hand out disjoint blocks.
+
+use super::step::{Phase, part_of};
+use super::workspace::{LayerBuffers, Slot, Tile};
+use crate::Result;
+use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
+use crate::gemm::{transpose, update_bias, update_weights};
+use crate::nn::Mlp;
+use crate::optim::{Adjustments, Keep, Optimizer, Pass, Rule, VisitRule};
+use crate::optim::{add_to, apply, column_squares, sum_of_squares};
+use crate::simd::{LINE, Line};
+
+/// The gradients of a run that keeps them.
+pub(super) struct Deferred {
+    /// Shaped like the parameters, layer by layer.
+    gradients: Vec<Slot>,
+    /// The sum of the squares of each tile.
+    squares: Vec<f64>,
+    /// Batches and rows summed up since the last update.
+    batches: usize,
+    rows: usize,
+}
+
+/// What the tasks of 2a and 2b need besides the phase.
+struct Update<'a> {
+    phase: &'a Phase<'a>,
+    gradients: &'a [Slot],
+    adjustments: &'a Adjustments,
+    optimizer: &'a Optimizer,
+    /// Number of the update, and its learning rate.
+    at: (u64, f32),
+    /// Of the gradient.
+    scale: f32,
+    reset: bool,
+}
+
+impl Deferred {
+    pub(super) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
+        let gradient = |layer: &crate::nn::Dense| {
+            let w =
+                Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
+            Ok(Slot { w, b: Tensor::zeros(1, layer.w.cols(), 1)? })
+        };
+        let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
+        Ok(Deferred { gradients, squares: vec![0.0; tiles], batches: 0, rows: 0 })
+    }
+
+    /// The gradients that the last 2a left.
+    pub(super) fn gradients(&self) -> &[Slot] {
+        &self.gradients
+    }
+
+    /// Gradients that wait for an update.
+    pub(super) fn waiting(&self) -> bool {
+        self.batches > 0
+    }
+
+    /// Phase 2 of a batch. Answers whether the weights changed.
+    pub(super) fn run(
+        &mut self,
+        phase: &Phase,
+        tiles: &[Tile],
+        at: (u64, f32),
+        run: &mut dyn FnMut(usize, &(dyn Fn(usize) + Sync)) -> Result<()>,
+    ) -> Result<bool> {
+        let adjustments = phase.step.adjustments;
+        let update = |gradients, scale, reset| Update {
+            phase,
+            gradients,
+            adjustments,
+            optimizer: phase.step.optimizer,
+            at,
+            scale,
+            reset,
+        };
+        if !adjustments.needs_all() {
+            let update = update(&self.gradients, 1.0, false);
+            // SAFETY: tiles do not overlap, and each comes once; 2b of a tile follows its 2a in
+            // the same task.
+            run(tiles.len(), &|i| unsafe {
+                update.keep(&tiles[i], Keep);
+                update.apply(&tiles[i]);
+            })?;
+            return limit_norms(phase, run).map(|()| true);
+        }
+        let weight = phase.rows as f32;
+        let first = update(&self.gradients, 1.0, false);
+        // SAFETY: tiles do not overlap, and each comes once.
+        run(tiles.len(), &|i| unsafe {
+            match adjustments.accumulate {
+                1 => first.keep(&tiles[i], Keep),
+                _ => first.keep(&tiles[i], add_to(weight)),
+            }
+        })?;
+        self.batches += 1;
+        self.rows += phase.rows;
+        if self.batches < adjustments.accumulate {
+            return Ok(false);
+        }
+        self.update(phase, tiles, at, run).map(|()| true)
+    }
+
+    /// 2b: the update from the gradients that were summed up.
+    pub(super) fn update(
+        &mut self,
+        phase: &Phase,
+        tiles: &[Tile],
+        at: (u64, f32),
+        run: &mut dyn FnMut(usize, &(dyn Fn(usize) + Sync)) -> Result<()>,
+    ) -> Result<()> {
+        let adjustments = phase.step.adjustments;
+        let accumulates = adjustments.accumulate > 1;
+        let mut scale = if accumulates { 1.0 / self.rows as f32 } else { 1.0 };
+        let mut update = Update {
+            phase,
+            gradients: &self.gradients,
+            adjustments,
+            optimizer: phase.step.optimizer,
+            at,
+            scale,
+            reset: accumulates,
+        };
+        if let Some(limit) = adjustments.clip_norm {
+            let squares = SharedSlice::new(&mut self.squares);
+            // SAFETY: each tile has one element of `squares`; nobody writes gradients.
+            run(tiles.len(), &|i| unsafe { squares.get(i..i + 1)[0] = update.squares(&tiles[i]) })?;
+            let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(scale);
+            // PyTorch's `clip_grad_norm_`.
+            scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
+            update.scale = scale;
+        }
+        // SAFETY: tiles do not overlap, and each comes once.
+        run(tiles.len(), &|i| unsafe { update.apply(&tiles[i]) })?;
+        (self.batches, self.rows) = (0, 0);
+        limit_norms(phase, run)
+    }
+}
+
+/// The part of a tensor of weights that belongs to a tile.
+///
+/// # Safety
+/// Nobody else uses it.
+unsafe fn weights<'a>(phase: &Phase, tile: &Tile, t: &'a Tensor) -> PanelsMut<'a> {
+    let rows = phase.tile_rows(tile);
+    // SAFETY: by this function's contract.
+    unsafe { t.shared().block_mut(tile.outputs.clone(), rows) }
+}
+
+/// The part of a tensor of biases that belongs to a tile.
+///
+/// # Safety
+/// Nobody else uses it.
+unsafe fn biases<'a>(tile: &Tile, t: &'a Tensor) -> &'a mut [Line] {
+    // SAFETY: by this function's contract.
+    unsafe { t.shared().lines_mut(tile.outputs.clone()) }
+}
+
+impl Update<'_> {
+    /// 2a: gradient = rule(gradient, xᵀ·d).
+    ///
+    /// # Safety
+    /// No other task has this tile, and nobody writes activations or deltas.
+    unsafe fn keep<R: Rule>(&self, tile: &Tile, rule: R) {
+        let (level, g) = (self.phase.net.level, &self.gradients[tile.layer]);
+        // SAFETY: by this function's contract; biases belong to the tile with the first inputs.
+        unsafe {
+            let (x, d) = self.phase.operands(tile);
+            let block = WeightBlock {
+                x,
+                d,
+                w: weights(self.phase, tile, &g.w),
+                slots: [None, None],
+                wt: None,
+            };
+            update_weights(level, block, rule);
+            if tile.inputs.start == 0 {
+                let slots = [&mut [][..], &mut []];
+                update_bias(level, BiasBlock { d, bias: biases(tile, &g.b), slots }, rule);
+            }
+        }
+    }
+
+    /// # Safety
+    /// Nobody writes the gradients of this tile.
+    unsafe fn squares(&self, tile: &Tile) -> f64 {
+        let g = &self.gradients[tile.layer];
+        // SAFETY: by this function's contract; one task has the tile, and writes nothing.
+        unsafe {
+            let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w));
+            if tile.inputs.start == 0 {
+                let n = g.b.cols() - tile.outputs.start * LINE;
+                let values = biases(tile, &g.b).iter().flat_map(|line| line.0).take(n);
+                sum += values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
+            }
+            sum
+        }
+    }
+
+    /// 2b of a tile.
+    ///
+    /// # Safety
+    /// No other task has this tile.
+    unsafe fn apply(&self, tile: &Tile) {
+        struct Run<'a, 'b>(&'a Update<'b>, &'a Tile);
+        impl VisitRule for Run<'_, '_> {
+            type Output = ();
+            fn visit<R: Rule>(self, rule: R) {
+                // SAFETY: this function's contract, handed on.
+                unsafe { self.0.apply_rule(self.1, rule) }
+            }
+        }
+        self.optimizer.with_rule(self.at, Run(self, tile));
+    }
+
+    /// # Safety
+    /// As [`Update::apply`].
+    unsafe fn apply_rule<R: Rule>(&self, tile: &Tile, rule: R) {
+        let level = self.phase.net.level;
+        let (dense, l) = (&self.phase.net.layers[tile.layer], &self.phase.layers[tile.layer]);
+        let a = self.adjustments;
+        let decay = f64::from(a.decay.max(self.optimizer.decay()));
+        let pass = Pass {
+            scale: self.scale,
+            clip: a.clip_value.unwrap_or(f32::INFINITY),
+            l1: a.l1,
+            l2: a.l2,
+            keep: (1.0 - f64::from(self.at.1) * decay) as f32,
+            reset: self.reset,
+        };
+        // SAFETY: by this function's contract.
+        unsafe {
+            let part = |t| weights(self.phase, tile, t);
+            let (mut w, mut g) = (part(&dense.w), part(&self.gradients[tile.layer].w));
+            let mut slots: [Option<PanelsMut>; 2] = two(l.slots.iter().map(|s| part(&s.w)));
+            for p in 0..w.n_panels() {
+                let [first, second] = &mut slots;
+                let slots = [
+                    first.as_mut().map_or(&mut [][..], |s| s.panel_mut(p)),
+                    second.as_mut().map_or(&mut [][..], |s| s.panel_mut(p)),
+                ];
+                apply(level, w.panel_mut(p), g.panel_mut(p), slots, rule, pass);
+            }
+            if tile.inputs.start == 0 {
+                let part = |t| biases(tile, t);
+                let mut slots = l.slots.iter().map(|s| part(&s.b));
+                let mut slot = || slots.next().unwrap_or_default();
+                let slots = [slot(), slot()];
+                let g = part(&self.gradients[tile.layer].b);
+                let pass = match a.biases {
+                    true => pass,
+                    false => Pass { l1: 0.0, l2: 0.0, keep: 1.0, ..pass },
+                };
+                apply(level, part(&dense.b), g, slots, rule, pass);
+            }
+            if self.adjustments.max_norm.is_none() {
+                refresh(self.phase, l, tile, w);
+            }
+        }
+    }
+}
+
+fn two<T>(mut items: impl Iterator<Item = T>) -> [Option<T>; 2] {
+    [items.next(), items.next()]
+}
+
+/// The transposed copy of a tile.
+///
+/// # Safety
+/// No other task has this tile.
+unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut) {
+    let Some(wt) = &l.wt else { return };
+    let cols = tile.outputs.start * LINE..wt.rows().min(tile.outputs.end * LINE);
+    // SAFETY: by this function's contract.
+    let wt = unsafe { part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()))(wt) };
+    transpose(phase.net.level, &mut w, wt);
+}
+
+/// Phase 2c: every column of W, the weights into one neuron, is scaled down to the largest norm
+/// (Srebro and Shraibman 2005; Srivastava et al. 2014, with dropout).
+fn limit_norms(
+    phase: &Phase,
+    run: &mut dyn FnMut(usize, &(dyn Fn(usize) + Sync)) -> Result<()>,
+) -> Result<()> {
+    let Some(limit) = phase.step.adjustments.max_norm else { return Ok(()) };
+    let layers = &phase.net.layers;
+    let panels = |l: &crate::nn::Dense| l.w.cols().div_ceil(LINE);
+    let items = layers.iter().map(panels).sum();
+    run(items, &|mut i| {
+        let mut layer = 0;
+        while i >= panels(&layers[layer]) {
+            i -= panels(&layers[layer]);
+            layer += 1;
+        }
+        let w = &layers[layer].w;
+        let inputs = 0..w.rows().div_ceil(LINE);
+        let tile = Tile { layer, inputs, outputs: i..i + 1 };
+        // SAFETY: the panels of the layers are tiles that do not overlap, and each comes once.
+        unsafe {
+            let mut block = weights(phase, &tile, w);
+            let lines = block.panel_mut(0);
+            let scales = column_squares(lines).map(|square| {
+                let norm = square.sqrt();
+                if norm > limit { limit / norm } else { 1.0 }
+            });
+            for line in lines {
+                line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
+            }
+            refresh(phase, &phase.layers[layer], &tile, block);
+        }
+    })
+}

@@ -1,0 +1,134 @@
+//! When to stop, and which weights to keep.
+
+use super::history::Epoch;
+use crate::{Error, Result};
+
+/// Watches one number, epoch after epoch; stops the run when it has not improved for a while, and
+/// gives the network back as it was after the best epoch.
+///
+/// ```
+/// use deltarule::{Activation, Adam, EarlyStopping, Mlp, Trainer, data};
+///
+/// let (train, test) = data::digits().split_at(1500)?;
+/// let mut net = Mlp::builder(64)
+///     .dense(32, Activation::Relu)
+///     .dense(10, Activation::Softmax)
+///     .build()?;
+/// let history = Trainer::new(Adam::new(0.01))
+///     .epochs(200)
+///     .validate(&test)
+///     .early_stopping(EarlyStopping::on_accuracy().patience(5))
+///     .fit(&mut net, &train)?;
+/// assert!(history.epochs.len() < 200);
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+pub struct EarlyStopping<'a> {
+    value: Box<dyn Fn(&Epoch) -> Option<f64> + 'a>,
+    name: &'static str,
+    /// Whether larger values are better.
+    larger: bool,
+    patience: usize,
+    min_delta: f64,
+    needs_validation: bool,
+}
+
+impl<'a> EarlyStopping<'a> {
+    fn new(
+        name: &'static str,
+        larger: bool,
+        needs_validation: bool,
+        value: impl Fn(&Epoch) -> Option<f64> + 'a,
+    ) -> Self {
+        let value = Box::new(value);
+        EarlyStopping { value, name, larger, patience: 5, min_delta: 0.0, needs_validation }
+    }
+
+    /// On the validation loss, with a patience of 5 epochs.
+    pub fn on_loss() -> Self {
+        Self::new("loss", false, true, |e| e.validation.as_ref().map(|v| v.loss))
+    }
+
+    /// On the validation accuracy, with a patience of 5 epochs.
+    pub fn on_accuracy() -> Self {
+        Self::new("accuracy", true, true, |e| e.validation.as_ref()?.accuracy)
+    }
+
+    /// On the training loss, with a patience of 5 epochs.
+    pub fn on_training_loss() -> Self {
+        Self::new("training loss", false, false, |e| Some(e.loss))
+    }
+
+    /// On a number of your own, of which smaller ones are better; with a patience of 5 epochs.
+    pub fn on_smallest(value: impl Fn(&Epoch) -> f64 + 'a) -> Self {
+        Self::new("your number", false, false, move |e| Some(value(e)))
+    }
+
+    /// On a number of your own, of which larger ones are better; with a patience of 5 epochs.
+    pub fn on_largest(value: impl Fn(&Epoch) -> f64 + 'a) -> Self {
+        Self::new("your number", true, false, move |e| Some(value(e)))
+    }
+
+    /// Stops after so many epochs in a row without an improvement.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.patience = epochs;
+        self
+    }
+
+    /// An improvement is more than this.
+    pub fn min_delta(mut self, delta: f64) -> Self {
+        self.min_delta = delta;
+        self
+    }
+
+    pub(super) fn validate(&self, has_validation: bool) -> Result<()> {
+        let refuse = |reason: &str| Err(Error::config("early stopping", reason));
+        match self {
+            _ if self.patience == 0 => refuse("expected a patience of at least 1 epoch, got 0"),
+            _ if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) => {
+                refuse("expected a finite min_delta of at least 0")
+            }
+            _ if self.needs_validation && !has_validation => {
+                refuse("needs a validation set: Trainer::validate")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the watching is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    /// The best value, and its epoch.
+    pub(super) best: Option<(f64, usize)>,
+    waited: usize,
+}
+
+/// What an epoch means to the watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Better,
+    Wait,
+    Stop,
+}
+
+impl Watch {
+    /// # Errors
+    /// [`Error::Config`] when the number cannot be had (accuracy of a regression).
+    pub(super) fn look(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Result<Verdict> {
+        let Some(value) = (stopping.value)(epoch) else {
+            let reason = format!("there is no {} to watch", stopping.name);
+            return Err(Error::config("early stopping", reason));
+        };
+        let better = match self.best {
+            None => !value.is_nan(),
+            Some((best, _)) if stopping.larger => value > best + stopping.min_delta,
+            Some((best, _)) => value < best - stopping.min_delta,
+        };
+        if better {
+            *self = Watch { best: Some((value, epoch.epoch)), waited: 0 };
+            return Ok(Verdict::Better);
+        }
+        self.waited += 1;
+        Ok(if self.waited >= stopping.patience { Verdict::Stop } else { Verdict::Wait })
+    }
+}
