@@ -32,6 +32,6 @@ pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedu
 pub use simd::Level;
 pub use threads::Threads;
 pub use train::{
-    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, History, Progress,
+    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, Every, History, Progress,
     RateRange, StepRecord, Trainer, Training,
 };

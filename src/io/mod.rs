@@ -18,5 +18,13 @@
 mod atomic;
 mod hash;
 mod header;
+mod json;
 mod model;
 mod safetensors;
+mod writer;
+
+pub(crate) use atomic::{remove_unfinished, write_atomically};
+pub(crate) use hash::Hasher;
+pub(crate) use model::{CHECKPOINT, STATE, empty_model};
+pub(crate) use safetensors::{Contents, read_file};
+pub(crate) use writer::{Stored, Values, encode};

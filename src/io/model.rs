@@ -1,6 +1,7 @@
 //! Networks to and from files.
 
-use super::safetensors::{Contents, Stored, Target, Values, read_file, read_stream, write};
+use super::safetensors::{Contents, Target, read_file, read_stream};
+use super::writer::{Stored, Values, write};
 use crate::activation::Activation;
 use crate::nn::{Builder, Dense, Mlp};
 use crate::{Error, Result};

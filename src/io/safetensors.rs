@@ -9,126 +9,16 @@
 //! compares the checksum and looks for numbers that are not finite. Only then is anything built.
 
 use super::hash::Hasher;
-use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, push_string};
+use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, NO_DIGITS};
 use crate::gemm::Tensor;
 use crate::simd::LINE;
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes read at once in the first pass; a multiple of 4.
 const BUFFER: usize = 32 * 1024;
-/// What the checksum's digits count as in the checksum.
-const NO_DIGITS: &str = "0000000000000000";
-
-/// What is to be written.
-pub(crate) struct Stored<'a> {
-    pub(crate) name: String,
-    pub(crate) values: Values<'a>,
-}
-
-/// The values of one tensor.
-#[derive(Clone, Copy)]
-pub(crate) enum Values<'a> {
-    /// F32, transposed: columns x rows.
-    Matrix(&'a Tensor),
-    /// F32, the only row.
-    Row(&'a Tensor),
-    /// U8
-    Bytes(&'a [u8]),
-}
-
-impl Values<'_> {
-    fn n_bytes(self) -> usize {
-        match self {
-            // What is in memory with padding fits without.
-            Values::Matrix(t) | Values::Row(t) => {
-                t.rows().saturating_mul(t.cols()).saturating_mul(4)
-            }
-            Values::Bytes(bytes) => bytes.len(),
-        }
-    }
-
-    /// Calls `each` with the bytes, piece by piece; `buffer` is for the pieces.
-    fn pieces(
-        self,
-        buffer: &mut Vec<[u8; 4]>,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        match self {
-            Values::Matrix(t) | Values::Row(t) => {
-                for panel in 0..t.cols().div_ceil(LINE) {
-                    buffer.resize(t.panel_len(panel), [0; 4]);
-                    t.export_panel(panel, buffer);
-                    each(buffer.as_flattened())?;
-                }
-                Ok(())
-            }
-            Values::Bytes(bytes) => each(bytes),
-        }
-    }
-}
-
-/// The 8 bytes of length and the header, with a checksum.
-fn preamble(metadata: &[(&str, String)], tensors: &[Stored], checksum: &str) -> Result<Vec<u8>> {
-    let mut text = String::from("{\"__metadata__\":{");
-    for (key, value) in metadata {
-        push_string(&mut text, key);
-        text.push(':');
-        push_string(&mut text, value);
-        text.push(',');
-    }
-    text.push_str(&format!("\"{CHECKSUM}\":\"{checksum}\"}}"));
-    let mut start = 0usize;
-    for Stored { name, values } in tensors {
-        let end = start.saturating_add(values.n_bytes());
-        let (kind, shape) = match values {
-            Values::Matrix(t) => ("F32", format!("{},{}", t.cols(), t.rows())),
-            Values::Row(t) => ("F32", t.cols().to_string()),
-            Values::Bytes(bytes) => ("U8", bytes.len().to_string()),
-        };
-        text.push(',');
-        push_string(&mut text, name);
-        text.push_str(&format!(
-            ":{{\"dtype\":\"{kind}\",\"shape\":[{shape}],\"data_offsets\":[{start},{end}]}}"
-        ));
-        start = end;
-    }
-    text.push('}');
-    // So that the data begins at a multiple of 8 bytes.
-    while !text.len().is_multiple_of(8) {
-        text.push(' ');
-    }
-    if text.len() as u64 > MAX_HEADER {
-        let reason = format!("a header of {} bytes, more than {MAX_HEADER}", text.len());
-        return Err(Error::config("file", reason));
-    }
-    Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat())
-}
-
-/// Writes a file with a checksum: goes over the tensors twice, since the checksum comes first.
-pub(crate) fn write(
-    writer: &mut dyn Write,
-    metadata: &[(&str, String)],
-    tensors: &[Stored],
-) -> Result<()> {
-    let mut buffer = Vec::new();
-    let mut hasher = Hasher::new();
-    hasher.update(&preamble(metadata, tensors, NO_DIGITS)?);
-    for tensor in tensors {
-        tensor.values.pieces(&mut buffer, |piece| {
-            hasher.update(piece);
-            Ok(())
-        })?;
-    }
-    let checksum = format!("{:016x}", hasher.finish());
-    writer.write_all(&preamble(metadata, tensors, &checksum)?)?;
-    for tensor in tensors {
-        tensor.values.pieces(&mut buffer, |piece| writer.write_all(piece))?;
-    }
-    Ok(())
-}
 
 /// A file that passed all checks, before its values are read.
 pub(crate) struct Contents<'a> {

@@ -1,11 +1,15 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod checkpoint;
 mod deferred;
 mod early_stopping;
 mod epochs;
 mod history;
 mod range_test;
+mod recipe;
+mod saver;
+mod state;
 mod step;
 mod trainer;
 mod training;
@@ -16,5 +20,6 @@ pub use early_stopping::EarlyStopping;
 pub use epochs::Epochs;
 pub use history::{Cancel, Control, Ending, Epoch, History, Progress, StepRecord};
 pub use range_test::RateRange;
+pub use saver::Every;
 pub use trainer::Trainer;
 pub use training::Training;

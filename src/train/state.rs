@@ -5,21 +5,17 @@
 
 use super::history::{Ending, Epoch, History, StepRecord};
 use crate::metrics::{ConfusionMatrix, Evaluation};
+use crate::optim::RatesState;
 use std::fmt::Write;
 
 /// Where a run stands, without its tensors.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
-    pub(super) steps: u64,
-    pub(super) updates: u64,
-    pub(super) lr: f32,
-    /// Of the epoch that the run is in: batches and samples done, the sum of their losses, and
-    /// their seconds.
+    pub(super) counts: Counts,
     pub(super) partial: Partial,
     /// Batches and rows whose gradients wait for an update.
     pub(super) waiting: (usize, usize),
-    /// Of a schedule: steps, epochs, best loss, epochs since, and factor.
-    pub(super) rates: Option<(u64, u64, f64, usize, f32)>,
+    pub(super) rates: Option<RatesState>,
     /// Of early stopping: the best value and its epoch, and the epochs waited.
     pub(super) watch: (Option<(f64, usize)>, usize),
     /// Whether there is a network of the best epoch.
@@ -27,7 +23,17 @@ pub(super) struct State {
     pub(super) history: History,
 }
 
-/// The epoch that a run is in.
+/// How far a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Counts {
+    pub(super) steps: u64,
+    pub(super) updates: u64,
+    /// The learning rate of the next step.
+    pub(super) lr: f32,
+}
+
+/// The epoch that a run is in: batches and samples done, the sum of their losses, and their
+/// seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Partial {
     pub(super) batches: usize,
@@ -36,8 +42,7 @@ pub(super) struct Partial {
     pub(super) seconds: f64,
 }
 
-/// An option of a run and its value, as text.
-pub(super) type OptionText = (&'static str, String);
+pub(super) use super::recipe::OptionText;
 
 fn bits(x: f64) -> String {
     format!("{:016x}", x.to_bits())
@@ -54,13 +59,14 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
     // Writing to a string cannot fail.
     let _ = (|| {
         for (name, value) in config {
-            writeln!(out, "option {}={value}", name.replace(' ', "_"))?;
+            writeln!(out, "option {name}={value}")?;
         }
-        writeln!(out, "steps {} {} {}", s.steps, s.updates, bits32(s.lr))?;
+        let Counts { steps, updates, lr } = s.counts;
+        writeln!(out, "steps {steps} {updates} {}", bits32(lr))?;
         let p = &s.partial;
         writeln!(out, "partial {} {} {} {}", p.batches, p.samples, bits(p.sum), bits(p.seconds))?;
         writeln!(out, "waiting {} {}", s.waiting.0, s.waiting.1)?;
-        if let Some((steps, epochs, best, bad, factor)) = s.rates {
+        if let Some(RatesState { steps, epochs, best, bad, factor }) = s.rates {
             writeln!(out, "rates {steps} {epochs} {} {bad} {}", bits(best), bits32(factor))?;
         }
         if let (Some((best, epoch)), waited) = s.watch {
@@ -144,7 +150,10 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
                 options.push((name.to_string(), value.to_string()));
                 continue;
             }
-            "steps" => (s.steps, s.updates, s.lr) = (w.number()?, w.number()?, w.bits32()?),
+            "steps" => {
+                let (steps, updates) = (w.number()?, w.number()?);
+                s.counts = Counts { steps, updates, lr: w.bits32()? };
+            }
             "partial" => {
                 let (batches, samples) = (w.number()?, w.number()?);
                 s.partial = Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? };
@@ -152,7 +161,8 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
             "waiting" => s.waiting = (w.number()?, w.number()?),
             "rates" => {
                 let (steps, epochs) = (w.number()?, w.number()?);
-                s.rates = Some((steps, epochs, w.bits()?, w.number()?, w.bits32()?));
+                let (best, bad, factor) = (w.bits()?, w.number()?, w.bits32()?);
+                s.rates = Some(RatesState { steps, epochs, best, bad, factor });
             }
             "watch" => s.watch = (Some((w.bits()?, w.number()?)), w.number()?),
             "watched" => s.watch = (None, w.number()?),
@@ -181,7 +191,7 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
     if !counted {
         return Err("the epochs are not counted from 1".into());
     }
-    s.history.steps = s.steps;
+    s.history.steps = s.counts.steps;
     Ok((options, s))
 }
 
@@ -219,9 +229,11 @@ mod tests {
             seconds: 1e-9,
             samples_per_second: f64::INFINITY,
         };
-        let mut s = State { steps: 7, updates: 6, lr: -0.0, waiting: (1, 32), ..State::default() };
+        let counts = Counts { steps: 7, updates: 6, lr: -0.0 };
+        let mut s = State { counts, waiting: (1, 32), ..State::default() };
         s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, seconds: 3.5 };
-        s.rates = Some((1, 2, f64::INFINITY, 3, 0.1));
+        let best = f64::INFINITY;
+        s.rates = Some(RatesState { steps: 1, epochs: 2, best, bad: 3, factor: 0.1 });
         s.watch = (Some((0.25, 1)), 2);
         s.has_best = true;
         s.history.epochs = vec![
@@ -237,7 +249,7 @@ mod tests {
         assert_eq!(text.len() % 8, 0);
         let (options, back) = read(&text).unwrap();
         let named = |n: &str, v: &str| (n.to_string(), v.to_string());
-        assert_eq!(options, [named("batch_size", "32"), named("loss", "a = b")]);
+        assert_eq!(options, [named("batch size", "32"), named("loss", "a = b")]);
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
         s.watch = (None, 4);
         (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);

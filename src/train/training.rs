@@ -1,6 +1,7 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
 use super::batch::{Batch, BatchTargets, SampleWeights, check_rows};
+use super::state::Counts;
 use super::step::{self, Step};
 use super::workspace::Workspace;
 use crate::data::{Dataset, Targets};
@@ -237,6 +238,30 @@ impl<'a> Training<'a> {
     /// The network as it is now.
     pub fn network(&self) -> &Mlp {
         self.net
+    }
+
+    pub(super) fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    pub(super) fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// The network and the workspace, for what a checkpoint writes into them before
+    /// [`Training::resume`].
+    pub(super) fn parts_mut(&mut self) -> (&mut Mlp, &mut Workspace) {
+        (self.net, &mut self.workspace)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts { steps: self.steps, updates: self.updates, lr: self.lr }
+    }
+
+    /// Goes on from there, with the parameters that the network has now.
+    pub(super) fn resume(&mut self, counts: Counts) {
+        Counts { steps: self.steps, updates: self.updates, lr: self.lr } = counts;
+        self.workspace.transpose_weights(self.net);
     }
 }
 
