@@ -137,9 +137,14 @@ impl Mlp {
 
     fn replace_parameters(&mut self, file: Contents) -> Result<()> {
         file.check_finite()?;
-        let own = file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
+        let own = || file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
+        // First of all, so that a hostile file costs nothing.
+        let (most, got) = (self.layers.len().saturating_mul(2), own().count());
+        if got > most {
+            return Err(file.refuse(format!("expected {most} tensors, got {got}")));
+        }
         let mut prefixes = Vec::new();
-        for (name, ..) in own {
+        for (name, ..) in own() {
             match name.rsplit_once('.') {
                 Some((prefix, "weight" | "bias")) => prefixes.push(prefix),
                 _ if name == "weight" || name == "bias" => prefixes.push(""),
