@@ -51,5 +51,25 @@ fn idx(c: &mut Criterion) {
     group.bench_function("stream", |b| b.iter(|| read_idx(black_box(&file[..]))));
 }
 
-criterion_group!(benches, augment, idx);
+/// Bytes a second of text: pixels as in `mnist.csv`, and numbers with six digits.
+#[cfg(feature = "csv")]
+fn csv(c: &mut Criterion) {
+    use deltarule::data::Csv;
+    let mut group = c.benchmark_group("csv");
+    let pixels: Vec<String> = image().iter().map(u8::to_string).collect();
+    let pixels = format!("{},1\n{},0\n", pixels.join(","), pixels.join(",")).repeat(1000);
+    let numbers: Vec<String> = (0..16).map(|i| format!("{:.6}", f64::from(i).sin())).collect();
+    let numbers = format!("{},1\n{},0\n", numbers.join(","), numbers.join(",")).repeat(20_000);
+    let csv = Csv::classification().header(false);
+    for (name, text, rows) in [("pixels", pixels, 2000), ("numbers", numbers, 40_000)] {
+        assert_eq!(csv.read(text.as_bytes()).expect("a good table").dataset.len(), rows);
+        group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(20);
+        group.bench_function(name, |b| b.iter(|| csv.read(black_box(text.as_bytes()))));
+    }
+}
+
+#[cfg(not(feature = "csv"))]
+fn csv(_: &mut Criterion) {}
+
+criterion_group!(benches, augment, idx, csv);
 criterion_main!(benches);

@@ -1,59 +1,15 @@
 //! A file that is refused costs at most twice its size plus 64 KiB of heap, whatever it claims; a
 //! stream costs at most twice what really came out of it. Counted by the allocator.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "data/heap.rs"]
+mod heap;
+
 use std::fs;
 use std::path::PathBuf;
 
 use deltarule::Result;
-use deltarule::data::{read_idx, read_idx_file};
-
-struct Counting;
-
-thread_local! {
-    /// Bytes that this thread holds now, and the most it held since `peak_of` began.
-    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-}
-
-fn count(bytes: isize) {
-    // A thread that is being torn down no longer counts.
-    let _ = HELD.try_with(|held| {
-        let (now, peak) = held.get();
-        held.set((now + bytes, peak.max(now + bytes)));
-    });
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory but a
-// thread-local that needs no allocation. `realloc` is the trait's own: a new place, then a free.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller guarantees what `System.alloc` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the pointer came from `System.alloc` with this layout, says the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most heap that `work` held beyond what there was before.
-fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.with(|held| {
-        held.set((held.get().0, held.get().0));
-        held.get().0
-    });
-    let answer = work();
-    (answer, (HELD.with(Cell::get).1 - before) as usize)
-}
-
-const SLACK: usize = 64 * 1024;
+use deltarule::data::{Augment, read_idx, read_idx_file, read_npy, read_npy_file, shuffled};
+use heap::{SLACK, peak_of};
 
 /// A folder of one test, removed at its end.
 struct Folder(PathBuf);
@@ -114,6 +70,95 @@ fn hostile_idx_costs_nothing() {
         let reason = reason.replace("1000 bytes of data", "more than the 1000 bytes");
         refused_stream(&bytes, bytes.len(), |b| read_idx(b), &reason);
     }
+}
+
+fn npy(header: &str, body: &[u8]) -> Vec<u8> {
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), body].concat()
+}
+
+#[test]
+fn hostile_npy_costs_nothing() {
+    let folder = Folder::new("heap-npy");
+    let array = |descr: &str, shape: &str, body: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        npy(&header, body)
+    };
+    let many = format!("({})", "1,".repeat(4900));
+    for (bytes, reason) in [
+        // 14 bytes that made another reader allocate 1 GiB, and 92 that did after the fix.
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\x3f{\x27".to_vec(), "at most 10000 bytes"),
+        (array("<f4", "(268435456,)", &[0; 8]), "after the header, got 8"),
+        (array("<f8", "(1000000000000,)", &[0; 1_000_000]), "after the header, got 1000000"),
+        (array("|i1", &many, &[1]), "expected a header with"),
+        (array("<i8", "(2, 10)", &[1; 1_000_000]), "160 bytes of data"),
+    ] {
+        folder.refused(&bytes, |p| read_npy_file(p), reason);
+        let reason = reason.replace("160 bytes of data", "more than the 160 bytes");
+        refused_stream(&bytes, bytes.len(), |b| read_npy(b), &reason);
+    }
+}
+
+#[test]
+#[cfg(feature = "csv")]
+fn hostile_csv_costs_nothing() {
+    use deltarule::data::{Csv, Missing};
+    let folder = Folder::new("heap-csv");
+    let csv = Csv::classification();
+    let bare = csv.clone().header(false);
+    let fill = bare.clone().missing(Missing::Fill(0.0));
+    let labels = |from| (from..from + 3000).map(|i| format!("1,{i:x}x\n")).collect::<String>();
+    for (csv, text, reason) in [
+        (&csv, "a,".repeat(300_000), "no rows"),
+        (&csv, "a".repeat(300_000), "not a short text"),
+        (&csv, format!("a,b\n{}", "1,0\n".repeat(300_000) + "x,0"), "got \"x\""),
+        (&bare, "0,".repeat(300_000) + "x", "at least 2"),
+        (&bare, "0,0\n".repeat(300_000) + "1", "expected 2 fields, got 1"),
+        (&bare, ",".repeat(300_000), "got nothing"),
+        (&bare, format!("1,\"{}", "x".repeat(300_000)), "expected a class label"),
+        (&bare, labels(0), "at most 1024 labels"),
+        (&bare, "1,x\n".repeat(300_000) + &labels(0), "at most 1024 labels"),
+        (&fill, ",".repeat(300_000) + "\n", "expected a class label"),
+        (&fill, ",,,,,,,0\n".repeat(30_000) + "0", "expected 8 fields, got 1"),
+    ] {
+        folder.refused(text.as_bytes(), |p| csv.read_file(p), reason);
+        if !std::ptr::eq(csv, &fill) {
+            refused_stream(text.as_bytes(), text.len(), |b| csv.read(b), reason);
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "npz")]
+fn hostile_npz_costs_nothing() {
+    use deltarule::data::Npz;
+    let folder = Folder::new("heap-npz");
+    let deflated = include_bytes!("data/deflated.npz").to_vec();
+    let read = |p: &PathBuf| Npz::open(p)?.read("x");
+    // The directory's entry of x says that it is 4 GiB long; then that the file has 65534 entries.
+    let entry = deflated.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let mut long = deflated.clone();
+    long[entry + 24..entry + 28].copy_from_slice(&(u32::MAX - 1).to_le_bytes());
+    folder.refused(&long, read, "shorter than stated");
+    let mut many = deflated.clone();
+    let end = many.len() - 22;
+    many[end + 8..end + 12].copy_from_slice(&[0xfe, 0xff, 0xfe, 0xff]);
+    folder.refused(&many, read, "zip directory");
+    folder.refused(&vec![0; 1_000_000], read, "no end record");
+}
+
+#[test]
+fn augmenting_and_shuffling_allocate_nothing() {
+    let augment = Augment::new(28, 28).shift(2.0).rotate(9.0).scale(0.1).elastic(34.0, 4.0);
+    let mut augmenter = augment.augmenter().unwrap();
+    let (image, mut out, mut order) = ([9; 784], [0.0; 784], [0; 1000]);
+    let ((), peak) = peak_of(|| {
+        for index in 0..10 {
+            augmenter.apply(1, 0, index, &image, &mut out).unwrap();
+            shuffled(1, index, &mut order);
+        }
+    });
+    assert_eq!(peak, 0);
 }
 
 #[test]

@@ -82,11 +82,6 @@ fn samples() -> Dataset {
     digits().split_at(700).unwrap().0
 }
 
-/// Thousands of spins at every join would make an emulator crawl.
-fn thread_counts() -> &'static [usize] {
-    &[1, 2, 3, 5, 8]
-}
-
 #[test]
 fn any_number_of_threads_trains_the_same_bits() {
     let data = samples();
@@ -95,7 +90,7 @@ fn any_number_of_threads_trains_the_same_bits() {
             let digest = |threads| train(&recipe, level, threads, &data).digest();
             let want = digest(Threads::One);
             assert_eq!(digest(Threads::Current), want, "{} current", recipe.name);
-            for &n in thread_counts() {
+            for n in [1, 2, 3, 5, 8] {
                 assert_eq!(digest(Threads::N(n)), want, "{} {n}", recipe.name);
             }
         }
@@ -169,7 +164,7 @@ fn digests_are_frozen() {
     let Some(level) = Level::avx2() else { return };
     let data = samples();
     let digests = recipes().map(|recipe| train(&recipe, level, Threads::One, &data).digest());
-    let want: [u64; 3] = [0, 0, 0];
+    let want: [u64; 3] = [0x7d90557be1db17b8, 0x94e45c223b6596ec, 0x9c4e26cbbb425f07];
     assert_eq!(digests.map(|d| format!("{d:016x}")), want.map(|d| format!("{d:016x}")));
 }
 

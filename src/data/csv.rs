@@ -165,8 +165,8 @@ impl Csv {
     /// # Errors
     /// [`Error::Config`] when the options contradict each other; [`Error::Format`], naming line and
     /// column, when a row has another number of fields than the first, a field is not a finite
-    /// number, a column that was named is not there, a label is too many, or there are no rows;
-    /// [`Error::Value`] when there are fewer than two classes; [`Error::Io`] when reading fails.
+    /// number, a column that was named is not there, a label is too many, or there are no rows or
+    /// fewer than two classes; [`Error::Io`] when reading fails.
     pub fn read(&self, reader: impl Read) -> Result<CsvData> {
         self.check()?;
         let (reader, _) = plain(reader, "stream")?;
@@ -298,7 +298,7 @@ mod tests {
         refused(&csv, "a,b\n1e99,0\n", "expected a finite number, got \"1e99\"");
         refused(&csv, "a,b\ninf,0\n", "got \"inf\"");
         refused(&csv, "a,b\n1,\n", "line 2, column \"b\": expected a class label, got nothing");
-        refused(&csv, "a,b\n1,0\n", "n_classes: expected at least 2, got 1");
+        refused(&csv, "a,b\n1,0\n", "stream: expected at least 2 classes, got 1");
         refused(&csv, "a\n1\n", "no column is left for features");
         refused(&csv.clone().target("c"), "a,b\n1,0\n", "no column \"c\"");
         refused(&csv.clone().target(2), "a,b\n1,0\n", "no column 2: there are 2");

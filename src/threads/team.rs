@@ -5,7 +5,7 @@ use super::job::{Slot, Work};
 use crate::simd::check_float_environment;
 use crate::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ struct Shared {
     /// One a worker.
     places: Vec<AtomicU8>,
     stop: AtomicBool,
+    /// Threads of our own that run.
+    started: AtomicUsize,
     /// A worker found its floating-point environment changed and takes no work.
     unfit: AtomicBool,
 }
@@ -100,6 +102,7 @@ impl Team {
             slot: Slot::default(),
             places: (0..helpers).map(|_| AtomicU8::new(AWAY)).collect(),
             stop: AtomicBool::new(false),
+            started: AtomicUsize::new(0),
             unfit: AtomicBool::new(false),
         });
         let mut team = Team { shared, source: Source::Nowhere };
@@ -110,6 +113,10 @@ impl Team {
                 team.source = Source::Own(Vec::with_capacity(helpers));
                 for worker in 1..=helpers {
                     team.start(worker)?;
+                }
+                // A thread allocates while it starts; no job shall.
+                while team.shared.started.load(Ordering::Acquire) < helpers {
+                    std::thread::yield_now();
                 }
             }
             #[cfg(feature = "rayon")]
@@ -125,6 +132,7 @@ impl Team {
         let shared = self.shared.clone();
         shared.places[worker - 1].store(NEAR, Ordering::SeqCst);
         let body = move || {
+            shared.started.fetch_add(1, Ordering::Release);
             loop {
                 shared.stay(worker);
                 // `park` returns at once when `unpark` came first.
@@ -217,7 +225,6 @@ impl Drop for Team {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
 
     fn check(mut team: Team) {
         for round in 0..500 {

@@ -98,7 +98,8 @@ pub(super) fn run(
         false => losses.iter().sum::<f64>() / rows as f64,
         true => losses.iter().zip(&ws.shares).map(|(l, s)| l * f64::from(*s)).sum(),
     };
-    if !loss.is_finite() {
+    // A loss that f32 cannot hold has deltas whose products it cannot hold either.
+    if !(loss as f32).is_finite() {
         return Err(not_finite(ws, rows, step));
     }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));

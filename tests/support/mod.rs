@@ -77,7 +77,6 @@ where
 {
     assert_eq!(got.len(), want.len(), "{place}: lengths");
     let error = relative_error(got, want);
-    eprintln!("ERR {error:e} {place}");
     if error <= tolerance {
         return;
     }

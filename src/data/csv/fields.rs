@@ -29,6 +29,9 @@ pub(super) struct Fields<'a> {
     /// What of `input` is not read yet.
     unread: (usize, usize),
     field: Vec<u8>,
+    delimiter: u8,
+    /// Whether the next field is neither the first of the file nor of its row.
+    is_inside_row: bool,
 }
 
 /// One field.
@@ -52,11 +55,25 @@ impl<'a> Fields<'a> {
             input: vec![0; 4 * 1024],
             unread: (0, 0),
             field: vec![0; MAX_FIELD],
+            delimiter,
+            is_inside_row: false,
         }
     }
 
     /// The next field; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Field<'_>>> {
+        if let Some(length) = self.plain_field() {
+            let start = self.unread.0;
+            let end = start.saturating_add(length);
+            self.unread.0 = end.saturating_add(1);
+            let text = self.input.get(start..end).unwrap_or_default();
+            return Ok(Some(Field {
+                text,
+                is_cut: false,
+                ends_row: false,
+                line: self.core.line(),
+            }));
+        }
         let (mut filled, mut is_cut) = (0usize, false);
         loop {
             if self.unread.0 == self.unread.1 {
@@ -75,11 +92,41 @@ impl<'a> Fields<'a> {
                     // A line feed that ends the row belongs to the next line already.
                     let last = input.get(..n_in).and_then(<[u8]>::last);
                     let line = self.core.line().saturating_sub(u64::from(last == Some(&b'\n')));
+                    self.is_inside_row = !ends_row;
                     let text = self.field.get(..filled).unwrap_or_default();
                     return Ok(Some(Field { text, is_cut, ends_row, line }));
                 }
             }
         }
+    }
+
+    /// The next field, when it is a whole number of at most 7 digits in the middle of a row: pixels
+    /// and counts, which f32 holds exactly. Scanned and read in one go, as [`Fields::plain_field`].
+    pub(super) fn whole_number(&mut self) -> Option<u32> {
+        let input = self.input.get(self.unread.0..self.unread.1).filter(|_| self.is_inside_row)?;
+        let mut number = 0u32;
+        for (n_digits, &byte) in input.iter().take(8).enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 {
+                number = number.wrapping_mul(10).wrapping_add(u32::from(digit));
+            } else if byte == self.delimiter && n_digits > 0 {
+                self.unread.0 = self.unread.0.saturating_add(n_digits).saturating_add(1);
+                return Some(number);
+            } else {
+                break;
+            }
+        }
+        None
+    }
+
+    /// The length of the next field, when it needs no parser: in the middle of a row, short,
+    /// without quotes, and wholly in `input` up to the delimiter. Then the parser, which begins a
+    /// field before it, also begins a field behind it, and never needs to see it.
+    fn plain_field(&self) -> Option<usize> {
+        let input = self.input.get(self.unread.0..self.unread.1).filter(|_| self.is_inside_row)?;
+        let is_special = |&byte: &u8| byte == self.delimiter || byte < b' ' || byte == b'"';
+        let length = input.iter().take(32).position(is_special)?;
+        (input.get(length) == Some(&self.delimiter)).then_some(length)
     }
 
     /// Bytes read into `input`; 0 at the end.

@@ -160,8 +160,18 @@ impl<'a> Table<'a> {
         let before = (self.features.len(), self.values.len(), self.classes.len());
         let (mut is_kept, mut n_ignored) = (true, 0usize);
         for index in 0usize.. {
-            let Some(field) = fields.next()? else { return Ok(false) };
             let n_fields = index.saturating_add(1);
+            let is_ignored = self.ignored.get(n_ignored) == Some(&index);
+            let is_inside = self.n_columns.is_some_and(|n| n_fields < n);
+            if is_inside
+                && !is_ignored
+                && self.target != Some(index)
+                && let Some(number) = fields.whole_number()
+            {
+                self.keep_feature(number as f32);
+                continue;
+            }
+            let Some(field) = fields.next()? else { return Ok(false) };
             let fits = |n: usize| if field.ends_row { n_fields == n } else { n_fields < n };
             if let Some(n) = self.n_columns.filter(|&n| !fits(n)) {
                 let got = if field.ends_row { "" } else { "more than " };
@@ -169,7 +179,7 @@ impl<'a> Table<'a> {
                     format!("line {}: expected {n} fields, got {got}{n_fields}", field.line);
                 return Err(self.refuse(reason));
             }
-            if self.ignored.get(n_ignored) == Some(&index) {
+            if is_ignored {
                 n_ignored = n_ignored.saturating_add(1);
             } else if self.target.map_or(field.ends_row, |target| index == target) {
                 is_kept &= self.target_field(&field, index)?;
@@ -201,10 +211,14 @@ impl<'a> Table<'a> {
             (None, Missing::Fill(value)) if is_missing(field) => value,
             _ => return Err(self.refuse_field(field, index, "a finite number")),
         };
+        self.keep_feature(value);
+        Ok(true)
+    }
+
+    fn keep_feature(&mut self, value: f32) {
         if self.keeps_values {
             self.features.push(value);
         }
-        Ok(true)
     }
 
     /// Takes a target; whether its row is kept.
@@ -243,32 +257,25 @@ impl<'a> Table<'a> {
     pub(super) fn finish(self) -> Result<CsvData> {
         let n_columns = self.n_columns.unwrap_or(0);
         let (target, n_features) = (self.target.unwrap_or(0), self.n_features());
-        let mut names = self.all_names(n_columns);
+        let (class_names, order) = self.labels.finish();
+        if !self.options.is_regression && class_names.len() < 2 {
+            return Err(Error::format(self.file, "expected at least 2 classes, got 1"));
+        }
+        let mut names = all_names(&self.names, n_columns);
         let target_name = names.get_mut(target).map(std::mem::take).unwrap_or_default();
         let mut index = 0usize..;
         names.retain(|_| index.next().is_some_and(|i| i != target && !self.ignored.contains(&i)));
-        let (targets, class_names) = if self.options.is_regression {
-            (Targets::Values { values: self.values.join(), n_outputs: 1 }, Vec::new())
+        let targets = if self.options.is_regression {
+            Targets::Values { values: self.values.join(), n_outputs: 1 }
         } else {
-            let (class_names, order) = self.labels.finish();
             let class = |met: u32| order.get(met as usize).copied().unwrap_or(0);
             let mut labels = self.classes.join();
             labels.iter_mut().for_each(|label| *label = class(*label));
-            (Targets::Classes { labels, n_classes: class_names.len() }, class_names)
+            Targets::Classes { labels, n_classes: class_names.len() }
         };
         let dataset = Dataset::from_f32(self.features.join(), n_features, targets)?;
         let dropped_rows = self.dropped_rows;
         Ok(CsvData { dataset, feature_names: names, target_name, class_names, dropped_rows })
-    }
-
-    /// The name of each column; its number where there is no header.
-    fn all_names(&self, n_columns: usize) -> Vec<String> {
-        if !self.options.has_header {
-            return (0..n_columns).map(|index| index.to_string()).collect();
-        }
-        let bytes: Vec<u8> = self.names.iter().collect();
-        let names = bytes.split(|&byte| byte == NAME_END).take(n_columns);
-        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
     /// A column for an error: its name where there is one.
@@ -301,14 +308,18 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The name of each column; its number where there is no header.
+fn all_names(names: &Pieces<u8>, n_columns: usize) -> Vec<String> {
+    let bytes: Vec<u8> = names.iter().collect();
+    if bytes.is_empty() {
+        return (0..n_columns).map(|index| index.to_string()).collect();
+    }
+    let names = bytes.split(|&byte| byte == NAME_END).take(n_columns);
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
 fn number(field: &Field) -> Option<f32> {
     let text = field.text.trim_ascii();
-    if (1..=7).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) {
-        // Pixels and counts: below 2^24, so exact.
-        let digit = |byte: &u8| u32::from(byte.wrapping_sub(b'0'));
-        let whole = text.iter().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(digit(d)));
-        return Some(whole as f32);
-    }
     let number: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
     number.is_finite().then_some(number).filter(|_| !field.is_cut)
 }

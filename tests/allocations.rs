@@ -1,0 +1,172 @@
+//! Steps and predictions allocate nothing after the first, counted over all threads.
+//!
+//! Not at the level `portable`: `matrixmultiply` allocates its packing buffers in every product.
+
+#[path = "support/alloc.rs"]
+mod alloc;
+
+use alloc::Region;
+use deltarule::{
+    Activation, Adam, BatchTargets, Level, Loss, MatRef, Matrix, Mlp, Momentum, Optimizer,
+    Predictor, Sgd, Threads, Trainer,
+};
+
+fn levels() -> impl Iterator<Item = Level> {
+    [Level::avx2(), Level::avx512()].into_iter().flatten()
+}
+
+/// Inputs, hidden and outputs: the first step is too small to share, the second is not.
+const SIZES: [[usize; 3]; 2] = [[20, 12, 5], [300, 128, 10]];
+
+const ROWS: usize = 100;
+
+/// A network; GELU keeps its z beside its output.
+fn net(level: Level, [n_in, hidden, n_out]: [usize; 3], output: Activation) -> Mlp {
+    let builder =
+        Mlp::builder(n_in).dense(hidden, Activation::Gelu).dense(hidden, Activation::Relu);
+    builder.dense(n_out, output).level(level).build().unwrap()
+}
+
+/// Values in [−0.5, 0.5] from a formula.
+fn values(rows: usize, cols: usize) -> Matrix {
+    let data = (0..rows * cols).map(|i| (i * 37 % 101) as f32 / 100.0 - 0.5).collect();
+    Matrix::from_vec(rows, cols, data).unwrap()
+}
+
+/// The fewest allocations of three runs: the test harness allocates too, when the test beside this
+/// one ends.
+fn fewest(mut run: impl FnMut()) -> u64 {
+    let count = |_| {
+        let region = Region::start();
+        run();
+        region.end().allocations
+    };
+    (0..3).map(count).min().unwrap_or(0)
+}
+
+/// Rows `..n`, because the last batch of an epoch is shorter.
+fn first(x: &Matrix, n: usize) -> MatRef<'_> {
+    x.view().row_range(0, n)
+}
+
+#[test]
+fn steps_allocate_nothing_after_the_first() {
+    let optimizers: [Optimizer; 4] = [
+        Sgd::new(0.01).into(),
+        Momentum::new(0.01, 0.9).into(),
+        Momentum::new(0.01, 0.9).nesterov().into(),
+        Adam::new(0.001).into(),
+    ];
+    for level in levels() {
+        for sizes in SIZES {
+            for optimizer in optimizers {
+                for threads in [Threads::One, Threads::N(2)] {
+                    let (x, y) = (values(ROWS, sizes[0]), values(ROWS, sizes[2]));
+                    let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 5).collect();
+                    let trainer = Trainer::new(optimizer).batch_size(ROWS).threads(threads);
+                    let place = format!("{} {sizes:?} {optimizer:?} {threads:?}", level.name());
+
+                    let mut net_a = net(level, sizes, Activation::Softmax);
+                    let mut training = trainer.start(&mut net_a).unwrap();
+                    let mut step = |n| {
+                        let targets = BatchTargets::Classes(&labels[..n]);
+                        training.step(first(&x, n), targets).unwrap()
+                    };
+                    step(ROWS);
+                    let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));
+                    assert_eq!(allocations, 0, "{place}");
+
+                    let mut net_b = net(level, sizes, Activation::Identity);
+                    let mut training = trainer.start_regression(&mut net_b).unwrap();
+                    let mut step = |n| {
+                        let targets = BatchTargets::Values(first(&y, n));
+                        training.step(first(&x, n), targets).unwrap()
+                    };
+                    step(ROWS);
+                    let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));
+                    assert_eq!(allocations, 0, "{place}, regression");
+                }
+            }
+        }
+    }
+}
+
+/// An epoch costs what it reports, whatever the number of its steps: the same for 1 and for 16.
+#[test]
+fn an_epoch_allocates_the_same_for_any_number_of_steps() {
+    use deltarule::data::{Dataset, Targets};
+    let level = Level::best();
+    if level == Level::portable() {
+        return;
+    }
+    let allocations = |rows: usize| {
+        let labels = (0..rows as u32).map(|i| i % 5).collect();
+        let targets = Targets::Classes { labels, n_classes: 5 };
+        let data = Dataset::from_f32(values(rows, 20).into_vec(), 20, targets).unwrap();
+        let mut net = net(level, SIZES[0], Activation::Softmax);
+        let mut trainer = Trainer::new(Adam::new(0.001)).batch_size(10).epochs(3);
+        trainer = trainer.threads(Threads::One).loss(Loss::CrossEntropy);
+        fewest(|| _ = trainer.fit(&mut net, &data).unwrap())
+    };
+    assert_eq!(allocations(10), allocations(160));
+}
+
+#[test]
+fn predictions_allocate_nothing_after_the_first() {
+    for level in levels() {
+        for sizes in SIZES {
+            let net = net(level, sizes, Activation::Softmax);
+            let x = values(ROWS, sizes[0]);
+            for threads in [Threads::One, Threads::N(2)] {
+                let mut predictor = Predictor::new(&net, ROWS, threads).unwrap();
+                let mut out = Matrix::zeros(ROWS, sizes[2]);
+                let mut predict = |n| {
+                    let view = deltarule::MatMut::new(
+                        &mut out.as_mut_slice()[..n * sizes[2]],
+                        n,
+                        sizes[2],
+                    );
+                    predictor.predict_into(first(&x, n), view.unwrap()).unwrap();
+                };
+                predict(ROWS);
+                let allocations = fewest(|| (0..20).for_each(|i| predict(ROWS - 7 * (i % 5))));
+                assert_eq!(allocations, 0, "{} {threads:?}", level.name());
+            }
+        }
+    }
+}
+
+/// Workers of a rayon pool come by a job of the pool, which the pool allocates; they stay while
+/// one step follows the other closely. So steps in a tight loop allocate for workers that had
+/// left, a few times at most, and not for each step.
+#[cfg(feature = "rayon")]
+#[test]
+fn steps_in_a_pool_allocate_only_to_call_workers_back() {
+    const STEPS: u64 = 200;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    for level in levels() {
+        let sizes = SIZES[1];
+        let x = values(ROWS, sizes[0]);
+        let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 5).collect();
+        let mut net = net(level, sizes, Activation::Softmax);
+        let allocations = pool.install(|| {
+            let trainer = Trainer::new(Adam::new(0.001)).batch_size(ROWS);
+            let mut training = trainer.start(&mut net).unwrap();
+            let mut step = || training.step(x.view(), BatchTargets::Classes(&labels)).unwrap();
+            step();
+            let region = Region::start();
+            (0..STEPS).for_each(|_| _ = step());
+            region.end().allocations
+        });
+        // Each call of a worker allocates its job, sometimes a block of the pool's queue; a step
+        // has two phases that call. On a busy machine the worker may lose its processor for longer
+        // than it waits, so the bound is what calls alone can cost, not zero.
+        assert!(allocations <= 2 * 2 * STEPS, "{allocations} at {}", level.name());
+    }
+}
+
+/// The counter sees what it is there to see.
+#[test]
+fn the_counter_counts() {
+    assert_eq!(fewest(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(10)))), 1);
+}
