@@ -7,12 +7,17 @@
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
 use crate::Result;
-use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
+use crate::gemm::{BiasBlock, PanelsMut, SharedPanels, SharedSlice, Tensor, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Keep, Optimizer, Pass, Rule, VisitRule};
 use crate::optim::{add_to, apply, column_squares, sum_of_squares};
 use crate::simd::{LINE, Line};
+
+/// Runs so many items of a phase's work on the team.
+pub(super) type Run<'a> = &'a mut dyn FnMut(usize, Item) -> Result<()>;
+/// The work of an item.
+type Item<'a> = &'a (dyn Fn(usize) + Sync);
 
 /// The gradients of a run that keeps them.
 pub(super) struct Deferred {
@@ -76,7 +81,7 @@ impl Deferred {
         phase: &Phase,
         tiles: &[Tile],
         at: (u64, f32),
-        run: &mut dyn FnMut(usize, &(dyn Fn(usize) + Sync)) -> Result<()>,
+        run: Run,
     ) -> Result<bool> {
         let adjustments = phase.step.adjustments;
         let update = |gradients, scale, reset| Update {
@@ -121,7 +126,7 @@ impl Deferred {
         phase: &Phase,
         tiles: &[Tile],
         at: (u64, f32),
-        run: &mut dyn FnMut(usize, &(dyn Fn(usize) + Sync)) -> Result<()>,
+        run: Run,
     ) -> Result<()> {
         let adjustments = phase.step.adjustments;
         let accumulates = adjustments.accumulate > 1;
@@ -165,9 +170,9 @@ unsafe fn weights<'a>(phase: &Phase, tile: &Tile, t: &'a Tensor) -> PanelsMut<'a
 ///
 /// # Safety
 /// Nobody else uses it.
-unsafe fn biases<'a>(tile: &Tile, t: &'a Tensor) -> &'a mut [Line] {
+unsafe fn biases<'a>(tile: &Tile, t: SharedPanels<'a>) -> &'a mut [Line] {
     // SAFETY: by this function's contract.
-    unsafe { t.shared().lines_mut(tile.outputs.clone()) }
+    unsafe { t.lines_mut(tile.outputs.clone()) }
 }
 
 impl Update<'_> {
@@ -190,7 +195,7 @@ impl Update<'_> {
             update_weights(level, block, rule);
             if tile.inputs.start == 0 {
                 let slots = [&mut [][..], &mut []];
-                update_bias(level, BiasBlock { d, bias: biases(tile, &g.b), slots }, rule);
+                update_bias(level, BiasBlock { d, bias: biases(tile, g.b.shared()), slots }, rule);
             }
         }
     }
@@ -204,7 +209,7 @@ impl Update<'_> {
             let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w));
             if tile.inputs.start == 0 {
                 let n = g.b.cols() - tile.outputs.start * LINE;
-                let values = biases(tile, &g.b).iter().flat_map(|line| line.0).take(n);
+                let values = biases(tile, g.b.shared()).iter().flat_map(|line| line.0).take(n);
                 sum += values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
             }
             sum
@@ -216,15 +221,15 @@ impl Update<'_> {
     /// # Safety
     /// No other task has this tile.
     unsafe fn apply(&self, tile: &Tile) {
-        struct Run<'a, 'b>(&'a Update<'b>, &'a Tile);
-        impl VisitRule for Run<'_, '_> {
+        struct Visit<'a, 'b>(&'a Update<'b>, &'a Tile);
+        impl VisitRule for Visit<'_, '_> {
             type Output = ();
             fn visit<R: Rule>(self, rule: R) {
                 // SAFETY: this function's contract, handed on.
                 unsafe { self.0.apply_rule(self.1, rule) }
             }
         }
-        self.optimizer.with_rule(self.at, Run(self, tile));
+        self.optimizer.with_rule(self.at, Visit(self, tile));
     }
 
     /// # Safety
@@ -256,7 +261,7 @@ impl Update<'_> {
                 apply(level, w.panel_mut(p), g.panel_mut(p), slots, rule, pass);
             }
             if tile.inputs.start == 0 {
-                let part = |t| biases(tile, t);
+                let part = part_of(|t| biases(tile, t));
                 let mut slots = l.slots.iter().map(|s| part(&s.b));
                 let mut slot = || slots.next().unwrap_or_default();
                 let slots = [slot(), slot()];
@@ -292,10 +297,7 @@ unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut
 
 /// Phase 2c: every column of W, the weights into one neuron, is scaled down to the largest norm
 /// (Srebro and Shraibman 2005; Srivastava et al. 2014, with dropout).
-fn limit_norms(
-    phase: &Phase,
-    run: &mut dyn FnMut(usize, &(dyn Fn(usize) + Sync)) -> Result<()>,
-) -> Result<()> {
+fn limit_norms(phase: &Phase, run: Run) -> Result<()> {
     let Some(limit) = phase.step.adjustments.max_norm else { return Ok(()) };
     let layers = &phase.net.layers;
     let panels = |l: &crate::nn::Dense| l.w.cols().div_ceil(LINE);

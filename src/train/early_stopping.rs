@@ -24,7 +24,7 @@ use std::fmt;
 /// # Ok::<(), deltarule::Error>(())
 /// ```
 pub struct EarlyStopping<'a> {
-    value: Box<dyn Fn(&Epoch) -> Option<f64> + 'a>,
+    value: Value<'a>,
     name: &'static str,
     /// Whether larger values are better.
     larger: bool,
@@ -95,6 +95,9 @@ impl<'a> EarlyStopping<'a> {
         }
     }
 }
+
+/// The number that is watched, where there is one.
+type Value<'a> = Box<dyn Fn(&Epoch) -> Option<f64> + 'a>;
 
 impl fmt::Debug for EarlyStopping<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
