@@ -291,7 +291,7 @@ mod tests {
         refused(&one("F32", "1e0", "0,4"), "expected , or ]");
         refused(&one("F32", "18446744073709551616", "0,4"), "whole number");
         refused(&one("F32", "4294967296,4294967296", "0,0"), "not the bytes");
-        refused(&one("F32", "2305843009213693951", "0,9223372036854775804"), "too large");
+        refused(&one("F32", "2305843009213693952", "0,9223372036854775808"), "too large");
         refused(&one("F32", "1", "18446744073709551612,18446744073709551615"), "not the bytes");
         refused(&one("F32", "1", "4,8"), "a hole");
         refused(&two("0,4", "8,12"), "a hole");

@@ -1,4 +1,5 @@
-//! Files: models and checkpoints in the safetensors format, and how they reach the disk.
+//! Files: models and checkpoints in the safetensors format, models as ONNX, and how they reach the
+//! disk.
 //!
 //! Every file is treated as hostile: nothing is allocated because a header says so, every product
 //! of sizes is checked, and what does not fit the format exactly is an [`Error`](crate::Error).
@@ -20,6 +21,7 @@ mod hash;
 mod header;
 mod json;
 mod model;
+mod onnx;
 mod safetensors;
 mod writer;
 

@@ -123,7 +123,7 @@ impl Mlp {
         stored
     }
 
-    fn check_finite(&self) -> Result<()> {
+    pub(super) fn check_finite(&self) -> Result<()> {
         for (i, l) in self.layers.iter().enumerate() {
             for (what, tensor) in [("weights", &l.w), ("biases", &l.b)] {
                 if !tensor.is_finite() {

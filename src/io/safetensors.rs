@@ -148,11 +148,24 @@ pub(crate) fn read_file<T>(path: &Path, visit: impl FnOnce(Contents) -> Result<T
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
     if !metadata.is_file() {
         // A pipe: what is read once is gone.
-        let whole = collect(&mut file, &name)?;
-        let length = whole.len() as u64;
-        return read_seekable(&mut Cursor::new(whole), length, &name, visit);
+        return read_once(&mut file, &name, visit);
     }
-    read_seekable(&mut file, metadata.len(), &name, visit)
+    let refuse = |reason: String| Err(Error::format(name.as_str(), reason));
+    let head = head(&mut file, &name)?;
+    let n_header = header_length(head, &name)?;
+    let rest = metadata.len().saturating_sub(8);
+    if n_header as u64 > rest {
+        return refuse(format!("header of {n_header} bytes, got {rest}"));
+    }
+    let mut bytes = vec![0; n_header];
+    file.read_exact(&mut bytes).map_err(|e| failed(&name, e))?;
+    let header = Header::parse(&bytes, &name)?;
+    let (expected, got) = (header.n_data, rest.saturating_sub(n_header as u64));
+    if expected != got {
+        return refuse(format!("expected {expected} bytes of data, got {got}"));
+    }
+    let data_at = (n_header as u64).saturating_add(8);
+    read_checked((head, &bytes), header, (&mut file, data_at), &name, visit)
 }
 
 /// Reads a stream, to its end.
@@ -160,9 +173,30 @@ pub(crate) fn read_stream<T>(
     mut reader: impl Read,
     visit: impl FnOnce(Contents) -> Result<T>,
 ) -> Result<T> {
-    let whole = collect(&mut reader, STREAM)?;
-    let length = whole.len() as u64;
-    read_seekable(&mut Cursor::new(whole), length, STREAM, visit)
+    read_once(&mut reader, STREAM, visit)
+}
+
+/// Reads what can be read once only.
+fn read_once<T>(
+    reader: &mut dyn Read,
+    file: &str,
+    visit: impl FnOnce(Contents) -> Result<T>,
+) -> Result<T> {
+    let head = head(reader, file)?;
+    let bytes = take(reader, header_length(head, file)? as u64, file)?;
+    let header = Header::parse(&bytes, file)?;
+    let data = take(reader, header.n_data, file)?;
+    if !take_some(reader, 1, file)?.is_empty() {
+        return Err(Error::format(file, "more bytes than its header announces"));
+    }
+    read_checked((head, &bytes), header, (&mut Cursor::new(data), 0), file, visit)
+}
+
+/// The first 8 bytes.
+fn head(reader: &mut dyn Read, file: &str) -> Result<[u8; 8]> {
+    let mut head = [0; 8];
+    reader.read_exact(&mut head).map_err(|e| failed(file, e))?;
+    Ok(head)
 }
 
 /// The length of the header, if it may be.
@@ -173,61 +207,39 @@ fn header_length(bytes: [u8; 8], file: &str) -> Result<usize> {
     }
 }
 
-/// A stream's bytes, as many as its header announces and not one more.
-fn collect(reader: &mut dyn Read, file: &str) -> Result<Vec<u8>> {
-    let mut pieces = Vec::new();
-    let mut take = |n: u64, pieces: &mut Vec<Vec<u8>>| {
-        let mut rest = n;
-        while rest > 0 {
-            // Growing pieces: never more than what came, beyond the first few KiB.
-            let so_far: usize = pieces.iter().map(Vec::len).fold(0, usize::saturating_add);
-            let size = rest.min((so_far as u64).clamp(4096, 1 << 20));
-            let mut piece = Vec::with_capacity(usize::try_from(size).unwrap_or(4096));
-            let n = reader.take(size).read_to_end(&mut piece).map_err(|e| failed(file, e))?;
-            pieces.push(piece);
-            if (n as u64) < size {
-                return Err(Error::format(file, "ends too early"));
-            }
-            rest = rest.saturating_sub(size);
+/// The next `n` bytes, in growing pieces: beyond a few KiB never more than what came.
+fn take(reader: &mut dyn Read, n: u64, file: &str) -> Result<Vec<u8>> {
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    let mut rest = n;
+    while rest > 0 {
+        let size = rest.min(n.saturating_sub(rest).clamp(4096, 1 << 20));
+        let piece = take_some(reader, size, file)?;
+        if (piece.len() as u64) < size {
+            return Err(Error::format(file, "ends too early"));
         }
-        Ok(())
-    };
-    take(8, &mut pieces)?;
-    let length = pieces.first().and_then(|p| p.first_chunk::<8>()).copied().unwrap_or_default();
-    let length = header_length(length, file)?;
-    take(length as u64, &mut pieces)?;
-    let header: Vec<u8> = pieces.iter().skip(1).flatten().copied().collect();
-    let n_data = Header::parse(&header, file)?.n_data;
-    drop(header);
-    take(n_data, &mut pieces)?;
-    if reader.read(&mut [0]).map_err(|e| failed(file, e))? != 0 {
-        return Err(Error::format(file, "more bytes than its header announces"));
+        pieces.push(piece);
+        rest = rest.saturating_sub(size);
     }
     Ok(pieces.concat())
 }
 
-/// Reads `length` bytes in two passes.
-fn read_seekable<R: Read + Seek, T>(
-    reader: &mut R,
-    length: u64,
+/// The next `n` bytes, or fewer at the end.
+fn take_some(reader: &mut dyn Read, n: u64, file: &str) -> Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(usize::try_from(n).unwrap_or(4096));
+    reader.take(n).read_to_end(&mut piece).map_err(|e| failed(file, e))?;
+    Ok(piece)
+}
+
+/// Checks the values, whose `reader` is where they begin, at `data_at`; then lets `visit` read
+/// them. `head` and `bytes` are what stands before them.
+fn read_checked<R: Read + Seek, T>(
+    (head, bytes): ([u8; 8], &[u8]),
+    header: Header,
+    (reader, data_at): (&mut R, u64),
     file: &str,
     visit: impl FnOnce(Contents) -> Result<T>,
 ) -> Result<T> {
     let refuse = |reason: String| Err(Error::format(file, reason));
-    let mut head = [0; 8];
-    reader.read_exact(&mut head).map_err(|e| failed(file, e))?;
-    let n_header = header_length(head, file)?;
-    let rest = length.saturating_sub(8);
-    if n_header as u64 > rest {
-        return refuse(format!("header of {n_header} bytes, got {rest}"));
-    }
-    let mut bytes = vec![0; n_header];
-    reader.read_exact(&mut bytes).map_err(|e| failed(file, e))?;
-    let header = Header::parse(&bytes, file)?;
-    let (expected, got) = (header.n_data, rest.saturating_sub(n_header as u64));
-    if expected != got {
-        return refuse(format!("expected {expected} bytes of data, got {got}"));
-    }
     let mut pass = FirstPass { hasher: Hasher::new(), not_finite: None };
     pass.hasher.update(&head);
     match header.checksum_at {
@@ -249,7 +261,6 @@ fn read_seekable<R: Read + Seek, T>(
             return refuse(format!("damaged: its checksum is {got}, expected {expected}"));
         }
     }
-    let data_at = (n_header as u64).saturating_add(8);
     let not_finite = pass.not_finite;
     visit(Contents { header, reader, data_at, file, not_finite })
 }

@@ -26,7 +26,7 @@ pub(crate) enum Values<'a> {
 }
 
 impl Values<'_> {
-    fn n_bytes(self) -> usize {
+    pub(super) fn n_bytes(self) -> usize {
         match self {
             // What is in memory with padding fits without.
             Values::Matrix(t) | Values::Row(t) => {
@@ -37,7 +37,7 @@ impl Values<'_> {
     }
 
     /// Calls `each` with the bytes, piece by piece; `buffer` is for the pieces.
-    fn pieces(
+    pub(super) fn pieces(
         self,
         buffer: &mut Vec<[u8; 4]>,
         mut each: impl FnMut(&[u8]) -> io::Result<()>,
