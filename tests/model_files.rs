@@ -99,12 +99,12 @@ fn the_official_crate_reads_what_we_write() {
             );
             assert_eq!((bias.dtype(), bias.shape()), (Dtype::F32, &[layer.n_out][..]));
             let (ours, biases) = (net.weights(i).unwrap(), net.biases(i).unwrap());
-            for out in 0..layer.n_out {
+            for (out, own) in biases.iter().enumerate() {
                 for input in 0..layer.n_in {
                     let at = 4 * (out * layer.n_in + input);
                     assert_eq!(weight.data()[at..at + 4], ours.row(input)[out].to_le_bytes());
                 }
-                assert_eq!(bias.data()[4 * out..4 * out + 4], biases[out].to_le_bytes());
+                assert_eq!(bias.data()[4 * out..4 * out + 4], own.to_le_bytes());
             }
         }
     }
