@@ -273,7 +273,8 @@ mod tests {
         assert_eq!(got.len(), want.len());
         for (t, (&got, &want)) in got.iter().zip(want).enumerate() {
             let error = (f64::from(got) - want).abs();
-            assert!(error <= 1e-7 * want.abs().max(1e-3), "tick {t}: {got}, not {want}");
+            // The rounding of the rate to f32, and of a factor that is multiplied up to four times.
+            assert!(error <= 2e-7 * want.abs().max(1e-3), "tick {t}: {got}, not {want}");
         }
     }
 
