@@ -34,64 +34,46 @@ struct Recipe {
     optimizer: Optimizer,
     output: Activation,
     set: for<'a> fn(Trainer<'a>, &'a Sets) -> Trainer<'a>,
-    /// At a level with fused multiply-adds, frozen: a change is a change of the numeric contract,
-    /// and of every recorded run.
-    digest: u64,
 }
 
+/// The digests at a level with fused multiply-adds, frozen: a change is a change of the numeric
+/// contract, and of every recorded run.
+const DIGESTS: [u64; 9] = [
+    0xf15f_5646_1824_95b3,
+    0x9567_4c46_f88d_6fc4,
+    0xe350_b216_4829_fd92,
+    0x2972_430e_188b_cced,
+    0x975f_3d14_51a2_5952,
+    0xa757_85ea_6041_79cb,
+    0x039f_3c50_6d7f_1a4f,
+    0x59f1_1959_c04b_a126,
+    0xc60a_c066_4e1d_b887,
+];
+
 fn recipes() -> [Recipe; 9] {
-    let recipe =
-        |name, optimizer, output, set, digest| Recipe { name, optimizer, output, set, digest };
+    let recipe = |name, optimizer, output, set| Recipe { name, optimizer, output, set };
     let softmax = Activation::Softmax;
     [
-        recipe("sgd", Sgd::new(0.1).into(), softmax, |t, _| t, 0),
-        recipe(
-            "nesterov, l1, l2",
-            Momentum::new(0.05, 0.9).nesterov().into(),
-            softmax,
-            |t, _| t.l1(1e-4).l2(1e-3),
-            0,
-        ),
-        recipe(
-            "adam, cosine",
-            Adam::new(0.01).into(),
-            softmax,
-            |t, _| t.schedule(Schedule::cosine(0.1).warm_up(2, 0.1)),
-            0,
-        ),
-        recipe("adamw, clipped", AdamW::new(0.01).into(), softmax, |t, _| t.clip_norm(0.1), 0),
-        recipe(
-            "rmsprop, accumulated",
-            RmsProp::new(0.003).into(),
-            softmax,
-            |t, _| t.accumulate(2),
-            0,
-        ),
-        recipe(
-            "adagrad, weighted",
-            Adagrad::new(0.03).into(),
-            softmax,
-            |t, sets| t.sample_weights(&sets.weights).class_weights([1.0, 2.0, 0.5, 1.0, 3.0]),
-            0,
-        ),
-        recipe(
-            "lion, smoothed, max norm",
-            Lion::new(0.001).into(),
-            softmax,
-            |t, _| t.label_smoothing(0.1).max_norm(1.5),
-            0,
-        ),
-        recipe("regression", Adam::new(0.01).into(), Activation::Identity, |t, _| t, 0),
-        recipe(
-            "early stopping",
-            Adam::new(0.1).into(),
-            Activation::Sigmoid,
-            |t, sets| {
-                let stopping = EarlyStopping::on_loss().patience(1);
-                t.loss(Loss::BinaryCrossEntropy).validate(&sets.values).early_stopping(stopping)
-            },
-            0,
-        ),
+        recipe("sgd", Sgd::new(0.1).into(), softmax, |t, _| t),
+        recipe("nesterov, l1, l2", Momentum::new(0.05, 0.9).nesterov().into(), softmax, |t, _| {
+            t.l1(1e-4).l2(1e-3)
+        }),
+        recipe("adam, cosine", Adam::new(0.01).into(), softmax, |t, _| {
+            t.schedule(Schedule::cosine(0.1).warm_up(2, 0.1))
+        }),
+        recipe("adamw, clipped", AdamW::new(0.01).into(), softmax, |t, _| t.clip_norm(0.1)),
+        recipe("rmsprop, accumulated", RmsProp::new(0.003).into(), softmax, |t, _| t.accumulate(2)),
+        recipe("adagrad, weighted", Adagrad::new(0.03).into(), softmax, |t, sets| {
+            t.sample_weights(&sets.weights).class_weights([1.0, 2.0, 0.5, 1.0, 3.0])
+        }),
+        recipe("lion, smoothed, max norm", Lion::new(0.001).into(), softmax, |t, _| {
+            t.label_smoothing(0.1).max_norm(1.5)
+        }),
+        recipe("regression", Adam::new(0.01).into(), Activation::Identity, |t, _| t),
+        recipe("early stopping", Adam::new(0.1).into(), Activation::Sigmoid, |t, sets| {
+            let stopping = EarlyStopping::on_loss().patience(1);
+            t.loss(Loss::BinaryCrossEntropy).validate(&sets.values).early_stopping(stopping)
+        }),
     ]
 }
 
@@ -112,7 +94,8 @@ fn digest(recipe: &Recipe, sets: &Sets, level: Level, threads: Threads) -> u64 {
 fn digests_do_not_depend_on_threads_or_level() {
     let weights = (0..300).map(|i| (i % 4) as f32 / 2.0).collect();
     let sets = Sets { classes: classes(), values: values(), weights };
-    for recipe in recipes() {
+    let mut wrong = Vec::new();
+    for (recipe, frozen) in recipes().into_iter().zip(DIGESTS) {
         let mut fused = Vec::new();
         for level in Level::available() {
             let one = digest(&recipe, &sets, level, Threads::One);
@@ -125,8 +108,9 @@ fn digests_do_not_depend_on_threads_or_level() {
                 fused.push(one);
             }
         }
-        for got in fused {
-            assert_eq!(format!("{got:016x}"), format!("{:016x}", recipe.digest), "{}", recipe.name);
+        if let Some(digest) = fused.iter().find(|digest| **digest != frozen) {
+            wrong.push(format!("{digest:016x} {}", recipe.name));
         }
     }
+    assert!(wrong.is_empty(), "digests that are not the frozen ones: {wrong:#?}");
 }

@@ -71,7 +71,7 @@ fn a_panic_in_a_callback_unwinds_once_and_leaves_the_process_well() {
     let want = fit(Threads::One).unwrap();
     let data = data();
     for threads in [Threads::One, Threads::Current, Threads::N(3)] {
-        for at in [0, 1, 5] {
+        for (at, epochs) in [(0, 1), (1, 0), (5, 1)] {
             let (mut net, mut steps) = (net(), 0);
             let calls = AtomicUsize::new(0);
             let mut trainer = Trainer::new(Adam::new(0.01))
@@ -92,7 +92,7 @@ fn a_panic_in_a_callback_unwinds_once_and_leaves_the_process_well() {
             let message = caught.unwrap_err();
             assert_eq!(message.downcast_ref::<&str>(), Some(&"planted"));
             drop(trainer);
-            assert_eq!(calls.load(Ordering::Relaxed), [1, 0, 1][at / 2]);
+            assert_eq!(calls.load(Ordering::Relaxed), epochs);
             // The network is whole, and everything works as before.
             assert!(net.predict(data.matrix().view()).is_ok());
             assert_eq!(fit(threads).unwrap(), want);

@@ -5,11 +5,15 @@ use super::epochs::Epochs;
 use crate::Level;
 use crate::data::{Dataset, Features, Targets};
 use crate::io::Hasher;
+use crate::optim::Adjustments;
 
 /// An option of a run and its value, as text.
 pub(super) type OptionText = (&'static str, String);
 
 /// The options of a run.
+///
+/// The `Debug` texts of optimiser, loss and schedule are part of the format: what is added to them
+/// must not change the texts of those that were there (`tests/old_files.rs` notices).
 pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
     let (trainer, training) = (&*run.trainer, &run.training);
     let setup = &trainer.setup;
@@ -21,7 +25,7 @@ pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
         ("network", training.network().architecture()),
         ("SIMD level", level.into()),
         ("optimizer", format!("{:?}", setup.optimizer)),
-        ("adjustments", format!("{:?}", setup.adjustments)),
+        ("adjustments", adjustments(&setup.adjustments)),
         ("loss", format!("{:?}", training.loss())),
         ("label smoothing", format!("{:?}", setup.smoothing)),
         ("class weights", format!("{:?}", setup.class_weights)),
@@ -38,6 +42,26 @@ pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
         recipe.push(("epochs", trainer.epochs.to_string()));
     }
     recipe
+}
+
+/// The adjustments that are not the default: further kinds do not change the words for the others.
+fn adjustments(a: &Adjustments) -> String {
+    let none = Adjustments::default();
+    // By name, so that a new kind cannot be forgotten here.
+    let &Adjustments { l1, l2, decay, biases, max_norm, clip_value, clip_norm, accumulate } = a;
+    let words = [
+        ("l1", l1.to_string(), l1 != none.l1),
+        ("l2", l2.to_string(), l2 != none.l2),
+        ("decay", decay.to_string(), decay != none.decay),
+        ("biases", biases.to_string(), biases != none.biases),
+        ("max-norm", format!("{max_norm:?}"), max_norm != none.max_norm),
+        ("clip-value", format!("{clip_value:?}"), clip_value != none.clip_value),
+        ("clip-norm", format!("{clip_norm:?}"), clip_norm != none.clip_norm),
+        ("accumulate", accumulate.to_string(), accumulate != none.accumulate),
+    ];
+    let set = words.into_iter().filter(|(.., is_set)| *is_set);
+    let set: Vec<_> = set.map(|(name, value, _)| format!("{name} {value}")).collect();
+    if set.is_empty() { "none".into() } else { set.join(", ") }
 }
 
 /// Rows of a data set that its fingerprint looks at: reading all of a large one would take longer

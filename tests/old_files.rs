@@ -1,0 +1,89 @@
+//! Files that earlier versions wrote are read for ever: with the same parameters, and to the same
+//! end of the run. Files are added here with a version that changes the format, none is removed.
+
+#![cfg(feature = "digits")]
+
+use deltarule::data::{Dataset, digits};
+use deltarule::{
+    Activation, Adam, Control, EarlyStopping, Every, Level, Mlp, Schedule, Threads, Trainer,
+};
+use std::path::{Path, PathBuf};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn data() -> (Dataset, Dataset) {
+    digits().split_at(110).unwrap().0.split_at(70).unwrap()
+}
+
+fn net() -> Mlp {
+    let net = Mlp::builder(64).dense(5, Activation::leaky_relu()).dense(10, Activation::Softmax);
+    net.seed(8).build().unwrap()
+}
+
+/// A run with as many kinds of state as there are.
+fn trainer(test: &Dataset) -> Trainer<'_> {
+    Trainer::new(Adam::new(0.02))
+        .batch_size(16)
+        .epochs(4)
+        .seed(21)
+        .accumulate(2)
+        .clip_norm(1.0)
+        .l2(0.001)
+        .label_smoothing(0.05)
+        .schedule(Schedule::cosine(0.1).warm_up(3, 0.2))
+        .validate(test)
+        .early_stopping(EarlyStopping::on_loss().patience(3))
+        .record_steps()
+}
+
+/// Digests at the levels with fused multiply-adds: of the model, and of the run's end.
+const MODEL: u64 = 0;
+const END: u64 = 0;
+
+#[test]
+fn a_model_of_version_0_1_is_loaded() {
+    let loaded = Mlp::load(path("model_0_1.safetensors")).unwrap();
+    assert_eq!(format!("{:016x}", loaded.digest()), format!("{MODEL:016x}"));
+    assert!(loaded.layers().eq(net().layers()));
+}
+
+#[test]
+fn a_checkpoint_of_version_0_1_is_resumed() {
+    let Some(level) = Level::avx2() else { return };
+    let (train, test) = data();
+    for threads in [Threads::One, Threads::N(2)] {
+        let mut net = net().with_level(level);
+        let mut trainer =
+            trainer(&test).threads(threads).resume(path("checkpoint_0_1.safetensors"));
+        let history = trainer.fit(&mut net, &train).unwrap();
+        assert_eq!(format!("{:016x}", net.digest()), format!("{END:016x}"));
+        assert_eq!((history.epochs.len(), history.step_records.len()), (4, 20));
+    }
+}
+
+/// Writes the files of this version; run by hand, once.
+#[test]
+#[ignore = "writes tests/data; run by hand with a new version of the format"]
+fn write_files() {
+    let level = Level::avx2().unwrap();
+    let (train, test) = data();
+    let mut net = net().with_level(level);
+    trainer(&test).fit(&mut net, &train).unwrap();
+    println!("END {:016x}", net.digest());
+    let mut net = self::net().with_level(level);
+    let mut steps = 0;
+    // In the middle of the second epoch, with a gradient that waits for its update.
+    let stop = |_: &_| {
+        steps += 1;
+        if steps == 8 { Control::Stop } else { Control::Continue }
+    };
+    trainer(&test)
+        .on_step(stop)
+        .checkpoint(path("checkpoint_0_1.safetensors"), Every::Epochs(100))
+        .fit(&mut net, &train)
+        .unwrap();
+    net.save(path("model_0_1.safetensors")).unwrap();
+    println!("MODEL {:016x}", net.digest());
+}
