@@ -45,13 +45,30 @@ pub(super) fn tile_panels<S: Simd>(rows: usize, left: usize) -> usize {
     choices.iter().find(fits).map_or(1, |&(_, panels)| panels)
 }
 
-/// Splits `n` rows into the fewest tiles of at most `most` rows, heights as equal as can be (10
-/// rows are 5 + 5, not 6 + 4: a low tile has too few sums in flight). Yields (first row, rows).
-#[inline(always)]
-pub(super) fn balanced(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let tiles = n.div_ceil(most);
-    let (height, extra) = (n / tiles.max(1), n % tiles.max(1));
-    (0..tiles).map(move |t| (t * height + t.min(extra), height + usize::from(t < extra)))
+/// `n` rows in the fewest tiles of at most `most` rows, heights as equal as can be (10 rows are
+/// 5 + 5, not 6 + 4: a low tile has too few sums in flight).
+#[derive(Clone, Copy)]
+pub(super) struct Balanced {
+    tiles: usize,
+    height: usize,
+    /// Tiles with one row more.
+    extra: usize,
+}
+
+impl Balanced {
+    #[inline(always)]
+    pub(super) const fn new(n: usize, most: usize) -> Self {
+        let tiles = n.div_ceil(most);
+        let some = if tiles == 0 { 1 } else { tiles };
+        Balanced { tiles, height: n / some, extra: n % some }
+    }
+
+    /// (first row, rows) of each.
+    #[inline(always)]
+    pub(super) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        let Balanced { tiles, height, extra } = self;
+        (0..tiles).map(move |t| (t * height + t.min(extra), height + usize::from(t < extra)))
+    }
 }
 
 /// Weights from which the next panel is fetched ahead: 2^17 are 512 KiB, half of a 1 MiB L2. Smaller
@@ -77,7 +94,7 @@ mod tests {
     fn balanced_tiles_cover_the_rows() {
         for most in 1..9 {
             for n in 0..100 {
-                let tiles: Vec<_> = balanced(n, most).collect();
+                let tiles: Vec<_> = Balanced::new(n, most).iter().collect();
                 let mut next = 0;
                 for &(first, rows) in &tiles {
                     assert_eq!(first, next);

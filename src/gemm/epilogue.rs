@@ -3,7 +3,7 @@
 
 use crate::activation::Elementwise;
 use crate::optim::Rule;
-use crate::simd::Simd;
+use crate::simd::{LINE, Simd};
 
 /// A vector's place relative to the epilogue's first element.
 #[derive(Clone, Copy)]
@@ -13,13 +13,10 @@ pub(super) struct Place {
     pub(super) lane: usize,
 }
 
-/// Strided memory that tiles read or write: element `place` is at
-/// `panel * panel_stride + row * row_stride + lane`.
+/// Memory that tiles read or write: element `place` is at `panel * panel_stride + row * 16 + lane`.
 #[derive(Clone, Copy)]
 pub(super) struct Field<P> {
     pub(super) ptr: P,
-    /// Floats from one row to the next: 16, or 0 where every row reads the same line (a bias).
-    pub(super) row: usize,
     /// Floats from one panel to the next.
     pub(super) panel: usize,
 }
@@ -27,21 +24,35 @@ pub(super) struct Field<P> {
 impl<P> Field<P> {
     #[inline(always)]
     fn offset(&self, at: Place) -> usize {
-        at.panel * self.panel + at.row * self.row + at.lane
+        at.panel * self.panel + at.row * LINE + at.lane
     }
 }
 
 impl Field<*const f32> {
+    /// The field from a tile's first element on.
+    #[inline(always)]
+    fn tile(self, row: usize, panel: usize) -> Self {
+        let ptr = self.ptr.wrapping_add(self.offset(Place { row, panel, lane: 0 }));
+        Field { ptr, ..self }
+    }
+
     /// # Safety
     /// The field is readable at `at`.
     #[inline(always)]
-    pub(super) unsafe fn load<S: Simd>(&self, s: S, at: Place) -> S::V {
+    unsafe fn load<S: Simd>(&self, s: S, at: Place) -> S::V {
         // SAFETY: by this function's contract.
         unsafe { s.load_ptr(self.ptr.add(self.offset(at))) }
     }
 }
 
 impl Field<*mut f32> {
+    /// The field from a tile's first element on.
+    #[inline(always)]
+    pub(super) fn tile(self, row: usize, panel: usize) -> Self {
+        let ptr = self.ptr.wrapping_add(self.offset(Place { row, panel, lane: 0 }));
+        Field { ptr, ..self }
+    }
+
     /// # Safety
     /// The field is readable at `at`.
     #[inline(always)]
@@ -57,15 +68,14 @@ impl Field<*mut f32> {
         // SAFETY: by this function's contract.
         unsafe { s.store_ptr(v, self.ptr.add(self.offset(at))) }
     }
-
-    /// The same field, to read.
-    pub(super) fn as_const(self) -> Field<*const f32> {
-        Field { ptr: self.ptr, row: self.row, panel: self.panel }
-    }
 }
 
 /// Takes the finished total of a vector.
 pub(super) trait Epilogue: Copy {
+    /// The epilogue of a tile: its places count from there. One address a tile and field, instead
+    /// of one a vector.
+    fn tile(self, row: usize, panel: usize) -> Self;
+
     /// # Safety
     /// The epilogue's fields are valid at `at`, and nobody else uses what it writes.
     unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place);
@@ -79,6 +89,11 @@ pub(super) struct Activate<E> {
 }
 
 impl<E: Elementwise> Epilogue for Activate<E> {
+    #[inline(always)]
+    fn tile(self, row: usize, panel: usize) -> Self {
+        Activate { out: self.out.tile(row, panel), ..self }
+    }
+
     #[inline(always)]
     unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place) {
         // SAFETY: by this function's contract.
@@ -95,6 +110,12 @@ pub(super) struct TimesDerivative<E> {
 }
 
 impl<E: Elementwise> Epilogue for TimesDerivative<E> {
+    #[inline(always)]
+    fn tile(self, row: usize, panel: usize) -> Self {
+        let (out, kept) = (self.out.tile(row, panel), self.kept.tile(row, panel));
+        TimesDerivative { out, kept, ..self }
+    }
+
     #[inline(always)]
     unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place) {
         // SAFETY: by this function's contract.
@@ -114,6 +135,12 @@ pub(super) struct Update<R> {
 }
 
 impl<R: Rule> Epilogue for Update<R> {
+    #[inline(always)]
+    fn tile(self, row: usize, panel: usize) -> Self {
+        let slots = self.slots.map(|slot| slot.tile(row, panel));
+        Update { weight: self.weight.tile(row, panel), slots, ..self }
+    }
+
     #[inline(always)]
     unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place) {
         let mut slots = [total; 2];

@@ -56,16 +56,19 @@ impl<R: RowSource> Kernel for Gather<'_, R> {
             let row = self.source.row(self.first + r);
             assert_eq!(row.len(), self.out.cols);
             let (full, rest) = row.as_chunks::<LINE>();
-            for lane in (0..LINE).step_by(S::LANES) {
-                let mut sum = s.load(&odd.0[lane..]);
-                for (p, values) in full.iter().enumerate() {
+            // Two vectors a line at AVX2, one at AVX-512.
+            let mut sums = [s.splat(0.0); 2];
+            for (p, values) in full.iter().enumerate() {
+                let line = &mut self.out.panel_mut(p)[r].0;
+                for (lane, sum) in (0..LINE).step_by(S::LANES).zip(&mut sums) {
                     let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
                     // 0 times a finite number adds 0; NaN and infinity make the sum NaN for good.
-                    sum = s.mul_add(v, s.splat(0.0), sum);
-                    s.store(v, &mut self.out.panel_mut(p)[r].0[lane..]);
+                    *sum = s.mul_add(v, s.splat(0.0), *sum);
+                    s.store(v, &mut line[lane..]);
                 }
-                s.store(sum, &mut odd.0[lane..]);
             }
+            let sum = s.add(sums[0], sums[1]);
+            s.store(s.add(s.load(&odd.0), sum), &mut odd.0);
             if !rest.is_empty() {
                 let mut values = [R::Value::default(); LINE];
                 values[..rest.len()].copy_from_slice(rest);

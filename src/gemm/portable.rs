@@ -4,9 +4,9 @@
 //! The level trades both for running everywhere. An element's sum does not depend on how many
 //! other rows are in the call, so batch splits and threads still cannot change a bit.
 
-use super::epilogue::{Epilogue, Field, Place};
+use super::epilogue::{Epilogue, Place};
 use super::tiles::Panels;
-use crate::simd::{LINE, Simd};
+use crate::simd::{LINE, Line, Simd};
 
 /// A row-major copy with rows of `width` floats.
 fn unpack(m: Panels, width: usize) -> Vec<f32> {
@@ -58,7 +58,7 @@ fn finish<S: Simd, E: Epilogue>(
     s: S,
     sums: &[f32],
     width: usize,
-    base: Option<Field<*const f32>>,
+    bias: Option<&[Line]>,
     epilogue: E,
 ) {
     for (row, values) in sums.chunks_exact(width).enumerate() {
@@ -68,8 +68,8 @@ fn finish<S: Simd, E: Epilogue>(
             // SAFETY: the caller of the product checked that its fields have the result's shape.
             unsafe {
                 let sum = s.load(vector);
-                let total = match base {
-                    Some(base) => s.add(base.load(s, at), sum),
+                let total = match bias {
+                    Some(bias) => s.add(s.load(&bias[panel].0[lane..]), sum),
                     None => sum,
                 };
                 epilogue.finish(s, total, at);
@@ -78,19 +78,19 @@ fn finish<S: Simd, E: Epilogue>(
     }
 }
 
-/// `epilogue(base + x·w)`
+/// `epilogue(bias + x·w)`
 #[inline(always)]
 pub(super) fn rows<S: Simd, E: Epilogue>(
     s: S,
     x: Panels,
     w: Panels,
-    base: Option<Field<*const f32>>,
+    bias: Option<&[Line]>,
     epilogue: E,
 ) {
     let width = w.n_panels() * LINE;
     let strides = Strides(x.cols as isize, 1);
     let sums = multiply(x.rows, &unpack(x, x.cols), strides, &unpack(w, width), width);
-    finish(s, &sums, width, base, epilogue);
+    finish(s, &sums, width, bias, epilogue);
 }
 
 /// `epilogue(xᵀ·d)`

@@ -1,6 +1,6 @@
 //! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
 
-use super::blocking::{K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, balanced, max_rows, tile_panels};
+use super::blocking::{Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, max_rows, tile_panels};
 use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
@@ -29,11 +29,11 @@ pub(crate) fn forward(level: Level, f: Forward) {
     let Forward { x, w, bias, mut out, mut z, activation } = f;
     assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
-    let base = Some(Field { ptr: bias.as_ptr().cast::<f32>(), row: 0, panel: LINE });
+    let bias = Some(bias);
     let totals = field(&mut out);
     if activation == Activation::Relu && z.is_none() {
         let epilogue = Activate { out: totals, op: Relu };
-        return dispatch(level, Product { x, w, base, totals, epilogue, after: None });
+        return dispatch(level, Product { x, w, bias, totals, epilogue, after: None });
     }
     let epilogue = Activate { out: totals, op: Identity };
     let mut after = |panel: usize| {
@@ -46,7 +46,7 @@ pub(crate) fn forward(level: Level, f: Forward) {
         Activation::Identity => None,
         _ => Some(&mut after),
     };
-    dispatch(level, Product { x, w, base, totals, epilogue, after });
+    dispatch(level, Product { x, w, bias, totals, epilogue, after });
 }
 
 /// One layer's backward product on a block of rows.
@@ -68,11 +68,11 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
-    let (base, totals) = (None, field(&mut out));
+    let (bias, totals) = (None, field(&mut out));
     if activation == Activation::Relu {
-        let kept = Field { ptr: kept.as_ptr(), row: LINE, panel: kept.ld * LINE };
+        let kept = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
         let epilogue = TimesDerivative { out: totals, kept, op: Relu };
-        return dispatch(level, Product { x, w, base, totals, epilogue, after: None });
+        return dispatch(level, Product { x, w, bias, totals, epilogue, after: None });
     }
     let epilogue = Activate { out: totals, op: Identity };
     let mut after = |panel: usize| {
@@ -82,23 +82,23 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
         Activation::Identity => None,
         _ => Some(&mut after),
     };
-    dispatch(level, Product { x, w, base, totals, epilogue, after });
+    dispatch(level, Product { x, w, bias, totals, epilogue, after });
 }
 
 /// The field of a whole matrix.
 fn field(m: &mut PanelsMut) -> Field<*mut f32> {
-    Field { ptr: m.as_mut_ptr(), row: LINE, panel: m.ld * LINE }
+    Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE }
 }
 
-/// `epilogue(base + x·w)`, where x·w is summed block by block into `totals`.
+/// `epilogue(bias + x·w)`, where x·w is summed block by block into `totals`.
 ///
 /// The constructors above checked that all shapes agree, so every field is valid at every place of
 /// the m x n result.
 struct Product<'a, E> {
     x: Panels<'a>,
     w: Panels<'a>,
-    /// What the first block's sums are added to, if anything.
-    base: Option<Field<*const f32>>,
+    /// One line a panel of w.
+    bias: Option<&'a [Line]>,
     totals: Field<*mut f32>,
     epilogue: E,
     /// Work that is not worth an instance of every tile: it runs over a panel's rows right after
@@ -112,16 +112,15 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         if const { !S::MICROKERNEL } {
-            portable::rows(s, self.x, self.w, self.base, self.epilogue);
+            portable::rows(s, self.x, self.w, self.bias, self.epilogue);
             if let Some(after) = self.after {
                 (0..self.w.n_panels()).for_each(after);
             }
             return;
         }
         let (k, n_panels) = (self.x.cols, self.w.n_panels());
-        let mut base = self.base;
         for k0 in (0..k).step_by(K_BLOCK) {
-            let block = Block { k0, k: K_BLOCK.min(k - k0), last: k0 + K_BLOCK >= k, base };
+            let block = Block { k0, k: K_BLOCK.min(k - k0), last: k0 + K_BLOCK >= k };
             let mut p = 0;
             while p < n_panels {
                 let panels = tile_panels::<S>(self.x.rows, n_panels - p);
@@ -150,7 +149,6 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                 }
                 p += panels;
             }
-            base = Some(self.totals.as_const());
         }
     }
 }
@@ -160,8 +158,6 @@ struct Block {
     k0: usize,
     k: usize,
     last: bool,
-    /// What the block's sums are added to, if anything.
-    base: Option<Field<*const f32>>,
 }
 
 /// All rows of P panels, from a panel on, for one block, H vectors a panel.
@@ -174,9 +170,9 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P
     fn run<S: Simd>(self, s: S) {
         let Stripe((product, block, panel)) = self;
         let mut next = product.next::<P>(block, panel);
-        for (row, rows) in balanced(product.x.rows, max_rows::<S>(P)) {
+        for (row, rows) in Balanced::new(product.x.rows, max_rows::<S>(P)).iter() {
             next.prefetch(s);
-            // SAFETY: `balanced` stays inside the rows, and the caller counted the panels.
+            // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
             unsafe {
                 match rows {
                     1 => product.tile::<S, 1, P, H>(s, block, row, panel),
@@ -201,7 +197,7 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P
                     8 if const { max_rows::<S>(P) >= 8 } => {
                         product.tile::<S, 8, P, H>(s, block, row, panel)
                     }
-                    _ => unreachable!("balanced keeps to the most"),
+                    _ => unreachable!("`Balanced` keeps to the most"),
                 }
             }
         }
@@ -268,20 +264,37 @@ impl<E: Epilogue> Product<'_, E> {
                 b_panel: w.ld * LINE,
                 k: block.k,
             };
-            let sums = block_sums::<S, Rows, MR, P, H>(s, operands);
+            let mut sums = block_sums::<S, Rows, MR, P, H>(s, operands);
+            let totals = self.totals.tile(row, panel);
+            if block.k0 > 0 {
+                for r in 0..MR {
+                    for p in 0..P {
+                        for h in 0..H {
+                            let at = Place { row: r, panel: p, lane: h * S::LANES };
+                            sums[r][p][h] = s.add(totals.load(s, at), sums[r][p][h]);
+                        }
+                    }
+                }
+            } else if let Some(bias) = self.bias {
+                let bias = bias.as_ptr().add(panel).cast::<f32>();
+                for p in 0..P {
+                    for h in 0..H {
+                        let bias = s.load_ptr(bias.add(p * LINE + h * S::LANES));
+                        for r in 0..MR {
+                            sums[r][p][h] = s.add(bias, sums[r][p][h]);
+                        }
+                    }
+                }
+            }
+            let epilogue = self.epilogue.tile(row, panel);
             for r in 0..MR {
                 for p in 0..P {
                     for h in 0..H {
-                        let sum = sums[r][p][h];
-                        let at = Place { row: row + r, panel: panel + p, lane: h * S::LANES };
-                        let total = match block.base {
-                            Some(base) => s.add(base.load(s, at), sum),
-                            None => sum,
-                        };
+                        let at = Place { row: r, panel: p, lane: h * S::LANES };
                         if block.last {
-                            self.epilogue.finish(s, total, at);
+                            epilogue.finish(s, sums[r][p][h], at);
                         } else {
-                            self.totals.store(s, total, at);
+                            totals.store(s, sums[r][p][h], at);
                         }
                     }
                 }

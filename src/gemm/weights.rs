@@ -1,12 +1,13 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{K_BLOCK, balanced, max_rows, x_group};
+use super::blocking::{Balanced, K_BLOCK, max_rows, x_group};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use super::tiles::{Panels, PanelsMut};
 use crate::optim::Rule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use std::ops::Range;
 
 /// A block of one layer's weights: some panels (16 outputs each) of some rows (inputs). The rows
 /// begin at a multiple of 16.
@@ -34,10 +35,10 @@ pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R)
         assert!(wt.rows == cols && wt.cols == rows);
         assert!(b.w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
     }
-    let weight = Field { ptr: b.w.as_mut_ptr(), row: LINE, panel: b.w.ld * LINE };
+    let weight = Field { ptr: b.w.as_mut_ptr(), panel: b.w.ld * LINE };
     let [first, second] = &mut b.slots;
     let slot = |m: &mut Option<PanelsMut>| match m {
-        Some(m) => Field { ptr: m.as_mut_ptr(), row: LINE, panel: m.ld * LINE },
+        Some(m) => Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE },
         None => weight,
     };
     let epilogue = Update { weight, slots: [slot(first), slot(second)], rule };
@@ -77,22 +78,19 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                     16 => (d_panels - p).min(3),
                     _ => 1,
                 };
-                for x_panel in group.clone() {
-                    let at = (&self, x_panel, p);
-                    // `const` conditions, so that only the shapes of this level are compiled.
-                    if const { S::LANES == 8 } {
-                        match self.d.cols - p * LINE {
-                            ..=8 => s.enter(Column::<_, 1, 1>(at)),
-                            _ => s.enter(Column::<_, 1, 2>(at)),
-                        }
-                    } else {
-                        match panels {
-                            1 => s.enter(Column::<_, 1, 1>(at)),
-                            2 => s.enter(Column::<_, 2, 1>(at)),
-                            _ => s.enter(Column::<_, 3, 1>(at)),
-                        }
+                let at = (&self, group.clone(), p);
+                // `const` conditions, so that only the shapes of this level are compiled.
+                if const { S::LANES == 8 } {
+                    match self.d.cols - p * LINE {
+                        ..=8 => s.enter(Column::<_, 1, 1>(at)),
+                        _ => s.enter(Column::<_, 1, 2>(at)),
                     }
-                    (p..p + panels).for_each(|p| self.transpose(s, x_panel, p));
+                } else {
+                    match panels {
+                        1 => s.enter(Column::<_, 1, 1>(at)),
+                        2 => s.enter(Column::<_, 2, 1>(at)),
+                        _ => s.enter(Column::<_, 3, 1>(at)),
+                    }
                 }
                 p += panels;
             }
@@ -100,49 +98,55 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     }
 }
 
-/// Totals of a tile between its blocks: at most 8 rows of 3 panels.
+/// Totals of a tile between its blocks: at most 3 panels of 8 rows.
 #[repr(C, align(64))]
-struct Totals([[[f32; LINE]; 3]; 8]);
+struct Totals([[[f32; LINE]; 8]; 3]);
 
-/// The up to 16 weight rows of one panel of x, for P panels of d, H vectors a panel.
-struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, usize, usize));
+/// The weight rows of some panels of x, up to 16 a panel, for P panels of d, H vectors a panel.
+struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, Range<usize>, usize));
 
 impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P, H> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Column((product, x_panel, panel)) = self;
-        let rows = LINE.min(product.x.cols - x_panel * LINE);
-        for (row, height) in balanced(rows, max_rows::<S>(P)) {
-            // SAFETY: `balanced` stays inside the rows, and the caller counted the panels.
-            unsafe {
-                match height {
-                    1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
-                    2 if const { max_rows::<S>(P) >= 2 } => {
-                        product.tile::<S, 2, P, H>(s, x_panel, row, panel)
+        let Column((product, x_panels, panel)) = self;
+        for x_panel in x_panels {
+            let heights = match product.x.cols - x_panel * LINE {
+                rows @ ..LINE => Balanced::new(rows, max_rows::<S>(P)),
+                _ => const { Balanced::new(LINE, max_rows::<S>(P)) },
+            };
+            for (row, rows) in heights.iter() {
+                // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
+                unsafe {
+                    match rows {
+                        1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
+                        2 if const { max_rows::<S>(P) >= 2 } => {
+                            product.tile::<S, 2, P, H>(s, x_panel, row, panel)
+                        }
+                        3 if const { max_rows::<S>(P) >= 3 } => {
+                            product.tile::<S, 3, P, H>(s, x_panel, row, panel)
+                        }
+                        4 if const { max_rows::<S>(P) >= 4 } => {
+                            product.tile::<S, 4, P, H>(s, x_panel, row, panel)
+                        }
+                        5 if const { max_rows::<S>(P) >= 5 } => {
+                            product.tile::<S, 5, P, H>(s, x_panel, row, panel)
+                        }
+                        6 if const { max_rows::<S>(P) >= 6 } => {
+                            product.tile::<S, 6, P, H>(s, x_panel, row, panel)
+                        }
+                        7 if const { max_rows::<S>(P) >= 7 } => {
+                            product.tile::<S, 7, P, H>(s, x_panel, row, panel)
+                        }
+                        8 if const { max_rows::<S>(P) >= 8 } => {
+                            product.tile::<S, 8, P, H>(s, x_panel, row, panel)
+                        }
+                        _ => unreachable!("`Balanced` keeps to the most"),
                     }
-                    3 if const { max_rows::<S>(P) >= 3 } => {
-                        product.tile::<S, 3, P, H>(s, x_panel, row, panel)
-                    }
-                    4 if const { max_rows::<S>(P) >= 4 } => {
-                        product.tile::<S, 4, P, H>(s, x_panel, row, panel)
-                    }
-                    5 if const { max_rows::<S>(P) >= 5 } => {
-                        product.tile::<S, 5, P, H>(s, x_panel, row, panel)
-                    }
-                    6 if const { max_rows::<S>(P) >= 6 } => {
-                        product.tile::<S, 6, P, H>(s, x_panel, row, panel)
-                    }
-                    7 if const { max_rows::<S>(P) >= 7 } => {
-                        product.tile::<S, 7, P, H>(s, x_panel, row, panel)
-                    }
-                    8 if const { max_rows::<S>(P) >= 8 } => {
-                        product.tile::<S, 8, P, H>(s, x_panel, row, panel)
-                    }
-                    _ => unreachable!("balanced keeps to the most"),
                 }
             }
+            (panel..panel + P).for_each(|p| product.transpose(s, x_panel, p));
         }
     }
 }
@@ -163,13 +167,14 @@ impl<E: Epilogue> Product<'_, E> {
     ) {
         let (x, d) = (&self.x, &self.d);
         let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
-        let scratch = Field { ptr: scratch.as_mut_ptr().cast(), row: 3 * LINE, panel: LINE };
+        let totals = Field { ptr: scratch.as_mut_ptr().cast(), panel: 8 * LINE };
+        let epilogue = self.epilogue.tile(x_panel * LINE + row, panel);
         for k0 in (0..x.rows).step_by(K_BLOCK) {
             let last = k0 + K_BLOCK >= x.rows;
             // SAFETY: samples, lanes and panels are inside x and d, whose geometry their
             // constructors checked; `update_weights` checked that the epilogue's fields have the
-            // block's shape, and the block is exclusively ours. The scratch is read only after the
-            // first block wrote it.
+            // block's shape, and the block is exclusively ours. The totals are read only after the
+            // first block wrote them.
             unsafe {
                 let operands = Operands {
                     a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
@@ -178,23 +183,25 @@ impl<E: Epilogue> Product<'_, E> {
                     b_panel: d.ld * LINE,
                     k: K_BLOCK.min(x.rows - k0),
                 };
-                let sums = block_sums::<S, Lanes, MR, P, H>(s, operands);
+                let mut sums = block_sums::<S, Lanes, MR, P, H>(s, operands);
+                if k0 > 0 {
+                    for r in 0..MR {
+                        for p in 0..P {
+                            for h in 0..H {
+                                let at = Place { row: r, panel: p, lane: h * S::LANES };
+                                sums[r][p][h] = s.add(totals.load(s, at), sums[r][p][h]);
+                            }
+                        }
+                    }
+                }
                 for r in 0..MR {
                     for p in 0..P {
                         for h in 0..H {
-                            let sum = sums[r][p][h];
-                            let lane = h * S::LANES;
-                            let at = Place { row: r, panel: p, lane };
-                            let total = match k0 {
-                                0 => sum,
-                                _ => s.add(scratch.load(s, at), sum),
-                            };
+                            let at = Place { row: r, panel: p, lane: h * S::LANES };
                             if last {
-                                let row = x_panel * LINE + row + r;
-                                let at = Place { row, panel: panel + p, lane };
-                                self.epilogue.finish(s, total, at);
+                                epilogue.finish(s, sums[r][p][h], at);
                             } else {
-                                scratch.store(s, total, at);
+                                totals.store(s, sums[r][p][h], at);
                             }
                         }
                     }
@@ -211,8 +218,21 @@ impl<E: Epilogue> Product<'_, E> {
         // both is exclusively ours (`update_weights` checked the shapes).
         unsafe {
             let block = self.weight.ptr.add(panel * self.weight.panel + x_panel * LINE * LINE);
-            s.transpose(block, wt.add(x_panel * wt_panel + panel * LINE * LINE), LINE);
+            s.enter(Transpose(block, wt.add(x_panel * wt_panel + panel * LINE * LINE)));
         }
+    }
+}
+
+/// One copy of the code for all products.
+struct Transpose(*const f32, *mut f32);
+
+impl Kernel for Transpose {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: its makers give 16 x 16 floats on both sides.
+        unsafe { s.transpose(self.0, self.1, LINE) }
     }
 }
 
@@ -220,36 +240,16 @@ impl<E: Epilogue> Product<'_, E> {
 pub(crate) fn transpose(level: Level, w: &mut PanelsMut, mut wt: PanelsMut) {
     assert!(wt.rows == w.cols && wt.cols == w.rows);
     assert!(w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
-    let weight = Field { ptr: w.as_mut_ptr(), row: LINE, panel: w.ld * LINE };
-    let (panels, groups) = (w.n_panels(), wt.n_panels());
-    let wt = (wt.as_mut_ptr(), wt.ld * LINE);
-    dispatch(level, Transpose { weight, wt, panels, groups });
-}
-
-struct Transpose {
-    weight: Field<*mut f32>,
-    /// First float and floats from one panel to the next.
-    wt: (*mut f32, usize),
-    panels: usize,
-    groups: usize,
-}
-
-impl Kernel for Transpose {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for panel in 0..self.panels {
-            for group in 0..self.groups {
-                let (wt, wt_panel) = self.wt;
-                // SAFETY: `transpose` checked the shapes, both memories have whole groups of 16
-                // rows, and both are exclusively ours.
-                unsafe {
-                    let from = panel * self.weight.panel + group * LINE * LINE;
-                    let to = wt.add(group * wt_panel + panel * LINE * LINE);
-                    s.transpose(self.weight.ptr.add(from), to, LINE);
-                }
-            }
+    for panel in 0..w.n_panels() {
+        for group in 0..wt.n_panels() {
+            let (from, to) = (w.as_mut_ptr(), wt.as_mut_ptr());
+            // SAFETY: both memories have whole groups of 16 rows, so these blocks are in them, and
+            // both are exclusively ours.
+            let block = unsafe {
+                let from = from.add((panel * w.ld + group * LINE) * LINE);
+                Transpose(from, to.add((group * wt.ld + panel * LINE) * LINE))
+            };
+            dispatch(level, block);
         }
     }
 }
