@@ -13,6 +13,8 @@ mod error;
 pub mod gemm;
 mod io;
 mod loss;
+#[cfg(feature = "mmap")]
+mod map;
 mod matrix;
 pub mod metrics;
 mod nn;
@@ -25,6 +27,7 @@ mod train;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
+pub use io::Pipeline;
 pub use loss::Loss;
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use nn::{Builder, Init, LayerShape, Mlp, Predictor};

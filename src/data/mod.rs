@@ -26,9 +26,11 @@ mod pieces;
 mod source;
 mod split;
 mod standardize;
+mod stream;
 pub mod synthetic;
 mod targets;
 pub(crate) mod trig;
+mod values;
 #[cfg(feature = "npz")]
 mod zip;
 
@@ -47,4 +49,7 @@ pub use npz::Npz;
 pub use one_hot::one_hot;
 pub use split::Folds;
 pub use standardize::Standardizer;
+pub use stream::{Chunks, Stream};
 pub use targets::Targets;
+#[cfg(feature = "mmap")]
+pub(crate) use values::Values;

@@ -22,11 +22,13 @@ mod header;
 mod json;
 mod model;
 mod onnx;
+mod pipeline;
 mod safetensors;
 mod writer;
 
 pub(crate) use atomic::{remove_unfinished, write_atomically};
 pub(crate) use hash::Hasher;
 pub(crate) use model::{CHECKPOINT, STATE, empty_model};
+pub use pipeline::Pipeline;
 pub(crate) use safetensors::{Contents, read_file};
 pub(crate) use writer::{Stored, Values, encode};

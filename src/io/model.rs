@@ -1,5 +1,6 @@
 //! Networks to and from files.
 
+use super::pipeline::refuse_standardized;
 use super::safetensors::{Contents, Target, read_file, read_stream};
 use super::writer::{Stored, Values, write};
 use crate::activation::Activation;
@@ -13,7 +14,7 @@ pub(crate) const FORMAT: &str = "deltarule.format";
 const VERSION: &str = "deltarule.version";
 const ARCHITECTURE: &str = "deltarule.architecture";
 /// What [`FORMAT`] says of a model.
-const MODEL: &str = "model 1";
+pub(super) const MODEL: &str = "model 1";
 /// What [`FORMAT`] says of a checkpoint, which is a model and more.
 pub(crate) const CHECKPOINT: &str = "checkpoint 1";
 /// What the names of a checkpoint's other tensors begin with.
@@ -200,6 +201,7 @@ impl Builder {
 
 fn read_model(file: Contents) -> Result<Mlp> {
     file.check_finite()?;
+    refuse_standardized(&file)?;
     let net = empty_model(&file)?;
     read_parameters(file, net)
 }
