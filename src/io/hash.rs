@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn pieces_do_not_matter() {
-        let bytes: Vec<u8> = (0..1000).map(|i| (i * 31 >> 2) as u8).collect();
+        let bytes: Vec<u8> = (0..1000).map(|i| ((i * 31) >> 2) as u8).collect();
         for len in [0, 1, 31, 32, 33, 64, 95, 1000] {
             assert_eq!(hash(&bytes[..len]), xxhash_rust::xxh64::xxh64(&bytes[..len], 0));
             for piece in [1, 3, 7, 31, 32, 33, 100] {
