@@ -209,6 +209,32 @@ fn a_row_is_predicted_the_same_in_any_company() {
     }
 }
 
+/// Few rows of a net with large weights are shared out by outputs, many by rows.
+#[test]
+fn outputs_shared_out_are_the_same_bits() {
+    const ROWS: usize = 40;
+    let x = Data::new(3).f32s(ROWS * 300);
+    for level in Level::available() {
+        let builder = Mlp::builder(300).level(level);
+        let hidden = builder.dense(601, Activation::Relu).dense(200, Activation::Gelu);
+        let net = hidden.dense(11, Activation::Softmax).build().unwrap();
+        let predict = |rows: usize, threads| {
+            let mut out = vec![0.0; rows * 11];
+            let mut predictor = Predictor::new(&net, ROWS, threads).unwrap();
+            let x = MatRef::new(&x[..rows * 300], rows, 300).unwrap();
+            predictor.predict_into(x, MatMut::new(&mut out, rows, 11).unwrap()).unwrap();
+            out
+        };
+        let want = predict(ROWS, Threads::One);
+        for rows in [1, 2, 7, 15, 16, 23, 24, ROWS] {
+            for threads in [Threads::N(2), Threads::N(3), Threads::N(40)] {
+                let place = format!("{} {rows} rows, {threads:?}", level.name());
+                assert_same_bits(place, &predict(rows, threads), &want[..rows * 11]);
+            }
+        }
+    }
+}
+
 /// What this process says of itself in `the_variable_chooses_the_level`.
 const CHILD: &str = "DELTARULE_TEST_CHILD";
 

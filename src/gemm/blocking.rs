@@ -36,13 +36,16 @@ pub(super) const fn max_rows<S: Simd>(panels: usize) -> usize {
 }
 
 /// Panels of a tile for a product with so many rows, when so many panels are left.
+#[inline(always)]
 pub(super) fn tile_panels<S: Simd>(rows: usize, left: usize) -> usize {
-    let choices: &[(usize, usize)] = match S::LANES {
-        16 => &[(1, 8), (2, 4), (usize::MAX, 3), (usize::MAX, 2), (usize::MAX, 1)],
-        _ => &[(1, 4), (3, 2), (usize::MAX, 1)],
-    };
-    let fits = |&&(most_rows, panels): &&(usize, usize)| rows <= most_rows && panels <= left;
-    choices.iter().find(fits).map_or(1, |&(_, panels)| panels)
+    match (S::LANES, rows) {
+        (16, 1) if left >= 8 => 8,
+        (16, 1 | 2) if left >= 4 => 4,
+        (16, _) => left.min(3),
+        (_, 1) if left >= 4 => 4,
+        (_, 1..=3) if left >= 2 => 2,
+        _ => 1,
+    }
 }
 
 /// `n` rows in the fewest tiles of at most `most` rows, heights as equal as can be (10 rows are

@@ -118,6 +118,12 @@ impl<'a> PanelsMut<'a> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
+    /// The same matrix, to be handed out in parts for a while.
+    pub(crate) fn shared(&mut self) -> SharedPanels<'_> {
+        let PanelsMut { ptr, rows, cols, ld, .. } = *self;
+        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+    }
+
     /// Number of panels.
     pub(crate) fn n_panels(&self) -> usize {
         self.cols.div_ceil(LINE)

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::activation::Activation;
 use crate::gemm::{Forward, Panels, PanelsMut, Tensor, forward, padded_rows};
 use crate::simd::LINE;
+use crate::threads::Team;
 
 /// Rows of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
 /// used for 25,000 cycles, while the block's activations (96 KiB a 256 columns) stay in L2.
@@ -43,6 +44,42 @@ impl Scratch {
         logits: bool,
         fill: impl FnOnce(PanelsMut),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
+        self.forward_by(net, rows, fill, |f| forward(net.level, f))
+    }
+
+    /// The same, with each layer's outputs shared out among a team: each thread reads its own part
+    /// of the weights, the same in every call, so that they stay in its cache.
+    ///
+    /// # Errors
+    /// As [`Team::run`].
+    pub(crate) fn forward_by_columns(
+        &mut self,
+        net: &Mlp,
+        rows: usize,
+        fill: impl FnOnce(PanelsMut),
+        team: &mut Team,
+    ) -> Result<PanelsMut<'_>> {
+        let mut all = Ok(());
+        let (out, _) = self.forward_by(net, rows, fill, |f| {
+            let Forward { x, w, bias, mut out, activation, .. } = f;
+            let layer = team.run_panels(&mut out, |range, out| {
+                let (w, bias) = (w.panels(range.clone()), &bias[range]);
+                forward(net.level, Forward { x, w, bias, out, z: None, activation });
+            });
+            if layer.is_err() {
+                all = layer;
+            }
+        });
+        all.map(|()| out)
+    }
+
+    fn forward_by(
+        &mut self,
+        net: &Mlp,
+        rows: usize,
+        fill: impl FnOnce(PanelsMut),
+        mut layer_forward: impl FnMut(Forward),
+    ) -> (PanelsMut<'_>, PanelsMut<'_>) {
         fill(part(&mut self.x, rows, net.n_in()));
         let (mut from, mut to) = (&mut self.ping, &mut self.pong);
         for (i, layer) in net.layers.iter().enumerate() {
@@ -58,7 +95,7 @@ impl Scratch {
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());
-            forward(net.level, Forward { x, w, bias, out, z: None, activation });
+            layer_forward(Forward { x, w, bias, out, z: None, activation });
             (from, to) = (to, from);
         }
         let n_out = net.n_out();

@@ -28,6 +28,14 @@ pub struct Predictor<'a> {
 /// as long as it takes two threads to meet (docs/performance.md).
 const TEAM_FROM: usize = 300_000;
 
+/// Rows a thread below which a team shares out the outputs of each layer instead of the rows: such
+/// calls are bound by reading the weights, and so each thread reads its part alone.
+const FEW_ROWS: usize = 8;
+
+/// Parameters from which that pays: 2^18 are 1 MiB, the L2 of one core, and more than that comes
+/// from L3 or memory faster over two cores than over one.
+const SHARED_WEIGHTS: usize = 1 << 18;
+
 impl<'a> Predictor<'a> {
     /// For calls of up to `rows` rows.
     ///
@@ -68,12 +76,24 @@ impl<'a> Predictor<'a> {
             return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
         }
         check_float_environment()?;
-        let net = self.net;
-        let block = block_rows(rows, self.team.threads());
+        let (net, threads) = (self.net, self.team.threads());
+        let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
+        let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
+        if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS {
+            let fill = |m: PanelsMut| _ = gather(net.level, x, 0, m);
+            let scratch = &mut self.scratch[0];
+            let mut a = scratch.forward_by_columns(net, rows, fill, &mut self.team)?;
+            if softmax {
+                softmax_rows(net, &mut a);
+            }
+            (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+            return Ok(());
+        }
+        let block = block_rows(rows, threads);
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
             let (mut a, _) = scratch.forward(net, range.len(), false, fill);
-            if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+            if softmax {
                 softmax_rows(net, &mut a);
             }
             (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));

@@ -10,31 +10,56 @@ pub(super) type Work<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// The slot in which one job after the other is posted.
 ///
-/// `claim` packs the job's number (high half) and the next item (low half). An item is taken by
-/// exchanging that word as a whole, so a thread that looked at an old job can never take an item
-/// of it; the word is closed before the job's fields change and opened after; and a job is replaced
-/// only when all its items are done, so a thread that did take one can rely on the job until it
-/// reports it done.
-#[derive(Default)]
+/// Of a job's items, worker w of n has w, w + n, w + 2n … as its own, and takes others' only when
+/// those are gone: what a worker wrote in the last step is still in its own cache in the next.
+///
+/// A worker's `claim` packs the job's number (high half) and how many of its items are taken (low
+/// half). An item is taken by exchanging that word as a whole, so a thread that looked at an old
+/// job can never take an item of it; all words are closed before the job's fields change and opened
+/// after; and a job is replaced only when all its items are done, so a thread that did take one can
+/// rely on the job until it reports it done.
 pub(super) struct Slot {
-    claim: AtomicU64,
+    claims: Vec<Claim>,
+    /// The newest job's number.
+    posted: AtomicU64,
     items: AtomicUsize,
     done: AtomicUsize,
     work: AtomicPtr<WorkRef>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// The next item of a job that is being posted.
+/// Alone in its pair of cache lines, which the prefetcher fetches together.
+#[derive(Default)]
+#[repr(align(128))]
+struct Claim(AtomicU64);
+
+/// Items taken of a job that is being posted.
 const CLOSED: u64 = u32::MAX as u64;
 
 /// A thin pointer can be atomic; a `dyn` reference cannot, so it is posted behind one.
 struct WorkRef(Work<'static>);
 
 impl Slot {
-    /// Whether an item can be taken.
-    pub(super) fn has_work(&self) -> bool {
-        let item = self.claim.load(Ordering::SeqCst) & CLOSED;
-        (item as usize) < self.items.load(Ordering::Acquire)
+    /// A slot for so many workers, the one that posts included.
+    pub(super) fn new(workers: usize) -> Self {
+        Slot {
+            claims: (0..workers).map(|_| Claim(AtomicU64::new(CLOSED))).collect(),
+            posted: AtomicU64::new(0),
+            items: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            work: AtomicPtr::default(),
+            panic: Mutex::default(),
+        }
+    }
+
+    /// Workers, the one that posts included.
+    pub(super) fn workers(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// The number of the newest job.
+    pub(super) fn newest(&self) -> u64 {
+        self.posted.load(Ordering::SeqCst)
     }
 
     /// Runs a job of `items` items with whoever helps, as worker 0. `posted` is called once the
@@ -46,13 +71,18 @@ impl Slot {
         // SAFETY: only the lifetime changes. `help` calls the work only between a successful claim
         // and its report, and this function returns only after every item was reported.
         let work = WorkRef(unsafe { std::mem::transmute::<Work<'_>, Work<'static>>(work) });
-        let number = ((self.claim.load(Ordering::Relaxed) >> 32) + 1) << 32;
-        self.claim.store(number | CLOSED, Ordering::SeqCst);
-        // Released, so that a helper that reads a new field also finds the claim closed.
+        let number = self.posted.load(Ordering::Relaxed) + 1;
+        for claim in &self.claims {
+            claim.0.store((number << 32) | CLOSED, Ordering::SeqCst);
+        }
+        // Released, so that a helper that reads a new field also finds the claims closed.
         self.work.store((&raw const work).cast_mut(), Ordering::Release);
         self.items.store(items, Ordering::Release);
         self.done.store(0, Ordering::Release);
-        self.claim.store(number, Ordering::SeqCst);
+        for claim in &self.claims {
+            claim.0.store(number << 32, Ordering::Release);
+        }
+        self.posted.store(number, Ordering::SeqCst);
         posted();
         self.help(0);
         let mut spins = 0u32;
@@ -69,25 +99,35 @@ impl Slot {
 
     /// Takes items of the newest job until none is left.
     pub(super) fn help(&self, worker: usize) {
+        let n = self.workers();
+        for owner in (worker..n).chain(0..worker) {
+            while let Some(item) = self.take(owner) {
+                // SAFETY: the claim succeeded, so the job was still the newest, and `run` waits for
+                // this item before it lets go of the work.
+                let work = unsafe { &*self.work.load(Ordering::Acquire) };
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.0(worker, item))) {
+                    *self.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
+                }
+                self.done.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// Takes an item of a worker's own.
+    fn take(&self, owner: usize) -> Option<usize> {
+        let claim = &self.claims[owner].0;
         loop {
-            let seen = self.claim.load(Ordering::Acquire);
-            let item = (seen & CLOSED) as usize;
-            if item >= self.items.load(Ordering::Acquire) {
-                return;
+            let seen = claim.load(Ordering::Acquire);
+            let taken = seen & CLOSED;
+            let item = owner + taken as usize * self.workers();
+            if taken == CLOSED || item >= self.items.load(Ordering::Acquire) {
+                return None;
             }
-            let work = self.work.load(Ordering::Acquire);
-            let taken =
-                self.claim.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed);
-            if taken.is_err() {
-                continue;
+            let exchanged =
+                claim.compare_exchange(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed);
+            if exchanged.is_ok() {
+                return Some(item);
             }
-            // SAFETY: the claim succeeded, so `seen` was still the newest job, `work` was its
-            // pointer, and `run` waits for this item before it lets go of the work.
-            let work = unsafe { &*work };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.0(worker, item))) {
-                *self.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
-            }
-            self.done.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -99,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_item_runs_once_whoever_helps() {
-        let slot = Slot::default();
+        let slot = Slot::new(4);
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for worker in 1..4 {
@@ -124,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_passed_on_once_and_the_slot_stays_well() {
-        let slot = Slot::default();
+        let slot = Slot::new(2);
         let run = |bad: usize| slot.run(5, &|_, i| assert!(i != bad, "planted"), || ());
         assert!(catch_unwind(AssertUnwindSafe(|| run(3))).is_err());
         run(9);

@@ -2,7 +2,7 @@
 //! a part of a result of their own.
 
 use super::Team;
-use crate::gemm::SharedSlice;
+use crate::gemm::{PanelsMut, SharedSlice};
 use crate::{MatMut, Result};
 use std::ops::Range;
 
@@ -54,6 +54,29 @@ impl Team {
             let (w, values) =
                 unsafe { (workers.get(worker..worker + 1), values.get(range.start * stride..end)) };
             work(&mut w[0], range.clone(), MatMut::sub(values, range.len(), cols, stride));
+        })
+    }
+}
+
+impl Team {
+    /// Calls `work` for each part of the panels of `out`, one part a thread, with the part's range
+    /// of panels.
+    ///
+    /// # Errors
+    /// As [`Team::run`].
+    pub(crate) fn run_panels(
+        &mut self,
+        out: &mut PanelsMut,
+        work: impl Fn(Range<usize>, PanelsMut) + Sync,
+    ) -> Result<()> {
+        let (rows, n) = (out.rows, out.n_panels());
+        let parts = self.threads().min(n);
+        let shared = out.shared();
+        self.run(parts, &|_, part| {
+            let range = n * part / parts..n * (part + 1) / parts;
+            // SAFETY: the ranges do not overlap, each comes once, and `out` is borrowed for longer
+            // than the run.
+            work(range.clone(), unsafe { shared.block_mut(range, 0..rows) });
         })
     }
 }
