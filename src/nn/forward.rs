@@ -44,7 +44,7 @@ impl Scratch {
         logits: bool,
         fill: impl FnOnce(PanelsMut),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
-        self.forward_by(net, rows, fill, |f| forward(net.level, f))
+        self.forward_by(net, (rows, logits), fill, |f| forward(net.level, f))
     }
 
     /// The same, with each layer's outputs shared out among a team: each thread reads its own part
@@ -60,7 +60,7 @@ impl Scratch {
         team: &mut Team,
     ) -> Result<PanelsMut<'_>> {
         let mut all = Ok(());
-        let (out, _) = self.forward_by(net, rows, fill, |f| {
+        let (out, _) = self.forward_by(net, (rows, false), fill, |f| {
             let Forward { x, w, bias, mut out, activation, .. } = f;
             let layer = team.run_panels(&mut out, |range, out| {
                 let (w, bias) = (w.panels(range.clone()), &bias[range]);
@@ -76,7 +76,7 @@ impl Scratch {
     fn forward_by(
         &mut self,
         net: &Mlp,
-        rows: usize,
+        (rows, logits): (usize, bool),
         fill: impl FnOnce(PanelsMut),
         mut layer_forward: impl FnMut(Forward),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {

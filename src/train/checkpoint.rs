@@ -186,6 +186,9 @@ impl Epochs<'_, '_> {
         if state.partial.batches > self.data.len().div_ceil(self.batch_size) {
             return Err(file.refuse("more batches of an epoch than there are"));
         }
+        if state.waiting.0 >= self.trainer.setup.adjustments.accumulate {
+            return Err(file.refuse("more gradients than wait for one update"));
+        }
         if state.rates.is_some() != self.rates.is_some() {
             return Err(file.refuse("its schedule and its options differ"));
         }

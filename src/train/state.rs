@@ -108,6 +108,9 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
 /// Why a text is refused.
 type Reason<T> = std::result::Result<T, String>;
 
+/// Counts are at most this: more steps than any run has.
+const MOST: u64 = 1 << 40;
+
 /// The words of a line.
 struct Words<'a>(std::str::SplitWhitespace<'a>);
 
@@ -116,9 +119,11 @@ impl Words<'_> {
         self.0.next().ok_or_else(|| "a line ends too early".into())
     }
 
-    fn number<T: std::str::FromStr>(&mut self) -> Reason<T> {
+    /// A whole number, so small that adding to it and summing up many cannot overflow.
+    fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
         let word = self.word()?;
-        word.parse().map_err(|_| format!("{word:?} is no number"))
+        let number = word.parse().ok().filter(|n| *n <= MOST);
+        number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
     }
 
     fn bits(&mut self) -> Reason<f64> {
@@ -151,22 +156,22 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
                 continue;
             }
             "steps" => {
-                let (steps, updates) = (w.number()?, w.number()?);
+                let (steps, updates) = (w.count()?, w.count()?);
                 s.counts = Counts { steps, updates, lr: w.bits32()? };
             }
             "partial" => {
-                let (batches, samples) = (w.number()?, w.number()?);
+                let (batches, samples) = (w.count()?, w.count()?);
                 s.partial = Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? };
             }
-            "waiting" => s.waiting = (w.number()?, w.number()?),
+            "waiting" => s.waiting = (w.count()?, w.count()?),
             "rates" => {
-                let (steps, epochs) = (w.number()?, w.number()?);
-                let (best, bad, factor) = (w.bits()?, w.number()?, w.bits32()?);
+                let (steps, epochs) = (w.count()?, w.count()?);
+                let (best, bad, factor) = (w.bits()?, w.count()?, w.bits32()?);
                 s.rates = Some(RatesState { steps, epochs, best, bad, factor });
             }
-            "watch" => s.watch = (Some((w.bits()?, w.number()?)), w.number()?),
-            "watched" => s.watch = (None, w.number()?),
-            "best" => s.has_best = w.number::<u8>()? == 1,
+            "watch" => s.watch = (Some((w.bits()?, w.count()?)), w.count()?),
+            "watched" => s.watch = (None, w.count()?),
+            "best" => s.has_best = w.count::<u8>()? == 1,
             "ending" => match w.word()? {
                 "open" => {}
                 "early-stopping" => {
@@ -176,7 +181,7 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
             },
             "epoch" => s.history.epochs.push(read_epoch(&mut w)?),
             "step" => {
-                let (epoch, step) = (w.number()?, w.number()?);
+                let (epoch, step) = (w.count()?, w.count()?);
                 let (loss, learning_rate) = (w.bits32()?, w.bits32()?);
                 let record = StepRecord { epoch, step, loss, learning_rate };
                 s.history.step_records.push(record);
@@ -196,15 +201,15 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
 }
 
 fn read_epoch(w: &mut Words) -> Reason<Epoch> {
-    let (epoch, loss, learning_rate) = (w.number()?, w.bits()?, w.bits32()?);
+    let (epoch, loss, learning_rate) = (w.count()?, w.bits()?, w.bits32()?);
     let (seconds, samples_per_second) = (w.bits()?, w.bits()?);
     let mut validation = None;
     if !w.is_empty() {
         let loss = w.bits()?;
         validation = Some(Evaluation::of_regression(loss));
         if !w.is_empty() {
-            let n_classes: usize = w.number()?;
-            let counts = std::iter::from_fn(|| (!w.is_empty()).then(|| w.number()));
+            let n_classes: usize = w.count()?;
+            let counts = std::iter::from_fn(|| (!w.is_empty()).then(|| w.count()));
             let counts = counts.collect::<Reason<Vec<u64>>>()?;
             let confusion = ConfusionMatrix::from_counts(n_classes, counts);
             let confusion = confusion.ok_or("counts that are no square")?;
@@ -255,8 +260,16 @@ mod tests {
         (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
         let (_, back) = read(&write(&[], &s)).unwrap();
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
-        for bad in ["steps 1 2", "steps 1 2 3 4", "steps x 2 3", "more 1", "option a", "epoch 1 z"]
-        {
+        for bad in [
+            "steps 1 2",
+            "steps 1 18446744073709551615 3",
+            "best 256",
+            "steps 1 2 3 4",
+            "steps x 2 3",
+            "more 1",
+            "option a",
+            "epoch 1 z",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
