@@ -122,7 +122,7 @@ impl Words<'_> {
     /// A whole number, so small that adding to it and summing up many cannot overflow.
     fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
         let word = self.word()?;
-        let number = word.parse().ok().filter(|n| *n <= MOST);
+        let number = word.parse::<u64>().ok().filter(|n| *n <= MOST);
         number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
     }
 
