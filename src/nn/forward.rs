@@ -11,6 +11,15 @@ use crate::threads::Team;
 /// used for 25,000 cycles, while the block's activations (96 KiB a 256 columns) stay in L2.
 pub(crate) const BLOCK_ROWS: usize = 96;
 
+/// What a forward pass leaves of the output layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outputs {
+    /// Its activation's values; logits for softmax, which is the caller's.
+    OfLayer,
+    /// Logits, whatever the activation.
+    Logits,
+}
+
 /// One worker's buffers.
 pub(crate) struct Scratch {
     x: Tensor,
@@ -35,16 +44,16 @@ impl Scratch {
         Ok(Scratch { x: buffer(net.n_in())?, ping: buffer(widest)?, pong: buffer(widest)? })
     }
 
-    /// The outputs of a block of rows that `fill` writes; logits where the output layer is
-    /// softmax, or where they are asked for. The second answer is a buffer of the same shape, free to use.
+    /// The outputs of a block of rows that `fill` writes. The second answer is a buffer of the same
+    /// shape, free to use.
     pub(crate) fn forward(
         &mut self,
         net: &Mlp,
         rows: usize,
-        logits: bool,
+        outputs: Outputs,
         fill: impl FnOnce(PanelsMut),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
-        self.forward_by(net, (rows, logits), fill, |f| forward(net.level, f))
+        self.forward_by(net, rows, outputs, fill, |f| forward(net.level, f))
     }
 
     /// The same, with each layer's outputs shared out among a team: each thread reads its own part
@@ -60,7 +69,7 @@ impl Scratch {
         team: &mut Team,
     ) -> Result<PanelsMut<'_>> {
         let mut all = Ok(());
-        let (out, _) = self.forward_by(net, (rows, false), fill, |f| {
+        let (out, _) = self.forward_by(net, rows, Outputs::OfLayer, fill, |f| {
             let Forward { x, w, bias, mut out, activation, .. } = f;
             let layer = team.run_panels(&mut out, |range, out| {
                 let (w, bias) = (w.panels(range.clone()), &bias[range]);
@@ -76,7 +85,8 @@ impl Scratch {
     fn forward_by(
         &mut self,
         net: &Mlp,
-        (rows, logits): (usize, bool),
+        rows: usize,
+        outputs: Outputs,
         fill: impl FnOnce(PanelsMut),
         mut layer_forward: impl FnMut(Forward),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
@@ -91,7 +101,9 @@ impl Scratch {
             let out = part(to, rows, layer.n_out());
             let activation = match layer.activation {
                 Activation::Softmax => Activation::Identity,
-                _ if logits && i + 1 == net.layers.len() => Activation::Identity,
+                _ if outputs == Outputs::Logits && i + 1 == net.layers.len() => {
+                    Activation::Identity
+                }
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());

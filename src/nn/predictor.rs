@@ -1,7 +1,7 @@
 //! Predicting and evaluating.
 
 use super::Mlp;
-use super::forward::{BLOCK_ROWS, Scratch, argmax, block_rows};
+use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax, block_rows};
 use crate::activation::{Activation, softmax_panels};
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
@@ -92,7 +92,7 @@ impl<'a> Predictor<'a> {
         let block = block_rows(rows, threads);
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
-            let (mut a, _) = scratch.forward(net, range.len(), false, fill);
+            let (mut a, _) = scratch.forward(net, range.len(), Outputs::OfLayer, fill);
             if softmax {
                 softmax_rows(net, &mut a);
             }
@@ -273,14 +273,15 @@ pub(crate) fn evaluate(
         .collect::<Result<Vec<_>>>()?;
     let mut parts: Vec<Part> = (0..blocks).map(|_| Part::default()).collect();
     let activation = net.layers[net.layers.len() - 1].activation;
+    let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
         let fill = |m: PanelsMut| _ = gather_features(net, data, None, range.start, m);
-        let (a, d) = w.scratch.forward(net, rows, loss.is_on_logits(), fill);
+        let (a, d) = w.scratch.forward(net, rows, outputs, fill);
         let one_output = a.cols == 1;
         // With one output for two classes, the second from a half on: p = ½ where z = 0.
-        let half = if loss.is_on_logits() { 0.0 } else { 0.5 };
+        let half = if outputs == Outputs::Logits { 0.0 } else { 0.5 };
         part.predicted.extend((0..rows).map(|r| match one_output {
             true => u32::from(a.view().panel(0)[r].0[0] >= half),
             false => argmax(a.view(), r),
