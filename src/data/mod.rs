@@ -34,6 +34,7 @@ mod values;
 #[cfg(feature = "npz")]
 mod zip;
 
+pub use crate::io::{read_safetensors, read_safetensors_file};
 pub use array::{Array, ArrayData};
 pub use augment::{Augment, Augmenter};
 pub use batches::shuffled;

@@ -1,8 +1,7 @@
 //! The header of a safetensors file: one JSON object, read strictly and without trust.
 //!
 //! Read here is the subset that this crate needs, with no more freedom than it needs: tensors of
-//! F32 with one or two dimensions and of U8 with one, none of them empty, that fill the data
-//! without overlap or hole; no key twice; tensor names without escapes (so they are borrowed, and
+//! one or two dimensions, none of them empty, that fill the data without overlap or hole; no key twice; tensor names without escapes (so they are borrowed, and
 //! a hostile header costs less than its own size); at most [`MAX_METADATA`] entries of metadata.
 
 use super::json::{Json, Numbers, Reason};
@@ -26,7 +25,36 @@ pub(super) const NO_DIGITS: &str = "0000000000000000";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     F32,
+    F64,
     U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+}
+
+impl Kind {
+    /// Each with its name and the bytes of a value.
+    const ALL: [(Kind, &'static str, u8); 10] = [
+        (Kind::F32, "F32", 4),
+        (Kind::F64, "F64", 8),
+        (Kind::U8, "U8", 1),
+        (Kind::I8, "I8", 1),
+        (Kind::U16, "U16", 2),
+        (Kind::I16, "I16", 2),
+        (Kind::U32, "U32", 4),
+        (Kind::I32, "I32", 4),
+        (Kind::U64, "U64", 8),
+        (Kind::I64, "I64", 8),
+    ];
+
+    /// Bytes of a value.
+    fn size(self) -> u8 {
+        Kind::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., size)| *size)
+    }
 }
 
 /// One tensor of a file.
@@ -45,10 +73,7 @@ pub(super) struct Entry<'a> {
 impl Entry<'_> {
     /// Bytes of the values; fits, because [`Header::parse`] checked.
     pub(super) fn n_bytes(&self) -> usize {
-        let size = match self.kind {
-            Kind::F32 => 4,
-            Kind::U8 => 1,
-        };
+        let size = self.kind.size().into();
         self.rows.saturating_mul(self.cols).saturating_mul(size)
     }
 
@@ -188,12 +213,11 @@ fn read_entry<'a>(json: &mut Json<'a>, name: &'a str) -> Reason<Entry<'a>> {
         let twice = match &*key {
             "dtype" => {
                 let (text, _) = json.string()?;
-                let found = match &*text {
-                    "F32" => Kind::F32,
-                    "U8" => Kind::U8,
-                    other => return Err(format!("{name:?}: expected dtype F32, got {other}")),
+                let found = Kind::ALL.iter().find(|(_, name, _)| *name == text);
+                let Some((found, ..)) = found else {
+                    return Err(format!("{name:?}: values of {text} are not supported"));
                 };
-                kind.replace(found).is_some()
+                kind.replace(*found).is_some()
             }
             "shape" => shape.replace(json.numbers()?).is_some(),
             "data_offsets" => offsets.replace(json.numbers()?).is_some(),
@@ -204,17 +228,17 @@ fn read_entry<'a>(json: &mut Json<'a>, name: &'a str) -> Reason<Entry<'a>> {
     let (Some(kind), Some(shape), Some(offsets)) = (kind, shape, offsets) else {
         return Err(format!("{name:?}: expected dtype, shape and data_offsets"));
     };
-    let (rows, cols, n_dims) = match (kind, shape) {
-        (_, Numbers { count: 1, values: [n, _] }) => (1, n, 1),
-        (Kind::F32, Numbers { count: 2, values: [rows, cols] }) => (rows, cols, 2),
-        (_, Numbers { count, .. }) => {
+    let (rows, cols, n_dims) = match shape {
+        Numbers { count: 1, values: [n, _] } => (1, n, 1),
+        Numbers { count: 2, values: [rows, cols] } => (rows, cols, 2),
+        Numbers { count, .. } => {
             return Err(format!("{name:?}: expected 1 or 2 dimensions, got {count}"));
         }
     };
     let Numbers { count: 2, values: [start, end] } = offsets else {
         return Err(format!("{name:?}: expected two data_offsets"));
     };
-    let size = if kind == Kind::F32 { 4 } else { 1 };
+    let size = u64::from(kind.size());
     let n_bytes = rows.checked_mul(cols).and_then(|n| n.checked_mul(size));
     match n_bytes {
         Some(0) => return Err(format!("{name:?}: expected at least one value")),
@@ -277,10 +301,10 @@ mod tests {
         refused("{\"\\ud800\\u0041\":1}", "surrogate");
         refused("{\"a\\n\":1}", "escapes in the tensor name");
         refused(&one("F32", "1", "0,4").replace("}}", ",}}"), "expected '\"'");
-        refused(&one("F64", "1", "0,8"), "expected dtype F32, got F64");
+        refused(&one("BF16", "1", "0,2"), "values of BF16 are not supported");
         refused(&one("F32", "", "0,4"), "1 or 2 dimensions, got 0");
         refused(&one("F32", "1,1,1", "0,4"), "1 or 2 dimensions, got 3");
-        refused(&one("U8", "1,1", "0,1"), "1 or 2 dimensions, got 2");
+        refused(&one("I64", "1", "0,4"), "not the bytes 0..4");
         refused(&one("F32", "0", "0,0"), "at least one value");
         refused(&one("F32", "1", "0,8"), "not the bytes 0..8");
         refused(&one("F32", "1", "4,0"), "not the bytes 4..0");

@@ -16,6 +16,7 @@
     )
 )]
 
+mod arrays;
 mod atomic;
 mod hash;
 mod header;
@@ -26,6 +27,7 @@ mod pipeline;
 mod safetensors;
 mod writer;
 
+pub use arrays::{read_safetensors, read_safetensors_file};
 pub(crate) use atomic::{remove_unfinished, write_atomically};
 pub(crate) use hash::Hasher;
 pub(crate) use model::{CHECKPOINT, STATE, empty_model};

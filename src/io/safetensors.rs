@@ -10,6 +10,7 @@
 
 use super::hash::Hasher;
 use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, NO_DIGITS};
+use crate::data::{Array, ArrayData};
 use crate::gemm::Tensor;
 use crate::simd::LINE;
 use crate::{Error, Result};
@@ -48,8 +49,13 @@ impl<'a> Contents<'a> {
         entries.map(|e| (e.name, e.rows, e.cols))
     }
 
-    /// Refuses what is not a number.
+    /// Refuses what no network is made of: other kinds of values, and what is not a number. (Bytes
+    /// are skipped: a checkpoint has some.)
     pub(crate) fn check_finite(&self) -> Result<()> {
+        let other = |e: &&Entry| !matches!(e.kind, Kind::F32 | Kind::U8);
+        if let Some(e) = self.header.entries.iter().find(other) {
+            return Err(self.refuse(format!("{:?}: expected F32, got {:?}", e.name, e.kind)));
+        }
         match self.not_finite {
             None => Ok(()),
             Some(name) => {
@@ -81,12 +87,54 @@ impl<'a> Contents<'a> {
         let Some(found) = self.header.entry(name).filter(|e| e.kind == Kind::U8) else {
             return Err(self.refuse(format!("there are no bytes {name:?}")));
         };
-        let start = self.data_at.saturating_add(found.start);
-        let mut bytes = vec![0; found.n_bytes()];
-        let read = self.reader.seek(SeekFrom::Start(start));
-        let read = read.and_then(|_| self.reader.read_exact(&mut bytes));
-        read.map_err(|e| failed(self.file, e))?;
-        Ok(bytes)
+        let found = *found;
+        self.values(found, |[byte]| byte)
+    }
+
+    /// The values of a tensor, `N` bytes each.
+    fn values<T, const N: usize>(
+        &mut self,
+        entry: Entry,
+        decode: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>> {
+        // As many as the file is known to hold.
+        let mut values = Vec::with_capacity(entry.rows.saturating_mul(entry.cols));
+        let start = self.data_at.saturating_add(entry.start);
+        let mut buffer = [0u8; BUFFER];
+        let mut rest = entry.n_bytes();
+        let mut read = || {
+            self.reader.seek(SeekFrom::Start(start))?;
+            while rest > 0 {
+                let part = buffer.get_mut(..rest.min(BUFFER)).unwrap_or_default();
+                self.reader.read_exact(part)?;
+                values.extend(part.as_chunks::<N>().0.iter().map(|bytes| decode(*bytes)));
+                rest = rest.saturating_sub(part.len());
+            }
+            Ok(())
+        };
+        read().map_err(|e| failed(self.file, e))?;
+        Ok(values)
+    }
+
+    /// A tensor as an array.
+    pub(super) fn array(&mut self, name: &str) -> Result<Array> {
+        let Some(&entry) = self.header.entry(name) else {
+            return Err(self.refuse(format!("there is no tensor {name:?}")));
+        };
+        let data = match entry.kind {
+            Kind::F32 => ArrayData::F32(self.values(entry, f32::from_le_bytes)?),
+            Kind::F64 => ArrayData::F64(self.values(entry, f64::from_le_bytes)?),
+            Kind::U8 => ArrayData::U8(self.values(entry, u8::from_le_bytes)?),
+            Kind::I8 => ArrayData::I8(self.values(entry, i8::from_le_bytes)?),
+            Kind::U16 => ArrayData::U16(self.values(entry, u16::from_le_bytes)?),
+            Kind::I16 => ArrayData::I16(self.values(entry, i16::from_le_bytes)?),
+            Kind::U32 => ArrayData::U32(self.values(entry, u32::from_le_bytes)?),
+            Kind::I32 => ArrayData::I32(self.values(entry, i32::from_le_bytes)?),
+            Kind::U64 => ArrayData::U64(self.values(entry, u64::from_le_bytes)?),
+            Kind::I64 => ArrayData::I64(self.values(entry, i64::from_le_bytes)?),
+        };
+        let shape = if entry.n_dims == 1 { vec![entry.cols] } else { vec![entry.rows, entry.cols] };
+        Ok(Array { shape, data })
     }
 
     /// Reads all values of F32, in the order of the data. `target` says where a tensor goes, whose
