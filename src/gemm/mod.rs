@@ -19,6 +19,7 @@ mod tensor;
 mod tiles;
 mod weights;
 
+pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;

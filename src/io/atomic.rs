@@ -6,16 +6,20 @@
 
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the names of unfinished files end in.
 const SUFFIX: &str = ".tmp";
 
+/// A new file.
+pub(crate) trait WriteSeek: Write + Seek {}
+impl<F: Write + Seek> WriteSeek for F {}
+
 /// The system calls, so that tests can make each of them fail.
 trait Disk {
-    type File: Write;
+    type File: Write + Seek;
     fn create(&mut self, path: &Path) -> io::Result<Self::File>;
     fn sync(&mut self, file: &mut Self::File) -> io::Result<()>;
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
@@ -54,7 +58,7 @@ impl Disk for RealDisk {
 /// not a regular file is refused.
 pub(crate) fn write_atomically(
     path: &Path,
-    write: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    write: &mut dyn FnMut(&mut dyn WriteSeek) -> Result<()>,
 ) -> Result<()> {
     let target = match fs::metadata(path) {
         Ok(m) if m.is_file() => fs::canonicalize(path).map_err(|e| Error::io(path, e))?,
@@ -74,7 +78,7 @@ pub(crate) fn write_atomically(
 fn replace<D: Disk>(
     disk: &mut D,
     path: &Path,
-    write: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+    write: &mut dyn FnMut(&mut dyn WriteSeek) -> Result<()>,
 ) -> Result<()> {
     let beside = beside(path)?;
     let written = (|| {
@@ -195,7 +199,7 @@ mod tests {
         let dir = folder("atomic");
         let path = dir.join("file");
         fs::write(&path, "old").unwrap();
-        let mut new = |file: &mut dyn Write| Ok(file.write_all(b"new")?);
+        let mut new = |file: &mut dyn WriteSeek| Ok(file.write_all(b"new")?);
         for fails in 0..4 {
             let mut disk = Failing { calls: 0, fails };
             let error = replace(&mut disk, &path, &mut new).unwrap_err();
@@ -205,7 +209,7 @@ mod tests {
             assert_eq!(names(&dir), ["file"]);
         }
         fs::write(&path, "old").unwrap();
-        let mut refuse = |file: &mut dyn Write| {
+        let mut refuse = |file: &mut dyn WriteSeek| {
             file.write_all(b"half")?;
             Err(Error::config("writer", "planted"))
         };
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_an_error_with_its_path() {
         let dir = folder("atomic-errors");
-        let mut new = |file: &mut dyn Write| Ok(file.write_all(b"new")?);
+        let mut new = |file: &mut dyn WriteSeek| Ok(file.write_all(b"new")?);
         for path in [dir.clone(), dir.join("missing/file"), PathBuf::from("/"), PathBuf::new()] {
             let error = write_atomically(&path, &mut new).unwrap_err().to_string();
             assert!(error.starts_with(&path.display().to_string()), "{error}");

@@ -23,6 +23,7 @@ mod header;
 mod json;
 mod model;
 mod onnx;
+mod pieces;
 mod pipeline;
 mod safetensors;
 mod writer;

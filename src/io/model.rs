@@ -1,8 +1,9 @@
 //! Networks to and from files.
 
+use super::atomic::write_atomically;
 use super::pipeline::refuse_standardized;
 use super::safetensors::{Contents, Target, read_file, read_stream};
-use super::writer::{Stored, Values, write};
+use super::writer::{Stored, Values, write, write_file};
 use crate::activation::Activation;
 use crate::nn::{Builder, Dense, Mlp};
 use crate::{Error, Result};
@@ -33,7 +34,8 @@ impl Mlp {
     /// old file is then as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check_finite()?;
-        super::atomic::write_atomically(path.as_ref(), &mut |file| self.write(file))
+        let metadata = self.metadata(MODEL);
+        write_atomically(path.as_ref(), &mut |file| write_file(file, &metadata, &self.stored()))
     }
 
     /// Writes the network as [`Mlp::save`] does, to anything.
@@ -42,12 +44,8 @@ impl Mlp {
     /// As [`Mlp::save`].
     pub fn write_to(&self, mut writer: impl Write) -> Result<()> {
         self.check_finite()?;
-        self.write(&mut writer)?;
+        write(&mut writer, &self.metadata(MODEL), &self.stored())?;
         Ok(writer.flush()?)
-    }
-
-    fn write(&self, writer: &mut dyn Write) -> Result<()> {
-        write(writer, &self.metadata(MODEL), &self.stored())
     }
 
     /// Loads a network that [`Mlp::save`] wrote, or the network of a checkpoint.

@@ -5,7 +5,7 @@
 //! export never holds a second copy of them. Opset 13, which every runtime knows; GELU and SiLU
 //! are therefore written out in the operations that opset has.
 
-use super::writer::Values;
+use super::writer::{Buffers, Values};
 use crate::activation::Activation;
 use crate::nn::{Dense, Mlp};
 use crate::{Error, Result};
@@ -299,12 +299,12 @@ impl<'a> Message<'a> {
     }
 
     fn write(&self, writer: &mut dyn Write) -> Result<()> {
-        let mut buffer = Vec::new();
+        let mut buffers = Buffers::default();
         for piece in &self.pieces {
             match piece {
                 Piece::Bytes(bytes) => writer.write_all(bytes)?,
                 Piece::Values(values) => {
-                    values.pieces(&mut buffer, |part| writer.write_all(part))?;
+                    values.pieces(&mut buffers, |part| writer.write_all(part))?;
                 }
             }
         }

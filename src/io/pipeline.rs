@@ -3,7 +3,7 @@
 use super::atomic::write_atomically;
 use super::model::{MODEL, empty_model, read_parameters};
 use super::safetensors::{Contents, read_file, read_stream};
-use super::writer::write;
+use super::writer::{write, write_file};
 use crate::data::Standardizer;
 use crate::nn::Mlp;
 use crate::{Error, MatRef, Matrix, Result};
@@ -105,7 +105,9 @@ impl Pipeline {
     /// larger than a reader accepts (about 40,000).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.network.check_finite()?;
-        write_atomically(path.as_ref(), &mut |file| self.write(file))
+        let metadata = self.metadata();
+        let tensors = self.network.stored();
+        write_atomically(path.as_ref(), &mut |file| write_file(file, &metadata, &tensors))
     }
 
     /// Writes everything as [`Pipeline::save`] does, to anything.
@@ -114,11 +116,11 @@ impl Pipeline {
     /// As [`Pipeline::save`].
     pub fn write_to(&self, mut writer: impl Write) -> Result<()> {
         self.network.check_finite()?;
-        self.write(&mut writer)?;
+        write(&mut writer, &self.metadata(), &self.network.stored())?;
         Ok(writer.flush()?)
     }
 
-    fn write(&self, writer: &mut dyn Write) -> Result<()> {
+    fn metadata(&self) -> Vec<(&'static str, String)> {
         let mut metadata = self.network.metadata(MODEL).to_vec();
         let parts = [(&self.inputs, INPUT_KEYS), (&self.targets, TARGET_KEYS)];
         for (standardizer, [mean, std]) in parts {
@@ -126,7 +128,7 @@ impl Pipeline {
                 metadata.extend([(mean, numbers(s.mean())), (std, numbers(s.std()))]);
             }
         }
-        write(writer, &metadata, &self.network.stored())
+        metadata
     }
 
     /// Loads what [`Pipeline::save`] or [`Mlp::save`] wrote.

@@ -10,12 +10,13 @@
 
 use super::hash::Hasher;
 use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, NO_DIGITS};
+use super::pieces::{Pieces, take_some};
 use crate::data::{Array, ArrayData};
-use crate::gemm::Tensor;
+use crate::gemm::{Tensor, fill_from_bytes};
 use crate::simd::LINE;
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes read at once in the first pass; a multiple of 4.
@@ -143,7 +144,7 @@ impl<'a> Contents<'a> {
         self,
         mut target: impl FnMut(&str) -> Option<&'t mut Tensor>,
     ) -> Result<()> {
-        let mut buffer: Vec<[u8; 4]> = Vec::new();
+        let mut buffer = Vec::new();
         let mut read = || {
             self.reader.seek(SeekFrom::Start(self.data_at))?;
             for entry in &self.header.entries {
@@ -153,8 +154,8 @@ impl<'a> Contents<'a> {
                     continue;
                 };
                 for panel in 0..t.cols().div_ceil(LINE) {
-                    buffer.resize(t.panel_len(panel), [0; 4]);
-                    self.reader.read_exact(buffer.as_flattened_mut())?;
+                    buffer.resize(t.panel_len(panel), 0.0);
+                    fill_from_bytes(&mut buffer, |bytes| self.reader.read_exact(bytes))?;
                     t.import_panel(panel, &buffer);
                 }
             }
@@ -178,7 +179,7 @@ trait ReadSeek: Read + Seek {}
 impl<R: Read + Seek> ReadSeek for R {}
 
 /// An end that comes too early is the file's fault, anything else the system's.
-fn failed(file: &str, error: io::Error) -> Error {
+pub(super) fn failed(file: &str, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedEof => Error::format(file, "ends too early"),
         _ if file == STREAM => Error::from(error),
@@ -231,13 +232,13 @@ fn read_once<T>(
     visit: impl FnOnce(Contents) -> Result<T>,
 ) -> Result<T> {
     let head = head(reader, file)?;
-    let bytes = take(reader, header_length(head, file)? as u64, file)?;
+    let bytes = Pieces::take(reader, header_length(head, file)? as u64, file)?.pieces.concat();
     let header = Header::parse(&bytes, file)?;
-    let data = take(reader, header.n_data, file)?;
-    if !take_some(reader, 1, file)?.is_empty() {
+    let mut data = Pieces::take(reader, header.n_data, file)?;
+    if !take_some(reader, 1).map_err(|e| failed(file, e))?.is_empty() {
         return Err(Error::format(file, "more bytes than its header announces"));
     }
-    read_checked((head, &bytes), header, (&mut Cursor::new(data), 0), file, visit)
+    read_checked((head, &bytes), header, (&mut data, 0), file, visit)
 }
 
 /// The first 8 bytes.
@@ -253,29 +254,6 @@ fn header_length(bytes: [u8; 8], file: &str) -> Result<usize> {
         n @ 0..=MAX_HEADER => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
         n => Err(Error::format(file, format!("header of {n} bytes, expected up to {MAX_HEADER}"))),
     }
-}
-
-/// The next `n` bytes, in growing pieces: beyond a few KiB never more than what came.
-fn take(reader: &mut dyn Read, n: u64, file: &str) -> Result<Vec<u8>> {
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    let mut rest = n;
-    while rest > 0 {
-        let size = rest.min(n.saturating_sub(rest).clamp(4096, 1 << 20));
-        let piece = take_some(reader, size, file)?;
-        if (piece.len() as u64) < size {
-            return Err(Error::format(file, "ends too early"));
-        }
-        pieces.push(piece);
-        rest = rest.saturating_sub(size);
-    }
-    Ok(pieces.concat())
-}
-
-/// The next `n` bytes, or fewer at the end.
-fn take_some(reader: &mut dyn Read, n: u64, file: &str) -> Result<Vec<u8>> {
-    let mut piece = Vec::with_capacity(usize::try_from(n).unwrap_or(4096));
-    reader.take(n).read_to_end(&mut piece).map_err(|e| failed(file, e))?;
-    Ok(piece)
 }
 
 /// Checks the values, whose `reader` is where they begin, at `data_at`; then lets `visit` read

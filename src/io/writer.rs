@@ -3,10 +3,10 @@
 use super::hash::Hasher;
 use super::header::{CHECKSUM, MAX_HEADER, NO_DIGITS};
 use super::json::push_string;
-use crate::gemm::Tensor;
+use crate::gemm::{Tensor, bytes_of};
 use crate::simd::LINE;
 use crate::{Error, Result};
-use std::io::{self, Write};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
 /// What is to be written.
 pub(crate) struct Stored<'a> {
@@ -25,6 +25,13 @@ pub(crate) enum Values<'a> {
     Bytes(&'a [u8]),
 }
 
+/// Memory for the pieces.
+#[derive(Default)]
+pub(super) struct Buffers {
+    values: Vec<f32>,
+    bytes: Vec<u8>,
+}
+
 impl Values<'_> {
     pub(super) fn n_bytes(self) -> usize {
         match self {
@@ -36,18 +43,19 @@ impl Values<'_> {
         }
     }
 
-    /// Calls `each` with the bytes, piece by piece; `buffer` is for the pieces.
+    /// Calls `each` with the bytes, piece by piece.
     pub(super) fn pieces(
         self,
-        buffer: &mut Vec<[u8; 4]>,
+        buffers: &mut Buffers,
         mut each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
             Values::Matrix(t) | Values::Row(t) => {
+                let Buffers { values, bytes } = buffers;
                 for panel in 0..t.cols().div_ceil(LINE) {
-                    buffer.resize(t.panel_len(panel), [0; 4]);
-                    t.export_panel(panel, buffer);
-                    each(buffer.as_flattened())?;
+                    values.resize(t.panel_len(panel), 0.0);
+                    t.export_panel(panel, values);
+                    each(bytes_of(values, bytes))?;
                 }
                 Ok(())
             }
@@ -93,43 +101,31 @@ fn preamble(metadata: &[(&str, String)], tensors: &[Stored], checksum: &str) -> 
     Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat())
 }
 
-/// The bytes of a file with a checksum, in one pass over the tensors.
+/// The bytes of a file with a checksum.
 pub(crate) fn encode(metadata: &[(&str, String)], tensors: &[Stored]) -> Result<Vec<u8>> {
-    let head = preamble(metadata, tensors, NO_DIGITS)?;
-    let n_bytes =
-        tensors.iter().map(|t| t.values.n_bytes()).fold(head.len(), usize::saturating_add);
+    let n_head = preamble(metadata, tensors, NO_DIGITS)?.len();
+    let n_bytes = tensors.iter().map(|t| t.values.n_bytes()).fold(n_head, usize::saturating_add);
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(n_bytes)
         .map_err(|_| Error::config("memory", format!("no room for a file of {n_bytes} bytes")))?;
-    let mut hasher = Hasher::new();
-    hasher.update(&head);
-    bytes.extend_from_slice(&head);
-    let mut buffer = Vec::new();
-    for tensor in tensors {
-        tensor.values.pieces(&mut buffer, |piece| {
-            hasher.update(piece);
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
-    }
-    let checksum = format!("{:016x}", hasher.finish());
-    let head = preamble(metadata, tensors, &checksum)?;
-    bytes.iter_mut().zip(head).for_each(|(to, from)| *to = from);
-    Ok(bytes)
+    let mut file = Cursor::new(bytes);
+    write_file(&mut file, metadata, tensors)?;
+    Ok(file.into_inner())
 }
 
-/// Writes a file with a checksum: goes over the tensors twice, since the checksum comes first.
-pub(crate) fn write(
+/// Writes with a checksum to what cannot go back: goes over the tensors twice, since the checksum
+/// comes first.
+pub(super) fn write(
     writer: &mut dyn Write,
     metadata: &[(&str, String)],
     tensors: &[Stored],
 ) -> Result<()> {
-    let mut buffer = Vec::new();
+    let mut buffers = Buffers::default();
     let mut hasher = Hasher::new();
     hasher.update(&preamble(metadata, tensors, NO_DIGITS)?);
     for tensor in tensors {
-        tensor.values.pieces(&mut buffer, |piece| {
+        tensor.values.pieces(&mut buffers, |piece| {
             hasher.update(piece);
             Ok(())
         })?;
@@ -137,7 +133,29 @@ pub(crate) fn write(
     let checksum = format!("{:016x}", hasher.finish());
     writer.write_all(&preamble(metadata, tensors, &checksum)?)?;
     for tensor in tensors {
-        tensor.values.pieces(&mut buffer, |piece| writer.write_all(piece))?;
+        tensor.values.pieces(&mut buffers, |piece| writer.write_all(piece))?;
     }
     Ok(())
+}
+
+/// Writes to a new file in one pass, and the checksum at the end of it.
+pub(super) fn write_file<F: Write + Seek + ?Sized>(
+    file: &mut F,
+    metadata: &[(&str, String)],
+    tensors: &[Stored],
+) -> Result<()> {
+    let head = preamble(metadata, tensors, NO_DIGITS)?;
+    let mut hasher = Hasher::new();
+    hasher.update(&head);
+    file.write_all(&head)?;
+    let mut buffers = Buffers::default();
+    for tensor in tensors {
+        tensor.values.pieces(&mut buffers, |piece| {
+            hasher.update(piece);
+            file.write_all(piece)
+        })?;
+    }
+    let checksum = format!("{:016x}", hasher.finish());
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.write_all(&preamble(metadata, tensors, &checksum)?)?)
 }
