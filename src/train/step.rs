@@ -9,6 +9,7 @@
 //! ```
 
 use super::batch::{Batch, SampleWeights, first_odd_value};
+use super::columns::Columns;
 use super::workspace::{LayerBuffers, Tile, Workspace};
 use crate::activation::Activation;
 use crate::gemm::{
@@ -45,6 +46,11 @@ pub(super) struct Step<'a> {
 /// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
 const TEAM_FROM: usize = 400_000;
 
+/// Whether threads pay at all for a step of so many rows.
+pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
+    6 * rows * net.n_parameters() >= TEAM_FROM
+}
+
 /// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
 const BLOCK_ROWS: usize = 256;
@@ -59,8 +65,7 @@ pub(super) fn run(
     step: &Step,
 ) -> Result<(f64, bool)> {
     let rows = batch.rows();
-    let alone = 6 * rows * net.n_parameters() < TEAM_FROM;
-    let threads = if alone { 1 } else { team.threads() };
+    let threads = if pays(net, rows) { team.threads() } else { 1 };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
         if threads == 1 {
             (0..items).for_each(work);
@@ -80,15 +85,25 @@ pub(super) fn run(
     let shares = weighted.then_some(&ws.shares[..]);
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
     let buffers = (&ws.x, &ws.y, &ws.layers[..]);
-    let phase = Phase::new(net, buffers, labels, losses, shares, rows, step);
+    let phase = Phase::new(net, buffers, &ws.columns, (labels, losses), shares, rows, step);
     let odd = AtomicBool::new(false);
-    run(rows.div_ceil(block), &|i| {
-        // SAFETY: blocks of rows do not overlap, and each comes once.
-        let finite = unsafe { phase.rows(batch, i * block..rows.min((i + 1) * block)) };
+    let seen = |finite: bool| {
         if !finite {
             odd.store(true, Ordering::Relaxed);
         }
-    })?;
+    };
+    match &ws.columns {
+        Some(columns) => {
+            // SAFETY: parts of columns do not overlap, and each comes once.
+            run(columns.parts(), &|part| seen(unsafe { phase.columns(columns, batch, part) }))?;
+            // SAFETY: nobody else is at work.
+            seen(unsafe { phase.rows(batch, 0..rows) });
+        }
+        // SAFETY: blocks of rows do not overlap, and each comes once.
+        None => run(rows.div_ceil(block), &|i| unsafe {
+            seen(phase.rows(batch, i * block..rows.min((i + 1) * block)));
+        })?,
+    }
     if odd.into_inner() {
         return Err(first_odd_value(&batch));
     }
@@ -104,7 +119,7 @@ pub(super) fn run(
     }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
     let buffers = (&ws.x, &ws.y, &ws.layers[..]);
-    let phase = Phase::new(net, buffers, labels, losses, None, rows, step);
+    let phase = Phase::new(net, buffers, &ws.columns, (labels, losses), None, rows, step);
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
         let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
@@ -112,7 +127,11 @@ pub(super) fn run(
     }
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
-    run(tiles.len(), &|i| unsafe { phase.tile(&tiles[i]) })?;
+    let update = |tile: &Tile| unsafe { phase.tile(tile) };
+    match &ws.columns {
+        Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
+        None => run(tiles.len(), &|i| update(&tiles[i]))?,
+    }
     Ok((loss, true))
 }
 
@@ -126,7 +145,7 @@ pub(super) fn flush(
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
     let buffers = (&ws.x, &ws.y, &ws.layers[..]);
-    let phase = Phase::new(net, buffers, labels, losses, None, 0, step);
+    let phase = Phase::new(net, buffers, &ws.columns, (labels, losses), None, 0, step);
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
     Ok(true)
@@ -151,6 +170,8 @@ pub(super) struct Phase<'a> {
     x: &'a Tensor,
     y: &'a Tensor,
     pub(super) layers: &'a [LayerBuffers],
+    /// Where each part of the first layer's columns has inputs of its own.
+    columns: Option<&'a Columns>,
     labels: SharedSlice<'a, u32>,
     losses: SharedSlice<'a, f64>,
     /// What each row counts; all the same where there is none.
@@ -163,18 +184,52 @@ impl<'a> Phase<'a> {
     fn new(
         net: &'a Mlp,
         (x, y, layers): (&'a Tensor, &'a Tensor, &'a [LayerBuffers]),
-        labels: SharedSlice<'a, u32>,
-        losses: SharedSlice<'a, f64>,
+        columns: &'a Option<Columns>,
+        (labels, losses): (SharedSlice<'a, u32>, SharedSlice<'a, f64>),
         shares: Option<&'a [f32]>,
         rows: usize,
         step: &'a Step<'a>,
     ) -> Self {
-        Phase { net, x, y, layers, labels, losses, shares, rows, step }
+        let columns = columns.as_ref();
+        Phase { net, x, y, layers, columns, labels, losses, shares, rows, step }
     }
 }
 
 impl Phase<'_> {
-    /// Phase 1 of a block of rows. Answers whether the batch's values are finite.
+    /// The first layer's forward pass of a part of its columns. Answers whether the inputs are
+    /// finite.
+    ///
+    /// # Safety
+    /// No other task has this part.
+    unsafe fn columns(&self, columns: &Columns, batch: Batch, part: usize) -> bool {
+        let (layer, l, panels) = (&self.net.layers[0], &self.layers[0], columns.outputs(part));
+        // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
+        // nobody writes weights in phase 1.
+        unsafe {
+            let own = part_of(|t| t.rows_mut(0..self.rows));
+            let finite = batch.features(self.net, 0, own(columns.x(part)));
+            let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
+            let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
+            let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
+            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
+            let activation = self.forward_activation(0);
+            forward(self.net.level, Forward { x, w, bias, out, z, activation });
+            finite
+        }
+    }
+
+    /// What a layer's forward pass ends with: the loss takes logits where it can.
+    fn forward_activation(&self, layer: usize) -> Activation {
+        match self.net.layers[layer].activation {
+            _ if layer + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
+                Activation::Identity
+            }
+            other => other,
+        }
+    }
+
+    /// Phase 1 of a block of rows; without the first layer's forward pass where that was shared
+    /// out by columns. Answers whether the batch's values are finite.
     ///
     /// # Safety
     /// No other task has rows of this range.
@@ -185,14 +240,14 @@ impl Phase<'_> {
         unsafe {
             let block = part_of(|t| t.rows_mut(range.clone()));
             let read = part_of(|t| t.all().rows(range.clone()));
-            let mut finite = batch.features(net, range.start, block(self.x));
-            let mut x: Panels = read(self.x);
+            let (done, mut finite) = match self.columns {
+                Some(_) => (1, true),
+                None => (0, batch.features(net, range.start, block(self.x))),
+            };
+            let mut x: Panels = read(if done > 0 { &layers[0].a } else { self.x });
             let last = layers.len() - 1;
-            for (i, (layer, l)) in net.layers.iter().zip(layers).enumerate() {
-                let activation = match layer.activation {
-                    _ if i == last && self.step.loss.is_on_logits() => Activation::Identity,
-                    other => other,
-                };
+            for (i, (layer, l)) in net.layers.iter().zip(layers).enumerate().skip(done) {
+                let activation = self.forward_activation(i);
                 let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
                 let (w, bias) = (layer.w.view(), layer.bias());
                 forward(level, Forward { x, w, bias, out, z, activation });
@@ -302,7 +357,11 @@ impl Phase<'_> {
     /// # Safety
     /// Nobody writes activations or deltas as long as the answer lives.
     pub(super) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let input = if tile.layer == 0 { self.x } else { &self.layers[tile.layer - 1].a };
+        let input = match (tile.layer, self.columns) {
+            (0, Some(columns)) => columns.x_of_panel(tile.outputs.start),
+            (0, None) => self.x,
+            (layer, _) => &self.layers[layer - 1].a,
+        };
         // SAFETY: by this function's contract.
         unsafe {
             let batch = part_of(|t| t.all().rows(0..self.rows));

@@ -83,7 +83,8 @@ impl<'a> Training<'a> {
         }
         let team = Team::new(setup.threads)?;
         let defer = !(adjustments.fuse() && optimizer.fuses());
-        let workspace = Workspace::new(net, &optimizer, (setup.batch_size, values), defer)?;
+        let rows = (setup.batch_size, values);
+        let workspace = Workspace::new(net, &optimizer, rows, team.threads(), defer)?;
         let lr = optimizer.learning_rate();
         let (steps, updates) = (0, 0);
         Ok(Training {

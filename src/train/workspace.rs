@@ -1,5 +1,6 @@
 //! Everything a training step writes besides the network: allocated once.
 
+use super::columns::Columns;
 use super::deferred::Deferred;
 use crate::Result;
 use crate::activation::Keeps;
@@ -54,14 +55,16 @@ pub(super) struct Workspace {
     /// What each row counts; empty until something is weighted.
     pub(super) shares: Vec<f32>,
     pub(super) tiles: Vec<Tile>,
+    /// Where columns are shared out instead of rows.
+    pub(super) columns: Option<Columns>,
     /// Gradients, where phase 2 keeps them first.
     pub(super) deferred: Option<Deferred>,
 }
 
-/// Multiply-adds of a tile: at least 2^20, 20 µs of a core at 50 a nanosecond, far above the cost
+/// Multiply-adds of a tile: at least 2^16, 1.3 µs of a core at 50 a nanosecond, ten times the cost
 /// of claiming one; at most 2^25, whose operands still fit in L2 for batches of 1024; between them a
-/// 64th of all, so that the last tile to finish keeps two threads waiting for 1 % of the phase.
-const TILE_WORK: std::ops::RangeInclusive<usize> = 1 << 20..=1 << 25;
+/// 32nd of all, so that the last tile to finish keeps two threads waiting for 2 % of the phase.
+const TILE_WORK: std::ops::RangeInclusive<usize> = 1 << 16..=1 << 25;
 
 /// Panels of inputs of a tile, where there are so many: each panel of deltas that comes from L2 is
 /// used that often. (784-512-512-10 at batch 128 on one core: 5.8 ms with 1, 5.3 ms with 4.)
@@ -77,6 +80,7 @@ impl Workspace {
         net: &Mlp,
         optimizer: &Optimizer,
         (rows, values): (usize, bool),
+        threads: usize,
         keep_gradients: bool,
     ) -> Result<Workspace> {
         let ld = padded_rows(rows);
@@ -102,6 +106,8 @@ impl Workspace {
         }
         let tiles = tiles(net, rows);
         let deferred = keep_gradients.then(|| Deferred::new(net, tiles.len())).transpose()?;
+        // The tiles of kept gradients must not depend on the threads: sums run over them.
+        let columns = if keep_gradients { None } else { Columns::new(net, rows, threads)? };
         let mut workspace = Workspace {
             rows,
             x: Tensor::zeros(rows, net.n_in(), ld)?,
@@ -111,6 +117,7 @@ impl Workspace {
             losses: vec![0.0; rows],
             shares: Vec::new(),
             tiles,
+            columns,
             deferred,
         };
         workspace.transpose_weights(net);
@@ -135,7 +142,7 @@ fn tiles(net: &Mlp, rows: usize) -> Vec<Tile> {
     let panels = |n: usize| n.div_ceil(LINE);
     let blocks = |t: &Tile| t.inputs.len() * t.outputs.len();
     let all: usize = net.layers.iter().map(|l| panels(l.n_in()) * panels(l.n_out())).sum();
-    let work = (rows * LINE * LINE * all / 64).clamp(*TILE_WORK.start(), *TILE_WORK.end());
+    let work = (rows * LINE * LINE * all / 32).clamp(*TILE_WORK.start(), *TILE_WORK.end());
     let most = (work / (rows * LINE * LINE)).max(1);
     let mut tiles = Vec::new();
     for (layer, l) in net.layers.iter().enumerate() {

@@ -1,0 +1,117 @@
+//! Small batches of a network whose first layer is most of it: the team shares out that layer's
+//! outputs instead of the batch's rows.
+//!
+//! With few rows a step is bound by its weights. Were the rows shared out, each thread would read
+//! all weights, of which the other one changed half a moment ago; so each thread keeps its own
+//! columns of the first layer, in both phases and in every step, and gathers the rows for itself.
+
+use super::step::pays;
+use super::workspace::Tile;
+use crate::Result;
+use crate::gemm::{Tensor, padded_rows};
+use crate::nn::Mlp;
+use crate::simd::LINE;
+
+/// Rows a thread below which the columns are shared out: a tile of 6 rows cannot be cut further.
+const FEW_ROWS: usize = 8;
+
+/// What is shared out by columns.
+pub(super) struct Columns {
+    /// batch x n_in: a copy for each part, so that no two threads meet over the inputs.
+    x: Vec<Tensor>,
+    /// Panels of the first layer's outputs.
+    panels: usize,
+    /// For phase 2: each part's columns of the first layer, and for the first part, which has the
+    /// fewest, all of the other layers.
+    items: Vec<Vec<Tile>>,
+}
+
+impl Columns {
+    /// The parts for steps of up to `rows` rows, where that is the better way to share them out.
+    pub(super) fn new(net: &Mlp, rows: usize, threads: usize) -> Result<Option<Self>> {
+        let first = net.layers[0].n_in() * net.layers[0].n_out();
+        let panels = net.layers[0].n_out().div_ceil(LINE);
+        let parts = threads.min(panels);
+        // What is not in the first layer is one thread's work, while the others wait.
+        let most = first * 5 >= net.n_parameters() * 4;
+        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) {
+            return Ok(None);
+        }
+        let ld = padded_rows(rows);
+        let copy = || Tensor::zeros(rows, net.n_in(), ld);
+        let x = (0..parts).map(|_| copy()).collect::<Result<_>>()?;
+        let mut columns = Columns { x, panels, items: Vec::new() };
+        columns.items = (0..parts).map(|part| vec![columns.tile(net, part)]).collect();
+        for (layer, l) in net.layers.iter().enumerate().skip(1) {
+            let (inputs, outputs) = (0..l.n_in().div_ceil(LINE), 0..l.n_out().div_ceil(LINE));
+            columns.items[0].push(Tile { layer, inputs, outputs });
+        }
+        Ok(Some(columns))
+    }
+
+    /// The first layer's weights that belong to a part.
+    fn tile(&self, net: &Mlp, part: usize) -> Tile {
+        let inputs = 0..net.layers[0].n_in().div_ceil(LINE);
+        Tile { layer: 0, inputs, outputs: self.outputs(part) }
+    }
+
+    pub(super) fn parts(&self) -> usize {
+        self.x.len()
+    }
+
+    /// A part's panels of the first layer's outputs; the first part has the fewest.
+    pub(super) fn outputs(&self, part: usize) -> std::ops::Range<usize> {
+        self.panels * part / self.parts()..self.panels * (part + 1) / self.parts()
+    }
+
+    /// A part's copy of the inputs.
+    pub(super) fn x(&self, part: usize) -> &Tensor {
+        &self.x[part]
+    }
+
+    /// The copy of the part that has a panel of the first layer's outputs.
+    pub(super) fn x_of_panel(&self, panel: usize) -> &Tensor {
+        let part = (0..self.parts()).find(|&p| panel < self.outputs(p).end);
+        &self.x[part.unwrap_or(0)]
+    }
+
+    /// What each part updates in phase 2.
+    pub(super) fn items(&self) -> &[Vec<Tile>] {
+        &self.items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+
+    #[test]
+    fn parts_cover_every_weight_once() {
+        let build = |hidden| {
+            let builder = Mlp::builder(784).dense(hidden, Activation::Relu);
+            builder.dense(10, Activation::Softmax).build().unwrap()
+        };
+        for (hidden, threads) in [(30, 2), (100, 3), (100, 8), (17, 5)] {
+            let columns = Columns::new(&build(hidden), 10, threads).unwrap().unwrap();
+            assert_eq!(columns.parts(), threads.min(hidden.div_ceil(LINE)));
+            let mut seen = vec![0; hidden.div_ceil(LINE)];
+            for (part, item) in columns.items().iter().enumerate() {
+                assert_eq!((item[0].layer, item[0].inputs.clone()), (0, 0..49));
+                for panel in item[0].outputs.clone() {
+                    seen[panel] += 1;
+                    assert!(std::ptr::eq(columns.x_of_panel(panel), columns.x(part)));
+                }
+            }
+            assert!(seen.iter().all(|&n| n == 1));
+            let others: usize = columns.items().iter().map(|item| item.len() - 1).sum();
+            assert_eq!(others, 1);
+        }
+        let none =
+            |hidden, rows, threads| Columns::new(&build(hidden), rows, threads).unwrap().is_none();
+        assert!(none(30, 10, 1) && none(16, 10, 2) && none(30, 16, 2));
+        let deep = Mlp::builder(20).dense(40, Activation::Relu).dense(40, Activation::Relu);
+        let deep = deep.dense(10, Activation::Softmax).build().unwrap();
+        assert!(Columns::new(&deep, 10, 2).unwrap().is_none());
+    }
+}
