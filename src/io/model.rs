@@ -96,11 +96,14 @@ impl Mlp {
         read_stream(reader, |file| self.replace_parameters(file))
     }
 
-    /// The layers in words: `784, 128 relu, 10 softmax`.
+    /// The layers in words: `784, 128 relu, 10 softmax`. Whatever a network is made of has to be
+    /// here or among the tensors of [`Mlp::stored`], or a file and a resumed run would lose it;
+    /// therefore every field by name.
     pub(crate) fn architecture(&self) -> String {
+        let Mlp { layers, level: _ } = self;
         let mut text = self.n_in().to_string();
-        for l in self.layers() {
-            text.push_str(&format!(", {} {}", l.n_out, l.activation));
+        for Dense { w, b: _, activation } in layers {
+            text.push_str(&format!(", {} {activation}", w.cols()));
         }
         text
     }
