@@ -5,6 +5,10 @@
 //! The generator is ChaCha8 (`rand`'s portable, documented one); the mapping to floats is ours and
 //! uses IEEE operations only, so the numbers are the same on every platform.
 
+mod threefry;
+
+pub(crate) use threefry::{Key, threefry, threefry_lanes};
+
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 

@@ -46,10 +46,18 @@ fn sets() -> Sets {
 }
 
 fn net() -> Mlp {
+    net_from(5)
+}
+
+/// With running statistics and with masks that are functions of the step.
+fn net_from(seed: u64) -> Mlp {
     Mlp::builder(64)
+        .dropout(0.0625)
         .dense(9, Activation::Tanh)
+        .batch_norm()
+        .dropout(0.125)
         .dense(10, Activation::Softmax)
-        .seed(5)
+        .seed(seed)
         .build()
         .unwrap()
 }
@@ -112,9 +120,7 @@ fn uninterrupted(sets: &Sets, recipe: Recipe) -> String {
 /// The rest of a run, after a checkpoint.
 fn resumed(sets: &Sets, recipe: Recipe, path: &Path, threads: Threads) -> String {
     // Nothing of the network's own parameters may be left.
-    let mut net = Mlp::builder(64).dense(9, Activation::Tanh).dense(10, Activation::Softmax);
-    net = net.seed(99);
-    let mut net = net.build().unwrap();
+    let mut net = net_from(99);
     let history = recipe(sets).resume(path).threads(threads).fit(&mut net, &sets.train).unwrap();
     facts(&net, &history)
 }

@@ -35,7 +35,7 @@ use std::str::FromStr;
 /// An activation function σ.
 ///
 /// Text form: [`name`](Activation::name), with the parameter of those that have one after a colon:
-/// `relu`, `leaky-relu:0.1`, `elu:1`.
+/// `relu`, `leaky-relu:0.1`, `elu:1`, `maxout:2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -75,6 +75,14 @@ pub enum Activation {
     /// element-wise methods here treat it as the identity and leave the row's work to the loss
     /// and to [`Level::softmax`].
     Softmax,
+    /// The largest of a neuron's `pieces` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
+    /// 2013), for hidden layers: a layer of n neurons has n · pieces columns of weights. Like
+    /// softmax not a function of one element: the element-wise methods here treat it as the
+    /// identity, and [`Activation::ALL`] leaves it out.
+    Maxout {
+        /// Linear functions a neuron; at least 2.
+        pieces: usize,
+    },
 }
 
 /// The value that backward needs of a layer.
@@ -106,7 +114,7 @@ pub(crate) trait Visit {
 }
 
 impl Activation {
-    /// Every activation, with the usual parameters.
+    /// Every activation but maxout, with the usual parameters.
     pub const ALL: [Activation; 14] = [
         Activation::Identity,
         Activation::Sigmoid,
@@ -151,14 +159,25 @@ impl Activation {
             Activation::HardTanh => "hard-tanh",
             Activation::Step => "step",
             Activation::Softmax => "softmax",
+            Activation::Maxout { .. } => "maxout",
         }
     }
 
-    /// Gives `v` the concrete function. Softmax is the identity here.
+    /// Linear functions a neuron: 1, for maxout its pieces.
+    pub(crate) fn pieces(self) -> usize {
+        match self {
+            Activation::Maxout { pieces } => pieces,
+            _ => 1,
+        }
+    }
+
+    /// Gives `v` the concrete function. Softmax and maxout are the identity here.
     #[inline(always)]
     pub(crate) fn with<V: Visit>(self, v: V) -> V::Output {
         match self {
-            Activation::Identity | Activation::Softmax => v.visit(hard::Identity),
+            Activation::Identity | Activation::Softmax | Activation::Maxout { .. } => {
+                v.visit(hard::Identity)
+            }
             Activation::Sigmoid => v.visit(sigmoid::Sigmoid),
             Activation::Tanh => v.visit(tanh::Tanh),
             Activation::Relu => v.visit(relu::Relu),
@@ -198,10 +217,17 @@ impl Activation {
     /// Checks the parameter.
     ///
     /// # Errors
-    /// [`Error::Config`] when it is not a finite number of at least 0. A negative one would make
-    /// the function fold over: the derivative could not be told from the output.
+    /// [`Error::Config`] when it is not a finite number of at least 0, or for maxout below 2. A
+    /// negative one would make the function fold over: the derivative could not be told from the
+    /// output.
     pub fn validate(mut self) -> Result<()> {
         let place = self.name();
+        if let Activation::Maxout { pieces: pieces @ 0..2 } = self {
+            return Err(Error::config(
+                "maxout: pieces",
+                format!("expected at least 2, got {pieces}"),
+            ));
+        }
         match self.parameter() {
             Some((name, value)) if !(value.is_finite() && *value >= 0.0) => Err(Error::config(
                 format!("{place}: {name}"),
@@ -238,6 +264,9 @@ impl Activation {
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut copy = *self;
+        if let Activation::Maxout { pieces } = self {
+            return write!(f, "maxout:{pieces}");
+        }
         match copy.parameter() {
             Some((_, value)) => write!(f, "{}:{value}", self.name()),
             None => f.write_str(self.name()),
@@ -258,8 +287,15 @@ impl FromStr for Activation {
             None => (text, None),
         };
         let Some(mut found) = Activation::ALL.into_iter().find(|a| a.name() == name) else {
+            if name == "maxout" {
+                let Some(Ok(pieces)) = value.map(str::parse) else {
+                    return refuse(format!("maxout needs a number of pieces; got {text:?}"));
+                };
+                let maxout = Activation::Maxout { pieces };
+                return maxout.validate().map(|()| maxout);
+            }
             let names = Activation::ALL.map(Activation::name).join(", ");
-            return refuse(format!("expected one of {names}; got {text:?}"));
+            return refuse(format!("expected one of {names}, maxout; got {text:?}"));
         };
         if let Some(value) = value {
             match (found.parameter(), value.parse()) {

@@ -19,6 +19,7 @@ mod tensor;
 mod tiles;
 mod weights;
 
+pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;

@@ -118,6 +118,11 @@ impl<'a> PanelsMut<'a> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
+    /// The same view for a while.
+    pub(crate) fn reborrow(&mut self) -> PanelsMut<'_> {
+        PanelsMut { memory: PhantomData, ..*self }
+    }
+
     /// The same matrix, to be handed out in parts for a while.
     pub(crate) fn shared(&mut self) -> SharedPanels<'_> {
         let PanelsMut { ptr, rows, cols, ld, .. } = *self;

@@ -21,6 +21,7 @@ mod atomic;
 mod hash;
 mod header;
 mod json;
+mod layer;
 mod model;
 mod onnx;
 mod pieces;

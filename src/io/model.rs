@@ -1,10 +1,10 @@
 //! Networks to and from files.
 
 use super::atomic::write_atomically;
+use super::layer::{Layer, inputs};
 use super::pipeline::refuse_standardized;
 use super::safetensors::{Contents, Target, read_file, read_stream};
 use super::writer::{Stored, Values, write, write_file};
-use crate::activation::Activation;
 use crate::nn::{Builder, Dense, Mlp};
 use crate::{Error, Result};
 use std::io::{Read, Write};
@@ -96,14 +96,18 @@ impl Mlp {
         read_stream(reader, |file| self.replace_parameters(file))
     }
 
-    /// The layers in words: `784, 128 relu, 10 softmax`. Whatever a network is made of has to be
-    /// here or among the tensors of [`Mlp::stored`], or a file and a resumed run would lose it;
-    /// therefore every field by name.
+    /// The layers in words: `784 dropout:0.2, 128 relu batch-norm, 10 softmax`. Whatever a network
+    /// is made of has to be here or among the tensors of [`Mlp::stored`]; therefore every field by
+    /// name.
     pub(crate) fn architecture(&self) -> String {
-        let Mlp { layers, level: _ } = self;
+        let Mlp { layers, input_dropout, level: _ } = self;
         let mut text = self.n_in().to_string();
-        for Dense { w, b: _, activation } in layers {
-            text.push_str(&format!(", {} {activation}", w.cols()));
+        if *input_dropout > 0.0 {
+            text.push_str(&format!(" dropout:{input_dropout}"));
+        }
+        for layer in layers {
+            text.push_str(", ");
+            text.push_str(&layer.words());
         }
         text
     }
@@ -117,17 +121,18 @@ impl Mlp {
     /// The tensors of a file that holds this network.
     pub(crate) fn stored(&self) -> Vec<Stored<'_>> {
         let mut stored = Vec::new();
-        for (i, Dense { w, b, .. }) in self.layers.iter().enumerate() {
-            let (weight, bias) = (format!("layers.{i}.weight"), format!("layers.{i}.bias"));
-            stored.push(Stored { name: weight, values: Values::Matrix(w) });
-            stored.push(Stored { name: bias, values: Values::Row(b) });
+        for (i, layer) in self.layers.iter().enumerate() {
+            for (what, tensor) in layer.tensors() {
+                let values = if what == "weight" { Values::Matrix } else { Values::Row };
+                stored.push(Stored { name: format!("layers.{i}.{what}"), values: values(tensor) });
+            }
         }
         stored
     }
 
     pub(super) fn check_finite(&self) -> Result<()> {
         for (i, l) in self.layers.iter().enumerate() {
-            for (what, tensor) in [("weights", &l.w), ("biases", &l.b)] {
+            for (what, tensor) in l.tensors() {
                 if !tensor.is_finite() {
                     let place = format!("layer {i}: {what}");
                     return Err(Error::value(place, "finite numbers", "others"));
@@ -139,6 +144,11 @@ impl Mlp {
 
     fn replace_parameters(&mut self, file: Contents) -> Result<()> {
         file.check_finite()?;
+        let is_plain = |l: &Dense| l.norm.is_none() && l.activation.pieces() == 1;
+        if let Some(i) = self.layers.iter().position(|l| !is_plain(l)) {
+            let reason = "weights alone are read for plain layers, not for norms and maxout";
+            return Err(Error::config(format!("layer {i}"), reason));
+        }
         let own = || file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
         // First of all, so that a hostile file costs nothing.
         let (most, got) = (self.layers.len().saturating_mul(2), own().count());
@@ -222,28 +232,26 @@ pub(crate) fn empty_model(file: &Contents) -> Result<Mlp> {
         }
     }
     let refuse = |what: &str| file.refuse(format!("architecture {architecture:?}: {what}"));
-    let mut words = architecture.split(", ");
-    let n_in = words.next().and_then(|n| n.parse().ok());
-    let n_in: usize = n_in.ok_or_else(|| refuse("expected a number of inputs"))?;
+    let mut layers = architecture.split(", ");
+    let (n_in, input_dropout) =
+        inputs(layers.next().unwrap_or_default()).map_err(|e| refuse(&e))?;
     let mut builder = Mlp::builder(n_in);
+    if let Some(rate) = input_dropout {
+        builder = builder.dropout(rate);
+    }
     // Every size is compared with a tensor of the file before anything of that size is made.
     let mut matrices = file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
     let mut below = n_in;
-    for (i, layer) in words.enumerate() {
-        let (n_out, activation) =
-            layer.split_once(' ').ok_or_else(|| refuse("expected a size and an activation"))?;
-        let n_out: usize = n_out.parse().map_err(|_| refuse("expected a number of neurons"))?;
-        let activation: Activation =
-            activation.parse().map_err(|e: Error| refuse(&e.to_string()))?;
-        let expected =
-            [(format!("layers.{i}.weight"), n_out, below), (format!("layers.{i}.bias"), 1, n_out)];
-        for (name, rows, cols) in expected {
+    for (i, layer) in layers.enumerate() {
+        let layer = Layer::parse(layer).map_err(|e| refuse(&e))?;
+        for (what, rows, cols) in layer.tensors(below).ok_or_else(|| refuse("too large"))? {
+            let name = format!("layers.{i}.{what}");
             if matrices.next() != Some((&name, rows, cols)) {
                 return Err(refuse(&format!("expected next {name:?} of {rows} x {cols}")));
             }
         }
-        builder = builder.dense(n_out, activation);
-        below = n_out;
+        below = layer.n_out;
+        builder = layer.add_to(builder);
     }
     if let Some((name, ..)) = matrices.next() {
         return Err(refuse(&format!("does not have {name:?}")));
@@ -254,7 +262,7 @@ pub(crate) fn empty_model(file: &Contents) -> Result<Mlp> {
 /// Fills the network with the file's parameters.
 pub(crate) fn read_parameters(file: Contents, mut net: Mlp) -> Result<Mlp> {
     // They come in order: `empty_model` compared their names.
-    let mut parameters = net.layers.iter_mut().flat_map(|l| [&mut l.w, &mut l.b]);
+    let mut parameters = net.layers.iter_mut().flat_map(Dense::tensors_mut).map(|(_, t)| t);
     file.read(|name| if name.starts_with(STATE) { None } else { parameters.next() })?;
     drop(parameters);
     Ok(net)

@@ -32,8 +32,8 @@ impl Mlp {
     ///
     /// # Errors
     /// [`Error::Io`] when writing fails, [`Error::Value`] when a parameter is not finite,
-    /// [`Error::Config`] when the model would have more than 2 GiB, ONNX's limit; an old file is
-    /// then as it was.
+    /// [`Error::Config`] when the model would have more than 2 GiB, ONNX's limit, or has norms,
+    /// maxout or residual connections; an old file is then as it was.
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let model = self.onnx()?;
         super::atomic::write_atomically(path.as_ref(), &mut |file| model.write(file))
@@ -50,11 +50,18 @@ impl Mlp {
 
     fn onnx(&self) -> Result<Message<'_>> {
         self.check_finite()?;
+        let is_plain =
+            |l: &Dense| l.norm.is_none() && l.residual == 0 && l.activation.pieces() == 1;
+        if let Some(i) = self.layers.iter().position(|l| !is_plain(l)) {
+            let reason =
+                format!("layer {i}: norms, maxout and residual connections have no export");
+            return Err(Error::config("ONNX", reason));
+        }
         let mut graph = Message::default();
         let mut from = String::from(NAME_IN);
         let mut tensors = Message::default();
         let last = self.layers.len().saturating_sub(1);
-        for (i, Dense { w, b, activation }) in self.layers.iter().enumerate() {
+        for (i, Dense { w, b, activation, .. }) in self.layers.iter().enumerate() {
             let (weight, bias) = (format!("layers.{i}.weight"), format!("layers.{i}.bias"));
             let to = if i == last { NAME_OUT.into() } else { format!("layers.{i}") };
             let z = match activation {
@@ -111,7 +118,8 @@ fn activate<'a>(
     };
     let alpha = |value| [("alpha", Number::Float(value))];
     match activation {
-        Activation::Identity => {}
+        // The caller refused maxout.
+        Activation::Identity | Activation::Maxout { .. } => {}
         Activation::Sigmoid => node(graph, "Sigmoid", &[z], to, &[]),
         Activation::Tanh => node(graph, "Tanh", &[z], to, &[]),
         Activation::Relu => node(graph, "Relu", &[z], to, &[]),

@@ -4,7 +4,9 @@ use super::Mlp;
 use crate::Result;
 use crate::activation::Activation;
 use crate::gemm::{Forward, Panels, PanelsMut, Tensor, forward, padded_rows};
-use crate::simd::LINE;
+use crate::nn::{Dense, NormKind};
+use crate::passes::{add, copy, maxout};
+use crate::simd::{LINE, Level, Line};
 use crate::threads::Team;
 
 /// Rows of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
@@ -25,6 +27,10 @@ pub(crate) struct Scratch {
     x: Tensor,
     ping: Tensor,
     pong: Tensor,
+    /// Outputs of layers that a residual connection will add; empty for the others.
+    saved: Vec<Option<Tensor>>,
+    /// A number a row that layer normalisation leaves; not read.
+    scales: Vec<Line>,
 }
 
 /// Panels of a part of a buffer.
@@ -35,13 +41,21 @@ fn part(buffer: &mut Tensor, rows: usize, cols: usize) -> PanelsMut<'_> {
 impl Scratch {
     /// Buffers for blocks of up to `rows` rows.
     pub(crate) fn new(net: &Mlp, rows: usize) -> Result<Scratch> {
-        let widest = net.layers().map(|l| l.n_out).max().unwrap_or(0);
+        let widest = net.layers.iter().map(Dense::columns).max().unwrap_or(0);
         let buffer = |cols: usize| {
             // As many lines as the largest block needs; a smaller block has its own geometry.
             let lines = padded_rows(rows).max(padded_rows(BLOCK_ROWS.min(rows)));
             Tensor::zeros(lines, cols, lines)
         };
-        Ok(Scratch { x: buffer(net.n_in())?, ping: buffer(widest)?, pong: buffer(widest)? })
+        let save =
+            |(i, l): (usize, &Dense)| net.is_source(i).then(|| buffer(l.n_out())).transpose();
+        Ok(Scratch {
+            x: buffer(net.n_in())?,
+            ping: buffer(widest)?,
+            pong: buffer(widest)?,
+            saved: net.layers.iter().enumerate().map(save).collect::<Result<_>>()?,
+            scales: vec![Line::ZERO; rows],
+        })
     }
 
     /// The outputs of a block of rows that `fill` writes. The second answer is a buffer of the same
@@ -98,20 +112,75 @@ impl Scratch {
             } else {
                 Panels::new(from.lines(), rows, layer.n_in(), padded_rows(rows))
             };
-            let out = part(to, rows, layer.n_out());
+            let out = part(to, rows, layer.columns());
             let activation = match layer.activation {
                 Activation::Softmax => Activation::Identity,
                 _ if outputs == Outputs::Logits && i + 1 == net.layers.len() => {
                     Activation::Identity
                 }
+                _ if layer.norm.is_some() => Activation::Identity,
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());
             layer_forward(Forward { x, w, bias, out, z: None, activation });
-            (from, to) = (to, from);
+            if layer.has_passes() {
+                // The layer's input is read no more; what the passes need of it is saved.
+                let (z, y) = (part(to, rows, layer.columns()), part(from, rows, layer.n_out()));
+                finish(net.level, layer, z, y, &mut self.scales[..rows]);
+            } else {
+                (from, to) = (to, from);
+            }
+            if layer.residual > 0 {
+                let source = match i.checked_sub(layer.residual) {
+                    None => &self.x,
+                    Some(i) => match &self.saved[i] {
+                        Some(saved) => saved,
+                        None => unreachable!("every source is saved"),
+                    },
+                };
+                let source = Panels::new(source.lines(), rows, layer.n_out(), padded_rows(rows));
+                add(net.level, source, part(from, rows, layer.n_out()));
+            }
+            if let Some(saved) = &mut self.saved[i] {
+                let now = part(from, rows, layer.n_out());
+                copy(now.view(), part(saved, rows, layer.n_out()));
+            }
         }
         let n_out = net.n_out();
         (part(from, rows, n_out), part(to, rows, n_out))
+    }
+}
+
+/// From a layer's z to what comes out of its norm and activation.
+fn finish(level: Level, layer: &Dense, z: PanelsMut, mut y: PanelsMut, scales: &mut [Line]) {
+    let Some(norm) = &layer.norm else { return maxout(level, z.view(), y) };
+    let out = y.reborrow();
+    match norm.kind {
+        NormKind::Layer => layer.layer_norm().forward(level, z, out, scales),
+        NormKind::Batch => {
+            layer.batch_norm(norm.running(0), norm.running(1)).forward(level, z, out);
+        }
+    }
+    (0..y.n_panels()).for_each(|p| layer.activation.forward_lines(level, y.panel_mut(p)));
+}
+
+impl Dense {
+    /// Whether more than a product and an element-wise activation lie between input and output.
+    fn has_passes(&self) -> bool {
+        self.norm.is_some() || self.activation.pieces() > 1
+    }
+}
+
+impl Mlp {
+    /// Whether there is nothing but products and element-wise activations.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = |l: &Dense| !l.has_passes() && l.dropout == 0.0 && l.residual == 0;
+        self.input_dropout == 0.0 && self.layers.iter().all(plain)
+    }
+
+    /// Whether a residual connection adds the outputs of layer `i` to those of a later one.
+    pub(crate) fn is_source(&self, i: usize) -> bool {
+        self.layers.iter().enumerate().any(|(to, l)| l.residual > 0 && i + l.residual == to)
     }
 }
 

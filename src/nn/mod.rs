@@ -4,11 +4,13 @@ mod builder;
 mod dense;
 mod forward;
 mod init;
+mod norm;
 mod predictor;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;
 pub use init::Init;
+pub use norm::{NormKind, NormParameters};
 pub use predictor::Predictor;
 pub(crate) use predictor::{Ordered, check_data, evaluate, gather_features};
 
@@ -24,11 +26,14 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Mlp {
     pub(crate) layers: Vec<Dense>,
+    /// Probability that an input is dropped in training.
+    pub(crate) input_dropout: f32,
     pub(crate) level: Level,
 }
 
-/// One layer's shape and activation.
+/// One layer's shape, activation, and what stands around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerShape {
     /// Inputs.
     pub n_in: usize,
@@ -36,6 +41,12 @@ pub struct LayerShape {
     pub n_out: usize,
     /// σ
     pub activation: Activation,
+    /// How z is normalised before σ.
+    pub norm: Option<NormKind>,
+    /// Probability that an output is dropped in training.
+    pub dropout: f32,
+    /// The outputs of the layer so many layers before are added to the outputs; 0 for none.
+    pub residual: usize,
 }
 
 impl Mlp {
@@ -60,12 +71,20 @@ impl Mlp {
             n_in: l.n_in(),
             n_out: l.n_out(),
             activation: l.activation,
+            norm: l.norm.as_ref().map(|norm| norm.kind),
+            dropout: l.dropout,
+            residual: l.residual,
         })
     }
 
-    /// Number of parameters: weights and biases.
+    /// Probability that an input is dropped in training.
+    pub fn input_dropout(&self) -> f32 {
+        self.input_dropout
+    }
+
+    /// Number of parameters: weights and biases, and the scales and shifts of norms.
     pub fn n_parameters(&self) -> usize {
-        self.layers.iter().map(|l| l.n_in() * l.n_out() + l.n_out()).sum()
+        self.layers.iter().map(Dense::n_parameters).sum()
     }
 
     /// The SIMD level it runs at.
@@ -79,7 +98,8 @@ impl Mlp {
         self
     }
 
-    /// A row-major copy of the weights of layer `layer`, n_in x n_out.
+    /// A row-major copy of the weights of layer `layer`, n_in x n_out; for maxout
+    /// n_in x (n_out · pieces), the pieces of a neuron side by side.
     ///
     /// # Errors
     /// [`Error::Config`] when there is no such layer.
@@ -95,7 +115,9 @@ impl Mlp {
         Ok(self.layer(layer)?.biases())
     }
 
-    /// Replaces the parameters of layer `layer`: weights n_in x n_out and n_out biases.
+    /// Replaces the parameters of layer `layer`: weights n_in x n_out and n_out biases (for maxout
+    /// n_out · pieces of them, as [`Mlp::weights`] answers). For a norm's see
+    /// [`Mlp::set_norm_parameters`].
     ///
     /// # Errors
     /// [`Error::Config`] when there is no such layer, [`Error::Shape`] when a shape differs,
@@ -103,7 +125,7 @@ impl Mlp {
     pub fn set_parameters(&mut self, layer: usize, weights: MatRef, biases: &[f32]) -> Result<()> {
         self.layer(layer)?;
         let dense = &mut self.layers[layer];
-        let (n_in, n_out) = (dense.n_in(), dense.n_out());
+        let (n_in, n_out) = (dense.n_in(), dense.n_columns());
         let place = |what: &str| format!("layer {layer}: {what}");
         if (weights.rows(), weights.cols()) != (n_in, n_out) {
             let got = format!("{} x {}", weights.rows(), weights.cols());
@@ -122,11 +144,11 @@ impl Mlp {
         }
         for r in 0..n_in {
             for (c, value) in weights.row(r).iter().enumerate() {
-                *dense.w.at_mut(r, c) = *value;
+                *dense.weight_mut(r, c) = *value;
             }
         }
         for (c, value) in biases.iter().enumerate() {
-            *dense.b.at_mut(0, c) = *value;
+            *dense.bias_mut(c) = *value;
         }
         Ok(())
     }
@@ -138,10 +160,15 @@ impl Mlp {
         })
     }
 
-    /// A hash of the bits of every parameter, layer by layer, weights row-major and then biases:
-    /// FNV-1a over 64 bits. Two runs agree bit for bit exactly when (in practice) their digests do.
+    /// A hash of the bits of every parameter, layer by layer, weights row-major and then biases
+    /// (then a norm's scales, shifts and running statistics): FNV-1a over 64 bits. Two runs agree
+    /// bit for bit exactly when (in practice) their digests do.
     pub fn digest(&self) -> u64 {
-        let parameters = self.layers.iter().flat_map(Dense::parameters);
+        let running = |l: &'_ Dense| {
+            let lines = l.norm.iter().flat_map(|norm| norm.running.lines()).copied();
+            lines.flat_map(|line| line.0).collect::<Vec<_>>()
+        };
+        let parameters = self.layers.iter().flat_map(|l| l.parameters().chain(running(l)));
         parameters.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
             value.to_bits().to_le_bytes().into_iter().fold(hash, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -15,7 +15,6 @@ use super::trainer::Trainer;
 use super::workspace::Slot;
 use crate::gemm::Tensor;
 use crate::io::{CHECKPOINT, Contents, STATE, Stored, Values, empty_model, encode, read_file};
-use crate::nn::Dense;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -26,19 +25,34 @@ const TEXT: &str = "training.state";
 struct Part<T> {
     name: String,
     tensor: T,
-    is_bias: bool,
+    is_row: bool,
 }
 
-/// The weights and the biases of layer `layer` as parts of the kind `kind`.
-fn parts<T>(kind: &str, layer: usize, weight: T, bias: T) -> [Part<T>; 2] {
-    let name = |what| match kind {
-        "" => format!("layers.{layer}.{what}"),
-        _ => format!("{STATE}{kind}.{layer}.{what}"),
+/// Tensors of layer `layer`, with their names, as parts of the kind `kind`.
+fn parts<T>(
+    kind: &str,
+    layer: usize,
+    tensors: impl IntoIterator<Item = (&'static str, T)>,
+) -> impl Iterator<Item = Part<T>> {
+    let prefix = match kind {
+        "" => format!("layers.{layer}"),
+        _ => format!("{STATE}{kind}.{layer}"),
     };
-    [
-        Part { name: name("weight"), tensor: weight, is_bias: false },
-        Part { name: name("bias"), tensor: bias, is_bias: true },
-    ]
+    tensors.into_iter().map(move |(what, tensor)| Part {
+        name: format!("{prefix}.{what}"),
+        tensor,
+        is_row: what != "weight",
+    })
+}
+
+/// The tensors of what is shaped like the parameters.
+fn of_slot(slot: &Slot) -> [(&'static str, &Tensor); 2] {
+    [("weight", &slot.w), ("bias", &slot.b)]
+}
+
+/// As [`of_slot`].
+fn of_slot_mut(slot: &mut Slot) -> [(&'static str, &mut Tensor); 2] {
+    [("weight", &mut slot.w), ("bias", &mut slot.b)]
 }
 
 impl<'a> Trainer<'a> {
@@ -146,22 +160,22 @@ impl Epochs<'_, '_> {
         };
         let text = state::write(recipe, &state);
         let mut all: Vec<Part<&Tensor>> = Vec::new();
-        for (i, Dense { w, b, .. }) in net.layers.iter().enumerate() {
-            all.extend(parts("", i, w, b));
+        for (i, layer) in net.layers.iter().enumerate() {
+            all.extend(parts("", i, layer.tensors()));
         }
         for (i, layer) in workspace.layers.iter().enumerate() {
-            for (n, Slot { w, b }) in layer.slots.iter().enumerate() {
-                all.extend(parts(&format!("slot{n}"), i, w, b));
+            for (n, slot) in layer.slots.iter().enumerate() {
+                all.extend(parts(&format!("slot{n}"), i, of_slot(slot)));
             }
         }
-        for (i, Slot { w, b }) in deferred.iter().flat_map(|d| d.gradients()).enumerate() {
-            all.extend(parts("gradient", i, w, b));
+        for (i, gradient) in deferred.iter().flat_map(|d| d.gradients()).enumerate() {
+            all.extend(parts("gradient", i, of_slot(gradient)));
         }
-        for (i, Dense { w, b, .. }) in self.best.iter().flat_map(|n| &n.layers).enumerate() {
-            all.extend(parts("best", i, w, b));
+        for (i, layer) in self.best.iter().flat_map(|n| &n.layers).enumerate() {
+            all.extend(parts("best", i, layer.tensors()));
         }
         let stored = |part: Part<_>| Stored {
-            values: if part.is_bias { Values::Row } else { Values::Matrix }(part.tensor),
+            values: if part.is_row { Values::Row } else { Values::Matrix }(part.tensor),
             name: part.name,
         };
         let text = Stored { name: TEXT.into(), values: Values::Bytes(text.as_bytes()) };
@@ -195,28 +209,28 @@ impl Epochs<'_, '_> {
         let mut best = state.has_best.then(|| self.training.network().clone());
         let (net, workspace) = self.training.parts_mut();
         let mut all: Vec<Part<&mut Tensor>> = Vec::new();
-        for (i, Dense { w, b, .. }) in net.layers.iter_mut().enumerate() {
-            all.extend(parts("", i, w, b));
+        for (i, layer) in net.layers.iter_mut().enumerate() {
+            all.extend(parts("", i, layer.tensors_mut()));
         }
         for (i, layer) in workspace.layers.iter_mut().enumerate() {
-            for (n, Slot { w, b }) in layer.slots.iter_mut().enumerate() {
-                all.extend(parts(&format!("slot{n}"), i, w, b));
+            for (n, slot) in layer.slots.iter_mut().enumerate() {
+                all.extend(parts(&format!("slot{n}"), i, of_slot_mut(slot)));
             }
         }
         if state.waiting.0 > 0 {
             let Some(deferred) = &mut workspace.deferred else {
                 return Err(file.refuse("gradients that this run does not keep"));
             };
-            for (i, Slot { w, b }) in deferred.resume(state.waiting).iter_mut().enumerate() {
-                all.extend(parts("gradient", i, w, b));
+            for (i, gradient) in deferred.resume(state.waiting).iter_mut().enumerate() {
+                all.extend(parts("gradient", i, of_slot_mut(gradient)));
             }
         }
-        for (i, Dense { w, b, .. }) in best.iter_mut().flat_map(|n| &mut n.layers).enumerate() {
-            all.extend(parts("best", i, w, b));
+        for (i, layer) in best.iter_mut().flat_map(|n| &mut n.layers).enumerate() {
+            all.extend(parts("best", i, layer.tensors_mut()));
         }
         let fits = |part: &Part<&mut Tensor>, (name, rows, cols): (&str, usize, usize)| {
             let t = &*part.tensor;
-            let shape = if part.is_bias { (1, t.cols()) } else { (t.cols(), t.rows()) };
+            let shape = if part.is_row { (1, t.cols()) } else { (t.cols(), t.rows()) };
             part.name == name && shape == (rows, cols)
         };
         let found: Vec<_> = file.matrices().collect();

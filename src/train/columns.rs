@@ -34,7 +34,8 @@ impl Columns {
         let parts = threads.min(panels);
         // What is not in the first layer is one thread's work, while the others wait.
         let most = first * 5 >= net.n_parameters() * 4;
-        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) {
+        let plain = net.is_plain();
+        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) || !plain {
             return Ok(None);
         }
         let ld = padded_rows(rows);
@@ -113,5 +114,8 @@ mod tests {
         let deep = Mlp::builder(20).dense(40, Activation::Relu).dense(40, Activation::Relu);
         let deep = deep.dense(10, Activation::Softmax).build().unwrap();
         assert!(Columns::new(&deep, 10, 2).unwrap().is_none());
+        let dropout = Mlp::builder(784).dense(30, Activation::Relu).dropout(0.5);
+        let dropout = dropout.dense(10, Activation::Softmax).build().unwrap();
+        assert!(Columns::new(&dropout, 10, 2).unwrap().is_none());
     }
 }

@@ -2,17 +2,17 @@
 //! the gradient of a tile is kept (2a), then a pass over it changes the weights (2b). Where the
 //! update needs no other tile, 2b follows at once, while the tile is in the cache.
 //!
-//! With `step` the only files of `train` with `unsafe`: they hand out disjoint blocks.
+//! With `step` and `rows` the only files of `train` with `unsafe`: they hand out disjoint blocks.
 
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
 use crate::Result;
-use crate::gemm::{BiasBlock, PanelsMut, SharedPanels, SharedSlice, Tensor, WeightBlock};
+use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Keep, Optimizer, Pass, Rule, VisitRule};
 use crate::optim::{add_to, apply, column_squares, sum_of_squares};
-use crate::simd::{LINE, Line};
+use crate::simd::LINE;
 
 /// Runs so many items of a phase's work on the team.
 pub(super) type Run<'a> = &'a mut dyn FnMut(usize, Item) -> Result<()>;
@@ -48,7 +48,7 @@ impl Deferred {
         let gradient = |layer: &crate::nn::Dense| {
             let w =
                 Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
-            Ok(Slot { w, b: Tensor::zeros(1, layer.w.cols(), 1)? })
+            Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
         };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
         Ok(Deferred { gradients, squares: vec![0.0; tiles], batches: 0, rows: 0 })
@@ -166,15 +166,6 @@ unsafe fn weights<'a>(phase: &Phase, tile: &Tile, t: &'a Tensor) -> PanelsMut<'a
     unsafe { t.shared().block_mut(tile.outputs.clone(), rows) }
 }
 
-/// The part of a tensor of biases that belongs to a tile.
-///
-/// # Safety
-/// Nobody else uses it.
-unsafe fn biases<'a>(tile: &Tile, t: SharedPanels<'a>) -> &'a mut [Line] {
-    // SAFETY: by this function's contract.
-    unsafe { t.lines_mut(tile.outputs.clone()) }
-}
-
 impl Update<'_> {
     /// 2a: gradient = rule(gradient, xᵀ·d).
     ///
@@ -193,9 +184,10 @@ impl Update<'_> {
                 wt: None,
             };
             update_weights(level, block, rule);
-            if tile.inputs.start == 0 {
-                let slots = [&mut [][..], &mut []];
-                update_bias(level, BiasBlock { d, bias: biases(tile, g.b.shared()), slots }, rule);
+            for vector in self.phase.vectors(tile) {
+                let d = self.phase.vector_delta(tile, vector);
+                let bias = g.b.shared().lines_mut(self.phase.lines(tile, vector));
+                update_bias(level, BiasBlock { d, bias, slots: [&mut [][..], &mut []] }, rule);
             }
         }
     }
@@ -207,9 +199,10 @@ impl Update<'_> {
         // SAFETY: by this function's contract; one task has the tile, and writes nothing.
         unsafe {
             let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w));
-            if tile.inputs.start == 0 {
-                let n = g.b.cols() - tile.outputs.start * LINE;
-                let values = biases(tile, g.b.shared()).iter().flat_map(|line| line.0).take(n);
+            for vector in self.phase.vectors(tile) {
+                // Pads are 0.
+                let lines = g.b.shared().lines_mut(self.phase.lines(tile, vector));
+                let values = lines.iter().flat_map(|line| line.0);
                 sum += values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
             }
             sum
@@ -260,8 +253,8 @@ impl Update<'_> {
                 ];
                 apply(level, w.panel_mut(p), g.panel_mut(p), slots, rule, pass);
             }
-            if tile.inputs.start == 0 {
-                let part = part_of(|t| biases(tile, t));
+            for vector in self.phase.vectors(tile) {
+                let part = part_of(|t| t.lines_mut(self.phase.lines(tile, vector)));
                 let mut slots = l.slots.iter().map(|s| part(&s.b));
                 let mut slot = || slots.next().unwrap_or_default();
                 let slots = [slot(), slot()];

@@ -1,5 +1,5 @@
-//! One training step: two parallel phases. With `deferred` the only files of `train` with
-//! `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
+//! One training step: two parallel phases. With `rows` and `deferred` the only files of `train`
+//! with `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
@@ -11,12 +11,10 @@
 use super::batch::{Batch, SampleWeights, first_odd_value};
 use super::columns::Columns;
 use super::workspace::{LayerBuffers, Tile, Workspace};
-use crate::activation::Activation;
 use crate::gemm::{
-    BackwardInput, BiasBlock, Forward, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
-    backward_input, forward, update_bias, update_weights,
+    BiasBlock, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, update_bias, update_weights,
 };
-use crate::loss::{BlockTargets, Loss, Output, Weighting};
+use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
@@ -36,6 +34,8 @@ pub(super) struct Step<'a> {
     /// Weights of the classes, or none.
     pub(super) classes: &'a [f32],
     pub(super) lr: f32,
+    /// The seed of dropout.
+    pub(super) seed: u64,
     /// The step's number, counted from 1.
     pub(super) number: u64,
     /// The number of the update that this step makes or has a share in, counted from 1.
@@ -84,25 +84,31 @@ pub(super) fn run(
     }
     let shares = weighted.then_some(&ws.shares[..]);
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
-    let phase = Phase::new(net, buffers, &ws.columns, (labels, losses), shares, rows, step);
+    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
+    let phase = Phase::new(net, buffers, (labels, losses), shares, rows, step);
     let odd = AtomicBool::new(false);
     let seen = |finite: bool| {
         if !finite {
             odd.store(true, Ordering::Relaxed);
         }
     };
-    match &ws.columns {
-        Some(columns) => {
-            // SAFETY: parts of columns do not overlap, and each comes once.
-            run(columns.parts(), &|part| seen(unsafe { phase.columns(columns, batch, part) }))?;
-            // SAFETY: nobody else is at work.
-            seen(unsafe { phase.rows(batch, 0..rows) });
-        }
+    let mut stages = 0..phase.stages();
+    if let Some(columns) = &ws.columns {
+        // SAFETY: parts of columns do not overlap, and each comes once.
+        run(columns.parts(), &|part| seen(unsafe { phase.columns(columns, batch, part) }))?;
+        // SAFETY: nobody else is at work.
+        stages.by_ref().for_each(|stage| seen(unsafe { phase.stage(stage, batch, 0..rows) }));
+    }
+    for stage in stages {
         // SAFETY: blocks of rows do not overlap, and each comes once.
-        None => run(rows.div_ceil(block), &|i| unsafe {
-            seen(phase.rows(batch, i * block..rows.min((i + 1) * block)));
-        })?,
+        run(rows.div_ceil(block), &|i| unsafe {
+            seen(phase.stage(stage, batch, i * block..rows.min((i + 1) * block)));
+        })?;
+        if let Some(layer) = phase.join(stage) {
+            let panels = net.layers[layer].columns().div_ceil(LINE);
+            // SAFETY: each panel comes once; the blocks of rows are done.
+            run(panels, &|panel| unsafe { phase.sums(stage, layer, panel) })?;
+        }
     }
     if odd.into_inner() {
         return Err(first_odd_value(&batch));
@@ -117,9 +123,12 @@ pub(super) fn run(
     if !(loss as f32).is_finite() {
         return Err(not_finite(ws, rows, step));
     }
+    for &i in &ws.norms {
+        ws.layers[i].observe(&mut net.layers[i], rows);
+    }
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
-    let phase = Phase::new(net, buffers, &ws.columns, (labels, losses), None, rows, step);
+    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
+    let phase = Phase::new(net, buffers, (labels, losses), None, rows, step);
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
         let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
@@ -144,8 +153,8 @@ pub(super) fn flush(
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
     let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..]);
-    let phase = Phase::new(net, buffers, &ws.columns, (labels, losses), None, 0, step);
+    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
+    let phase = Phase::new(net, buffers, (labels, losses), None, 0, step);
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
     Ok(true)
@@ -167,134 +176,38 @@ pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'
 /// What the tasks of a phase share.
 pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
-    x: &'a Tensor,
-    y: &'a Tensor,
+    pub(super) x: &'a Tensor,
+    pub(super) y: &'a Tensor,
     pub(super) layers: &'a [LayerBuffers],
+    /// The layers with batch normalisation.
+    pub(super) norms: &'a [usize],
     /// Where each part of the first layer's columns has inputs of its own.
-    columns: Option<&'a Columns>,
-    labels: SharedSlice<'a, u32>,
-    losses: SharedSlice<'a, f64>,
+    pub(super) columns: Option<&'a Columns>,
+    pub(super) labels: SharedSlice<'a, u32>,
+    pub(super) losses: SharedSlice<'a, f64>,
     /// What each row counts; all the same where there is none.
-    shares: Option<&'a [f32]>,
+    pub(super) shares: Option<&'a [f32]>,
     pub(super) rows: usize,
     pub(super) step: &'a Step<'a>,
 }
 
+/// The fields of a phase that a workspace has.
+type Buffers<'a> = (&'a Tensor, &'a Tensor, &'a [LayerBuffers], &'a [usize], Option<&'a Columns>);
+
 impl<'a> Phase<'a> {
     fn new(
         net: &'a Mlp,
-        (x, y, layers): (&'a Tensor, &'a Tensor, &'a [LayerBuffers]),
-        columns: &'a Option<Columns>,
+        (x, y, layers, norms, columns): Buffers<'a>,
         (labels, losses): (SharedSlice<'a, u32>, SharedSlice<'a, f64>),
         shares: Option<&'a [f32]>,
         rows: usize,
         step: &'a Step<'a>,
     ) -> Self {
-        let columns = columns.as_ref();
-        Phase { net, x, y, layers, columns, labels, losses, shares, rows, step }
+        Phase { net, x, y, layers, norms, columns, labels, losses, shares, rows, step }
     }
 }
 
 impl Phase<'_> {
-    /// The first layer's forward pass of a part of its columns. Answers whether the inputs are
-    /// finite.
-    ///
-    /// # Safety
-    /// No other task has this part.
-    unsafe fn columns(&self, columns: &Columns, batch: Batch, part: usize) -> bool {
-        let (layer, l, panels) = (&self.net.layers[0], &self.layers[0], columns.outputs(part));
-        // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
-        // nobody writes weights in phase 1.
-        unsafe {
-            let own = part_of(|t| t.rows_mut(0..self.rows));
-            let finite = batch.features(self.net, 0, own(columns.x(part)));
-            let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
-            let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
-            let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
-            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
-            let activation = self.forward_activation(0);
-            forward(self.net.level, Forward { x, w, bias, out, z, activation });
-            finite
-        }
-    }
-
-    /// What a layer's forward pass ends with: the loss takes logits where it can.
-    fn forward_activation(&self, layer: usize) -> Activation {
-        match self.net.layers[layer].activation {
-            _ if layer + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
-                Activation::Identity
-            }
-            other => other,
-        }
-    }
-
-    /// Phase 1 of a block of rows; without the first layer's forward pass where that was shared
-    /// out by columns. Answers whether the batch's values are finite.
-    ///
-    /// # Safety
-    /// No other task has rows of this range.
-    unsafe fn rows(&self, batch: Batch, range: Range<usize>) -> bool {
-        let (net, level, layers) = (self.net, self.net.level, self.layers);
-        // SAFETY: whatever is written in this function is rows of this range, which are ours
-        // alone; whatever is read is such rows, or weights, which nobody writes in phase 1.
-        unsafe {
-            let block = part_of(|t| t.rows_mut(range.clone()));
-            let read = part_of(|t| t.all().rows(range.clone()));
-            let (done, mut finite) = match self.columns {
-                Some(_) => (1, true),
-                None => (0, batch.features(net, range.start, block(self.x))),
-            };
-            let mut x: Panels = read(if done > 0 { &layers[0].a } else { self.x });
-            let last = layers.len() - 1;
-            for (i, (layer, l)) in net.layers.iter().zip(layers).enumerate().skip(done) {
-                let activation = self.forward_activation(i);
-                let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
-                let (w, bias) = (layer.w.view(), layer.bias());
-                forward(level, Forward { x, w, bias, out, z, activation });
-                x = read(&l.a);
-            }
-            let l = &layers[last];
-            let targets = if self.y.cols() > 0 {
-                finite &= batch.values(net, range.start, block(self.y));
-                BlockTargets::Values(read(self.y))
-            } else {
-                let labels = self.labels.get(range.clone());
-                batch.labels(range.start, labels);
-                BlockTargets::Classes(labels)
-            };
-            self.step.loss.backward(
-                level,
-                Output {
-                    a: block(&l.a),
-                    z: l.z.as_ref().map(&read),
-                    targets,
-                    d: block(&l.d),
-                    losses: self.losses.get(range.clone()),
-                    scale: 1.0 / self.rows as f32,
-                    weighting: Weighting {
-                        shares: self.shares.map(|s| &s[range.clone()]),
-                        smoothing: self.step.smoothing,
-                        classes: self.step.classes,
-                    },
-                    activation: net.layers[last].activation,
-                },
-            );
-            for i in (1..layers.len()).rev() {
-                let (below, above) = (&layers[i - 1], &layers[i]);
-                let Some(wt) = &above.wt else { unreachable!("every layer but the first has one") };
-                let backward = BackwardInput {
-                    d: read(&above.d),
-                    wt: wt.view(),
-                    kept: read(below.z.as_ref().unwrap_or(&below.a)),
-                    out: block(&below.d),
-                    activation: net.layers[i - 1].activation,
-                };
-                backward_input(level, backward);
-            }
-            finite
-        }
-    }
-
     /// Phase 2 of a tile.
     ///
     /// # Safety
@@ -319,7 +232,7 @@ impl Phase<'_> {
         let dense = &self.net.layers[tile.layer];
         let (inputs, outputs) = (tile.inputs.clone(), tile.outputs.clone());
         let rows = self.tile_rows(tile);
-        let cols = outputs.start * LINE..dense.n_out().min(outputs.end * LINE);
+        let cols = outputs.start * LINE..dense.columns().min(outputs.end * LINE);
         // SAFETY: the tile's part of weights, transposed weights and state is ours alone; the
         // activations and deltas that are read are not written in phase 2. The biases of a tile's
         // outputs belong to the tile of those outputs with the first inputs.
@@ -335,15 +248,47 @@ impl Phase<'_> {
                 wt: l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols)),
             };
             update_weights(level, weights, rule);
-            if tile.inputs.start == 0 {
-                let lines = part_of(|t| t.lines_mut(outputs.clone()));
+            for vector in self.vectors(tile) {
+                let lines = part_of(|t| t.lines_mut(self.lines(tile, vector)));
                 let mut slots = l.slots.iter().map(|s| lines(&s.b));
                 let mut slot = || slots.next().unwrap_or_default();
                 let slots = [slot(), slot()];
-                let bias = BiasBlock { d, bias: lines(&dense.b), slots };
-                update_bias(level, bias, rule.for_biases());
+                let d = self.vector_delta(tile, vector);
+                update_bias(
+                    level,
+                    BiasBlock { d, bias: lines(&dense.b), slots },
+                    rule.for_biases(),
+                );
             }
         }
+    }
+
+    /// The vectors of a layer that a tile has: all of its outputs', if it has the first inputs.
+    pub(super) fn vectors(&self, tile: &Tile) -> Range<usize> {
+        0..if tile.inputs.start == 0 { self.net.layers[tile.layer].vectors() } else { 0 }
+    }
+
+    /// The lines of a layer's vectors that a tile has of one of them.
+    pub(super) fn lines(&self, tile: &Tile, vector: usize) -> Range<usize> {
+        let first = vector * self.net.layers[tile.layer].columns().div_ceil(LINE);
+        first + tile.outputs.start..first + tile.outputs.end
+    }
+
+    /// The deltas whose column sums are the gradient of a tile's part of a vector: ∂L/∂z of the
+    /// bias, g ⊙ ẑ of γ, g of β.
+    ///
+    /// # Safety
+    /// Nobody writes deltas as long as the answer lives.
+    pub(super) unsafe fn vector_delta(&self, tile: &Tile, vector: usize) -> Panels<'_> {
+        let l = &self.layers[tile.layer];
+        let tensor = match (vector, l.extras.as_deref()) {
+            (1, Some(e)) => e.z.as_ref().unwrap_or(&l.d),
+            (2, Some(e)) => e.inner(&l.d),
+            _ => &l.d,
+        };
+        // SAFETY: by this function's contract.
+        let all = unsafe { part_of(|t| t.all().rows(0..self.rows))(tensor) };
+        all.panels(tile.outputs.clone())
     }
 
     /// The rows of the weights that a tile has.

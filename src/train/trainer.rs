@@ -69,6 +69,7 @@ impl<'a> Trainer<'a> {
             class_weights: Vec::new(),
             threads: Threads::Current,
             batch_size: 32,
+            seed: 0,
         };
         Trainer {
             setup,
@@ -99,9 +100,9 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// The seed of the shuffling.
+    /// The seed of the shuffling and of dropout.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        (self.seed, self.setup.seed) = (seed, seed);
         self
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Setup {
     pub(super) class_weights: Vec<f32>,
     pub(super) threads: Threads,
     pub(super) batch_size: usize,
+    /// Of dropout.
+    pub(super) seed: u64,
 }
 
 /// A network in training, for people with their own loop: call [`Training::step`] with one batch
@@ -39,6 +41,7 @@ pub struct Training<'a> {
     smoothing: f32,
     class_weights: Vec<f32>,
     lr: f32,
+    seed: u64,
     steps: u64,
     updates: u64,
     values: bool,
@@ -55,6 +58,7 @@ macro_rules! next_step {
             smoothing: $t.smoothing,
             classes: &$t.class_weights,
             lr: $t.lr,
+            seed: $t.seed,
             number: $t.steps + 1,
             update: $t.updates + 1,
         }
@@ -97,6 +101,7 @@ impl<'a> Training<'a> {
             smoothing: setup.smoothing,
             class_weights: setup.class_weights.clone(),
             lr,
+            seed: setup.seed,
             steps,
             updates,
             values,

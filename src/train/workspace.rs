@@ -2,10 +2,11 @@
 
 use super::columns::Columns;
 use super::deferred::Deferred;
+use super::extras::Extras;
 use crate::Result;
 use crate::activation::Keeps;
 use crate::gemm::{Tensor, padded_rows};
-use crate::nn::Mlp;
+use crate::nn::{Dense, Mlp};
 use crate::optim::Optimizer;
 use crate::simd::LINE;
 use std::ops::Range;
@@ -16,12 +17,26 @@ pub(super) struct LayerBuffers {
     pub(super) a: Tensor,
     /// batch x n_out: inputs z of activations whose derivative needs them
     pub(super) z: Option<Tensor>,
-    /// batch x n_out: ∂L/∂z
+    /// batch x columns: ∂L/∂z
     pub(super) d: Tensor,
-    /// n_out x n_in: the transposed weights, for every layer but the first
+    /// columns x n_in: the transposed weights, for every layer but the first
     pub(super) wt: Option<Tensor>,
     /// the optimiser's state, weights and biases
     pub(super) slots: Vec<Slot>,
+    /// what dropout, maxout, norms and residual connections need
+    pub(super) extras: Option<Box<Extras>>,
+}
+
+impl LayerBuffers {
+    /// Moves a layer's running statistics towards those of the batch in these buffers.
+    pub(super) fn observe(&self, layer: &mut Dense, rows: usize) {
+        let moments = self.extras.as_deref().and_then(|e| e.moments.as_ref());
+        if let (Some(norm), Some(moments)) = (&mut layer.norm, moments) {
+            let lines = moments.lines();
+            let (mean, variance) = lines[..lines.len() / 2].split_at(lines.len() / 4);
+            norm.observe(mean, variance, rows);
+        }
+    }
 }
 
 /// One state value a parameter.
@@ -47,6 +62,8 @@ pub(super) struct Workspace {
     /// batch x n_in
     pub(super) x: Tensor,
     pub(super) layers: Vec<LayerBuffers>,
+    /// The layers with batch normalisation.
+    pub(super) norms: Vec<usize>,
     /// Rows of targets: batch x n_out for values, else empty.
     pub(super) y: Tensor,
     /// The class of each row; empty for values.
@@ -86,22 +103,23 @@ impl Workspace {
         let ld = padded_rows(rows);
         let mut layers = Vec::with_capacity(net.layers.len());
         for (i, layer) in net.layers.iter().enumerate() {
-            let (n_in, n_out) = (layer.n_in(), layer.n_out());
-            let batch = || Tensor::zeros(rows, n_out, ld);
+            let (n_in, columns) = (layer.n_in(), layer.columns());
+            let batch = || Tensor::zeros(rows, layer.n_out(), ld);
             let slot = || {
-                let w = Tensor::zeros(n_in, n_out, n_in.next_multiple_of(LINE))?;
-                Ok(Slot { w, b: Tensor::zeros(1, n_out, 1)? })
+                let w = Tensor::zeros(n_in, columns, n_in.next_multiple_of(LINE))?;
+                Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
             };
             let wt = match i {
                 0 => None,
-                _ => Some(Tensor::zeros(n_out, n_in, n_out.next_multiple_of(LINE))?),
+                _ => Some(Tensor::zeros(columns, n_in, columns.next_multiple_of(LINE))?),
             };
             layers.push(LayerBuffers {
                 a: batch()?,
                 z: (layer.activation.keeps() == Keeps::Input).then(batch).transpose()?,
-                d: batch()?,
+                d: Tensor::zeros(rows, columns, ld)?,
                 wt,
                 slots: (0..optimizer.slots()).map(|_| slot()).collect::<Result<_>>()?,
+                extras: Extras::new(net, i, rows)?,
             });
         }
         let tiles = tiles(net, rows);
@@ -112,6 +130,7 @@ impl Workspace {
             rows,
             x: Tensor::zeros(rows, net.n_in(), ld)?,
             layers,
+            norms: net.batch_norms(),
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
@@ -129,7 +148,7 @@ impl Workspace {
         for (layer, buffers) in net.layers.iter().zip(&mut self.layers) {
             if let Some(wt) = &mut buffers.wt {
                 for r in 0..layer.n_in() {
-                    (0..layer.n_out()).for_each(|c| *wt.at_mut(c, r) = layer.w.at(r, c));
+                    (0..layer.columns()).for_each(|c| *wt.at_mut(c, r) = layer.w.at(r, c));
                 }
             }
         }
@@ -141,12 +160,12 @@ impl Workspace {
 fn tiles(net: &Mlp, rows: usize) -> Vec<Tile> {
     let panels = |n: usize| n.div_ceil(LINE);
     let blocks = |t: &Tile| t.inputs.len() * t.outputs.len();
-    let all: usize = net.layers.iter().map(|l| panels(l.n_in()) * panels(l.n_out())).sum();
+    let all: usize = net.layers.iter().map(|l| panels(l.n_in()) * panels(l.columns())).sum();
     let work = (rows * LINE * LINE * all / 32).clamp(*TILE_WORK.start(), *TILE_WORK.end());
     let most = (work / (rows * LINE * LINE)).max(1);
     let mut tiles = Vec::new();
     for (layer, l) in net.layers.iter().enumerate() {
-        let (inputs, outputs) = (panels(l.n_in()), panels(l.n_out()));
+        let (inputs, outputs) = (panels(l.n_in()), panels(l.columns()));
         let height = inputs.min((most / outputs).max(HEIGHT));
         let width = (most / height).min(WIDTH / rows).max(1);
         let (down, across) = (inputs.div_ceil(height), outputs.div_ceil(width));
@@ -172,17 +191,19 @@ mod tests {
         let net = Mlp::builder(784)
             .dense(300, Activation::Relu)
             .dense(17, Activation::Tanh)
+            .maxout(20, 3)
             .dense(10, Activation::Softmax)
             .build()
             .unwrap();
         for rows in [1, 10, 128, 5000] {
             let tiles = tiles(&net, rows);
             for (i, l) in net.layers.iter().enumerate() {
-                let mut seen = vec![0; l.n_in().div_ceil(LINE) * l.n_out().div_ceil(LINE)];
+                let panels = l.columns().div_ceil(LINE);
+                let mut seen = vec![0; l.n_in().div_ceil(LINE) * panels];
                 for t in tiles.iter().filter(|t| t.layer == i) {
                     for a in t.inputs.clone() {
                         for b in t.outputs.clone() {
-                            seen[a * l.n_out().div_ceil(LINE) + b] += 1;
+                            seen[a * panels + b] += 1;
                         }
                     }
                 }

@@ -1,0 +1,163 @@
+//! Batch normalisation (Ioffe and Szegedy 2015) of each column: with μ and v the mean and variance
+//! over the m rows of the batch, x̂ = (z − μ) r, r = 1/√(v + ε), y = γ ⊙ x̂ + β.
+//!
+//! Backward, with g = ∂L/∂y: ∂L/∂z = γ r (g − mean(g) − x̂ mean(g ⊙ x̂)), and the gradients of γ
+//! and β are the column sums of g ⊙ x̂ and g.
+//!
+//! Both directions need sums over the whole batch first ([`Moments`]); they run over all rows in
+//! order, blocks of 256 rows, so that no split of the batch changes a bit.
+
+use super::EPSILON;
+use crate::gemm::{K_BLOCK, Panels, PanelsMut};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// One panel's sums over the batch.
+pub(crate) struct Moments;
+
+impl Moments {
+    /// Mean and variance of the columns of a panel's rows.
+    pub(crate) fn of(level: Level, rows: &[Line]) -> [Line; 2] {
+        let m = rows.len() as f32;
+        let [mean, _] = dispatch(level, Sums { a: rows, b: None, mean: Line::ZERO });
+        let mean = Line(mean.0.map(|x| x / m));
+        let [_, squares] = dispatch(level, Sums { a: rows, b: Some(rows), mean });
+        [mean, Line(squares.0.map(|x| x / m))]
+    }
+
+    /// Means of g and of g ⊙ x̂.
+    pub(crate) fn of_deltas(level: Level, g: &[Line], normal: &[Line]) -> [Line; 2] {
+        let m = g.len() as f32;
+        let sums = dispatch(level, Sums { a: g, b: Some(normal), mean: Line::ZERO });
+        sums.map(|line| Line(line.0.map(|x| x / m)))
+    }
+}
+
+/// Σ (a − mean) and Σ (a − mean)(b − mean), a column a lane.
+struct Sums<'a> {
+    a: &'a [Line],
+    b: Option<&'a [Line]>,
+    mean: Line,
+}
+
+impl Kernel for Sums<'_> {
+    type Output = [Line; 2];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> [Line; 2] {
+        let mut totals = [Line::ZERO; 2];
+        let b = self.b.unwrap_or(self.a);
+        for lane in (0..LINE).step_by(S::LANES) {
+            let mean = s.load(&self.mean.0[lane..]);
+            let mut total = [s.splat(0.0); 2];
+            for (a, b) in self.a.chunks(K_BLOCK).zip(b.chunks(K_BLOCK)) {
+                let mut sum = [s.splat(0.0); 2];
+                for (a, b) in a.iter().zip(b) {
+                    let a = s.sub(s.load(&a.0[lane..]), mean);
+                    let b = s.sub(s.load(&b.0[lane..]), mean);
+                    sum = [s.add(sum[0], a), s.mul_add(a, b, sum[1])];
+                }
+                total = [s.add(total[0], sum[0]), s.add(total[1], sum[1])];
+            }
+            for (total, out) in total.into_iter().zip(&mut totals) {
+                s.store(total, &mut out.0[lane..]);
+            }
+        }
+        totals
+    }
+}
+
+/// The parameters of a layer and the statistics that normalise it, one line a panel.
+#[derive(Clone, Copy)]
+pub(crate) struct BatchNorm<'a> {
+    pub(crate) gamma: &'a [Line],
+    pub(crate) beta: &'a [Line],
+    pub(crate) mean: &'a [Line],
+    pub(crate) variance: &'a [Line],
+}
+
+impl BatchNorm<'_> {
+    /// r of a panel.
+    fn scale(&self, p: usize) -> Line {
+        Line(self.variance[p].0.map(|v| 1.0 / (v + EPSILON).sqrt()))
+    }
+
+    /// z becomes x̂, `y` y.
+    pub(crate) fn forward(self, level: Level, mut z: PanelsMut, mut y: PanelsMut) {
+        assert!(z.rows == y.rows && z.cols == y.cols);
+        for p in 0..z.n_panels() {
+            let (z, y) = (z.panel_mut(p), y.panel_mut(p));
+            let lines = [self.mean[p], self.scale(p), self.gamma[p], self.beta[p]];
+            dispatch(level, Forward { lines, z, y });
+        }
+    }
+
+    /// `d` becomes ∂L/∂z, and x̂ the g ⊙ x̂ whose column sums are γ's gradient. `means` are those of
+    /// [`Moments::of_deltas`] over the batch, panel after panel.
+    pub(crate) fn backward(
+        self,
+        level: Level,
+        g: Panels,
+        mut normal: PanelsMut,
+        mut d: PanelsMut,
+        means: [&[Line]; 2],
+    ) {
+        assert!(g.rows == d.rows && g.cols == d.cols);
+        assert!(normal.rows == d.rows && normal.cols == d.cols);
+        assert!(means.iter().all(|lines| lines.len() == d.n_panels()));
+        for (p, (mean, product)) in means[0].iter().zip(means[1]).enumerate() {
+            let scale = self.scale(p);
+            let factor = Line(std::array::from_fn(|i| self.gamma[p].0[i] * scale.0[i]));
+            let lines = [factor, *mean, *product];
+            let (normal, d) = (normal.panel_mut(p), d.panel_mut(p));
+            dispatch(level, Backward { lines, g: g.panel(p), normal, d });
+        }
+    }
+}
+
+struct Forward<'a> {
+    /// μ, r, γ, β
+    lines: [Line; 4],
+    z: &'a mut [Line],
+    y: &'a mut [Line],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for lane in (0..LINE).step_by(S::LANES) {
+            let [mean, scale, gamma, beta] = [0, 1, 2, 3].map(|i| s.load(&self.lines[i].0[lane..]));
+            for (z, y) in self.z.iter_mut().zip(&mut *self.y) {
+                let normal = s.mul(s.sub(s.load(&z.0[lane..]), mean), scale);
+                s.store(normal, &mut z.0[lane..]);
+                s.store(s.mul_add(normal, gamma, beta), &mut y.0[lane..]);
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    /// γ r, mean(g), mean(g ⊙ x̂)
+    lines: [Line; 3],
+    g: &'a [Line],
+    normal: &'a mut [Line],
+    d: &'a mut [Line],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for lane in (0..LINE).step_by(S::LANES) {
+            let [factor, mean, slope] = [0, 1, 2].map(|i| s.load(&self.lines[i].0[lane..]));
+            for ((g, normal), d) in self.g.iter().zip(&mut *self.normal).zip(&mut *self.d) {
+                let (g, x) = (s.load(&g.0[lane..]), s.load(&normal.0[lane..]));
+                let rest = s.neg_mul_add(x, slope, s.sub(g, mean));
+                s.store(s.mul(factor, rest), &mut d.0[lane..]);
+                s.store(s.mul(g, x), &mut normal.0[lane..]);
+            }
+        }
+    }
+}

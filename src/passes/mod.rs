@@ -1,0 +1,66 @@
+//! What layers do beside their products: passes over a block of rows while it is in the cache.
+//! They know nothing of layers or training; none of them costs an instance of a tile.
+//!
+//! Lanes beyond the last column stay zero where a product or sum over the columns will read them.
+
+mod batch_norm;
+mod dropout;
+mod layer_norm;
+mod maxout;
+
+pub(crate) use batch_norm::{BatchNorm, Moments};
+pub(crate) use dropout::Mask;
+pub(crate) use layer_norm::LayerNorm;
+pub(crate) use maxout::{maxout, maxout_backward};
+
+use crate::gemm::{Panels, PanelsMut};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// What is added to a variance before its root, as in PyTorch.
+pub(crate) const EPSILON: f32 = 1e-5;
+
+/// out += x
+pub(crate) fn add(level: Level, x: Panels, mut out: PanelsMut) {
+    assert!(x.rows == out.rows && x.cols == out.cols);
+    for p in 0..x.n_panels() {
+        dispatch(level, Add { x: x.panel(p), out: out.panel_mut(p) });
+    }
+}
+
+/// out = x
+pub(crate) fn copy(x: Panels, mut out: PanelsMut) {
+    assert!(x.rows == out.rows && x.cols == out.cols);
+    (0..x.n_panels()).for_each(|p| out.panel_mut(p).copy_from_slice(x.panel(p)));
+}
+
+struct Add<'a> {
+    x: &'a [Line],
+    out: &'a mut [Line],
+}
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (x, out) in self.x.iter().zip(self.out) {
+            for lane in (0..LINE).step_by(S::LANES) {
+                let sum = s.add(s.load(&out.0[lane..]), s.load(&x.0[lane..]));
+                s.store(sum, &mut out.0[lane..]);
+            }
+        }
+    }
+}
+
+/// The lanes of panel `p` of a matrix of `cols` columns that hold columns.
+fn lanes(cols: usize, p: usize) -> usize {
+    LINE.min(cols - p * LINE)
+}
+
+/// Sixteen sums to one, in a fixed order: i with i + 8, + 4, + 2, + 1.
+fn total(mut sums: [f32; LINE]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        (0..half).for_each(|i| sums[i] += sums[i + half]);
+    }
+    sums[0]
+}

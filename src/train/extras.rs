@@ -1,0 +1,67 @@
+//! What layers with more than a product and an activation need beside the buffers of every layer:
+//! dropout, maxout, norms, residual connections.
+
+use crate::Result;
+use crate::activation::{Activation, Keeps};
+use crate::gemm::{Tensor, padded_rows};
+use crate::nn::{Mlp, NormKind};
+use crate::simd::LINE;
+
+/// The extra buffers of a layer.
+pub(super) struct Extras {
+    /// batch x columns: z of maxout; z, then ẑ, then g ⊙ ẑ of a norm
+    pub(super) z: Option<Tensor>,
+    /// batch x n_out: σ(z), where backward needs it and the outputs are something else
+    pub(super) kept: Option<Tensor>,
+    /// batch x n_out: ∂L/∂outputs, where it is more than a step to ∂L/∂z
+    pub(super) delta: Option<Tensor>,
+    /// batch x n_out: the delta behind dropout and activation, where it cannot be in `delta`
+    pub(super) inner: Option<Tensor>,
+    /// batch x 1: what layer normalisation multiplied each row by
+    pub(super) scales: Option<Tensor>,
+    /// One value a neuron each, padded to whole panels: mean and variance of z over the batch, and
+    /// means of g and g ⊙ ẑ; for batch normalisation
+    pub(super) moments: Option<Tensor>,
+}
+
+impl Extras {
+    /// The extras of layer `i`, if it needs any.
+    pub(super) fn new(net: &Mlp, i: usize, rows: usize) -> Result<Option<Box<Self>>> {
+        let layer = &net.layers[i];
+        let maxout = layer.activation.pieces() > 1;
+        let kind = layer.norm.as_ref().map(|norm| norm.kind);
+        let (dropout, residual) = (layer.dropout > 0.0, layer.residual > 0);
+        let joins = residual || net.is_source(i);
+        if !(maxout || kind.is_some() || dropout || joins) {
+            return Ok(None);
+        }
+        let batch = |needed: bool, cols: usize| {
+            needed.then(|| Tensor::zeros(rows, cols, padded_rows(rows))).transpose()
+        };
+        // Of what survives dropout the sign is left, and the rest has no delta.
+        let by_sign = matches!(layer.activation, Activation::Relu | Activation::LeakyRelu { .. });
+        let by_output = layer.activation.keeps() == Keeps::Output
+            && layer.activation != Activation::Identity
+            && !maxout;
+        let (n_out, has_z) = (layer.n_out(), maxout || kind.is_some());
+        let moments = (kind == Some(NormKind::Batch))
+            .then(|| Tensor::zeros(1, 4 * n_out.next_multiple_of(LINE), 1))
+            .transpose()?;
+        Ok(Some(Box::new(Extras {
+            z: batch(has_z, layer.columns())?,
+            kept: batch(by_output && (residual || dropout && !by_sign), n_out)?,
+            delta: batch(has_z || joins, n_out)?,
+            inner: batch(has_z && residual, n_out)?,
+            scales: batch(kind == Some(NormKind::Layer), 1)?,
+            moments,
+        })))
+    }
+
+    /// Where the delta behind dropout and activation goes: for plain layers, `d` is ∂L/∂z.
+    pub(super) fn inner<'a>(&'a self, d: &'a Tensor) -> &'a Tensor {
+        match &self.delta {
+            Some(delta) if self.z.is_some() => self.inner.as_ref().unwrap_or(delta),
+            _ => d,
+        }
+    }
+}

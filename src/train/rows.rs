@@ -1,0 +1,360 @@
+//! Phase 1 of a block of rows: forward, loss, and the deltas back.
+//!
+//! Batch normalisation needs sums over the whole batch, so each layer with it cuts phase 1 twice.
+//! With n such layers there are 2n + 1 stages with a join between each two:
+//!
+//! ```text
+//! stage 0      gather, forward to the first such layer's z
+//! join         its mean and variance
+//! stage 1      its outputs, forward to the next one's z …
+//! stage n      … forward to the end; loss; deltas back to the last such layer's ∂L/∂y
+//! join         the sums that its ∂L/∂z needs
+//! stage n + 1  its ∂L/∂z, deltas back to the one before …
+//! stage 2n     … deltas back to the first layer
+//! ```
+
+use super::batch::Batch;
+use super::columns::Columns;
+use super::extras::Extras;
+use super::step::{Phase, part_of};
+use crate::activation::Activation;
+use crate::gemm::{BackwardInput, Forward, Panels, Tensor, backward_input, forward};
+use crate::loss::{BlockTargets, Output, Weighting};
+use crate::passes::{Mask, Moments, add, copy, maxout, maxout_backward};
+use crate::simd::LINE;
+use std::ops::Range;
+
+impl Phase<'_> {
+    pub(super) fn stages(&self) -> usize {
+        2 * self.norms.len() + 1
+    }
+
+    /// The layer whose sums over the batch follow a stage.
+    pub(super) fn join(&self, stage: usize) -> Option<usize> {
+        let n = self.norms.len();
+        let place = if stage < n { stage } else { (2 * n).checked_sub(stage + 1)? };
+        self.norms.get(place).copied()
+    }
+
+    /// The first layer's forward pass of a part of its columns. Answers whether the inputs are
+    /// finite.
+    ///
+    /// # Safety
+    /// No other task has this part.
+    pub(super) unsafe fn columns(&self, columns: &Columns, batch: Batch, part: usize) -> bool {
+        let (layer, l, panels) = (&self.net.layers[0], &self.layers[0], columns.outputs(part));
+        // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
+        // nobody writes weights in phase 1.
+        unsafe {
+            let own = part_of(|t| t.rows_mut(0..self.rows));
+            let finite = batch.features(self.net, 0, own(columns.x(part)));
+            let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
+            let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
+            let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
+            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
+            let activation = self.forward_activation(0);
+            forward(self.net.level, Forward { x, w, bias, out, z, activation });
+            finite
+        }
+    }
+
+    /// What a layer's forward product ends with: the loss takes logits where it can.
+    fn forward_activation(&self, layer: usize) -> Activation {
+        match self.net.layers[layer].activation {
+            _ if layer + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
+                Activation::Identity
+            }
+            other => other,
+        }
+    }
+
+    /// A stage of phase 1 for a block of rows. Answers whether the batch's values are finite.
+    ///
+    /// # Safety
+    /// No other task has rows of this range, and all stages and joins before are done.
+    pub(super) unsafe fn stage(&self, stage: usize, batch: Batch, range: Range<usize>) -> bool {
+        let (n, last) = (self.norms.len(), self.layers.len() - 1);
+        let (join, mut finite) = (self.join(stage), true);
+        // SAFETY: by this function's contract.
+        unsafe {
+            if stage <= n {
+                let first = match stage {
+                    // Inputs and first layer were shared out by columns.
+                    0 if self.columns.is_some() => 1,
+                    0 => {
+                        finite &= self.gather(batch, &range);
+                        0
+                    }
+                    _ => {
+                        let i = self.norms[stage - 1];
+                        self.finish(i, &range);
+                        i + 1
+                    }
+                };
+                let stop = join.filter(|_| stage < n);
+                for i in first..=stop.unwrap_or(last) {
+                    self.product(i, &range);
+                    if stop != Some(i) {
+                        self.finish(i, &range);
+                    }
+                }
+            }
+            if stage == n {
+                finite &= self.loss(batch, &range);
+            }
+            if stage >= n {
+                let mut top = last;
+                if stage > n {
+                    top = self.norms[2 * n - stage];
+                    self.behind_norm(top, &range);
+                }
+                for i in (join.unwrap_or(0)..top).rev() {
+                    self.delta(i, &range);
+                }
+            }
+        }
+        finite
+    }
+
+    /// The sums over the batch of a panel of a layer, after a stage.
+    ///
+    /// # Safety
+    /// No other task has this panel, and nobody writes what the layer's rows hold.
+    pub(super) unsafe fn sums(&self, stage: usize, layer: usize, panel: usize) {
+        let l = &self.layers[layer];
+        let Some(e) = &l.extras else { return };
+        let (Some(z), Some(moments)) = (&e.z, &e.moments) else { return };
+        // SAFETY: by this function's contract; each panel has lines of its own in the moments.
+        unsafe {
+            let all = part_of(|t| t.all().rows(0..self.rows).panel(panel));
+            let (which, values) = if stage < self.norms.len() {
+                (0, Moments::of(self.net.level, all(z)))
+            } else {
+                (2, Moments::of_deltas(self.net.level, all(e.inner(&l.d)), all(z)))
+            };
+            let panels = l.a.cols().div_ceil(LINE);
+            for (i, value) in values.into_iter().enumerate() {
+                let at = (which + i) * panels + panel;
+                moments.shared().lines_mut(at..at + 1)[0] = value;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn gather(&self, batch: Batch, range: &Range<usize>) -> bool {
+        // SAFETY: these rows are ours alone.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let finite = batch.features(self.net, range.start, block(self.x));
+            if let Some(mask) = self.mask(None) {
+                mask.apply(self.net.level, range.start, block(self.x));
+            }
+            finite
+        }
+    }
+
+    /// x·W + b of layer `i`, with its activation where nothing comes between.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn product(&self, i: usize, range: &Range<usize>) {
+        let (layer, l) = (&self.net.layers[i], &self.layers[i]);
+        // SAFETY: whatever is written is rows of this range, which are ours alone; whatever is
+        // read is such rows, or weights, which nobody writes in phase 1.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let x = part_of(|t| t.all().rows(range.clone()))(self.outputs(i.checked_sub(1)));
+            let (w, bias) = (layer.w.view(), layer.bias());
+            let (out, z, activation) = match l.extras.as_ref().and_then(|e| e.z.as_ref()) {
+                Some(z) => (block(z), None, Activation::Identity),
+                None => (block(&l.a), l.z.as_ref().map(&block), self.forward_activation(i)),
+            };
+            forward(self.net.level, Forward { x, w, bias, out, z, activation });
+        }
+    }
+
+    /// From layer `i`'s product to its outputs.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn finish(&self, i: usize, range: &Range<usize>) {
+        let (layer, l, level) = (&self.net.layers[i], &self.layers[i], self.net.level);
+        let Some(e) = &l.extras else { return };
+        // SAFETY: as in `product`; no tensor is written through one view while it is read through
+        // another.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let read = part_of(|t| t.all().rows(range.clone()));
+            match (&e.z, &e.scales, &e.moments) {
+                (None, ..) => {}
+                (Some(z), Some(scales), _) => {
+                    let (mut scales, a) = (block(scales), block(&l.a));
+                    layer.layer_norm().forward(level, block(z), a, scales.panel_mut(0));
+                }
+                (Some(z), _, Some(moments)) => {
+                    let lines = moments.lines();
+                    let (mean, variance) = lines[..lines.len() / 2].split_at(lines.len() / 4);
+                    layer.batch_norm(mean, variance).forward(level, block(z), block(&l.a));
+                }
+                (Some(z), ..) => maxout(level, read(z), block(&l.a)),
+            }
+            if layer.norm.is_some() {
+                if let Some(kept) = &l.z {
+                    copy(read(&l.a), block(kept));
+                }
+                let mut a = block(&l.a);
+                for p in 0..a.n_panels() {
+                    layer.activation.forward_lines(level, a.panel_mut(p));
+                }
+            }
+            if let Some(kept) = &e.kept {
+                copy(read(&l.a), block(kept));
+            }
+            if let Some(mask) = self.mask(Some(i)) {
+                mask.apply(level, range.start, block(&l.a));
+            }
+            if layer.residual > 0 {
+                add(level, read(self.outputs(i.checked_sub(layer.residual))), block(&l.a));
+            }
+        }
+    }
+
+    /// The loss, and the deltas of the output layer.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn loss(&self, batch: Batch, range: &Range<usize>) -> bool {
+        let (net, last) = (self.net, self.layers.len() - 1);
+        let (l, mut finite) = (&self.layers[last], true);
+        // SAFETY: as in `product`.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let read = part_of(|t| t.all().rows(range.clone()));
+            let targets = if self.y.cols() > 0 {
+                finite = batch.values(net, range.start, block(self.y));
+                BlockTargets::Values(read(self.y))
+            } else {
+                let labels = self.labels.get(range.clone());
+                batch.labels(range.start, labels);
+                BlockTargets::Classes(labels)
+            };
+            self.step.loss.backward(
+                net.level,
+                Output {
+                    a: block(&l.a),
+                    z: l.z.as_ref().map(&read),
+                    targets,
+                    d: block(&l.d),
+                    losses: self.losses.get(range.clone()),
+                    scale: 1.0 / self.rows as f32,
+                    weighting: Weighting {
+                        shares: self.shares.map(|s| &s[range.clone()]),
+                        smoothing: self.step.smoothing,
+                        classes: self.step.classes,
+                    },
+                    activation: net.layers[last].activation,
+                },
+            );
+        }
+        finite
+    }
+
+    /// The deltas ∂L/∂z of layer `i` from the layer above; ∂L/∂y where batch normalisation needs
+    /// sums first.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn delta(&self, i: usize, range: &Range<usize>) {
+        let (layer, l, level) = (&self.net.layers[i], &self.layers[i], self.net.level);
+        let above = &self.layers[i + 1];
+        let Some(wt) = &above.wt else { unreachable!("every layer but the first has one") };
+        let extras = l.extras.as_deref();
+        let kept = extras.and_then(|e| e.kept.as_ref()).or(l.z.as_ref()).unwrap_or(&l.a);
+        // SAFETY: as in `finish`.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let read = part_of(|t| t.all().rows(range.clone()));
+            let delta = extras.and_then(|e| e.delta.as_ref());
+            let (out, kept_here, activation) = match delta {
+                Some(delta) => (block(delta), read(&l.a), Activation::Identity),
+                None => (block(&l.d), read(kept), layer.activation),
+            };
+            let (d, wt) = (read(&above.d), wt.view());
+            backward_input(level, BackwardInput { d, wt, kept: kept_here, out, activation });
+            let Some(e) = extras else { return };
+            let mask = self.mask(Some(i));
+            let Some(delta) = delta else {
+                if let Some(mask) = mask {
+                    mask.apply(level, range.start, block(&l.d));
+                }
+                return;
+            };
+            for branch in self.branches(i) {
+                add(level, read(branch), block(delta));
+            }
+            let inner = e.inner(&l.d);
+            if !std::ptr::eq(inner, delta) {
+                copy(read(delta), block(inner));
+            }
+            if let Some(mask) = mask {
+                mask.apply(level, range.start, block(inner));
+            }
+            if layer.activation.pieces() == 1 {
+                let (kept, mut inner): (Panels, _) = (read(kept), block(inner));
+                for p in 0..inner.n_panels() {
+                    layer.activation.backward_lines(level, kept.panel(p), inner.panel_mut(p));
+                }
+            }
+            match (&e.z, &e.scales) {
+                (Some(z), Some(scales)) => {
+                    let (g, scales) = (read(inner), read(scales));
+                    let norm = layer.layer_norm();
+                    norm.backward(level, g, block(z), block(&l.d), scales.panel(0));
+                }
+                (Some(z), None) if layer.norm.is_none() => {
+                    maxout_backward(level, read(z), read(inner), block(&l.d));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// From ∂L/∂y of batch normalisation to ∂L/∂z, after the join.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn behind_norm(&self, i: usize, range: &Range<usize>) {
+        let (layer, l) = (&self.net.layers[i], &self.layers[i]);
+        let Some(e) = &l.extras else { return };
+        let (Some(z), Some(moments)) = (&e.z, &e.moments) else { return };
+        let quarter = moments.lines().len() / 4;
+        let part = |which: usize| &moments.lines()[which * quarter..][..quarter];
+        // SAFETY: as in `finish`.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let g = part_of(|t| t.all().rows(range.clone()))(e.inner(&l.d));
+            let norm = layer.batch_norm(part(0), part(1));
+            norm.backward(self.net.level, g, block(z), block(&l.d), [part(2), part(3)]);
+        }
+    }
+
+    /// The outputs of a layer; the inputs for none.
+    fn outputs(&self, layer: Option<usize>) -> &Tensor {
+        layer.map_or(self.x, |i| &self.layers[i].a)
+    }
+
+    /// ∂L/∂outputs of the layers to which a residual connection adds the outputs of layer `i`.
+    fn branches(&self, i: usize) -> impl Iterator<Item = &Tensor> {
+        let ends = self.net.layers.iter().zip(self.layers).enumerate().skip(i + 1);
+        let ends = ends.filter(move |(to, (layer, _))| i + layer.residual == *to);
+        ends.filter_map(|(_, (_, l))| l.extras.as_deref().and_then(|e: &Extras| e.delta.as_ref()))
+    }
+
+    /// The dropout of a layer's outputs, or of the inputs, if there is any.
+    fn mask(&self, layer: Option<usize>) -> Option<Mask> {
+        let rate = layer.map_or(self.net.input_dropout, |i| self.net.layers[i].dropout);
+        let layer = layer.map_or(0, |i| i + 1);
+        (rate > 0.0).then(|| Mask::new(rate, self.step.seed, self.step.number, layer))
+    }
+}
