@@ -172,12 +172,6 @@ impl Dense {
 }
 
 impl Mlp {
-    /// Whether there is nothing but products and element-wise activations.
-    pub(crate) fn is_plain(&self) -> bool {
-        let plain = |l: &Dense| !l.has_passes() && l.dropout == 0.0 && l.residual == 0;
-        self.input_dropout == 0.0 && self.layers.iter().all(plain)
-    }
-
     /// Whether a residual connection adds the outputs of layer `i` to those of a later one.
     pub(crate) fn is_source(&self, i: usize) -> bool {
         self.layers.iter().enumerate().any(|(to, l)| l.residual > 0 && i + l.residual == to)

@@ -100,15 +100,6 @@ impl NormParameters {
 }
 
 impl Mlp {
-    /// The layers with batch normalisation, from the input on.
-    pub(crate) fn batch_norms(&self) -> Vec<usize> {
-        let is_batch = |i: &usize| {
-            let norm = &self.layers[*i].norm;
-            norm.as_ref().is_some_and(|norm| norm.kind == NormKind::Batch)
-        };
-        (0..self.layers.len()).filter(is_batch).collect()
-    }
-
     /// A copy of the parameters of layer `layer`'s norm; `None` where it has none.
     ///
     /// # Errors

@@ -4,11 +4,13 @@
 //! With few rows a step is bound by its weights. Were the rows shared out, each thread would read
 //! all weights, of which the other one changed half a moment ago; so each thread keeps its own
 //! columns of the first layer, in both phases and in every step, and gathers the rows for itself.
+//! Only for plain layers: no dropout, norms, maxout or residual connections.
 
-use super::step::pays;
+use super::batch::Batch;
+use super::step::{Phase, part_of, pays};
 use super::workspace::Tile;
 use crate::Result;
-use crate::gemm::{Tensor, padded_rows};
+use crate::gemm::{Forward, Tensor, forward, padded_rows};
 use crate::nn::Mlp;
 use crate::simd::LINE;
 
@@ -34,8 +36,7 @@ impl Columns {
         let parts = threads.min(panels);
         // What is not in the first layer is one thread's work, while the others wait.
         let most = first * 5 >= net.n_parameters() * 4;
-        let plain = net.is_plain();
-        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) || !plain {
+        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) {
             return Ok(None);
         }
         let ld = padded_rows(rows);
@@ -82,6 +83,30 @@ impl Columns {
     }
 }
 
+impl Phase<'_> {
+    /// The first layer's forward pass of a part of its columns. Answers whether the inputs are
+    /// finite.
+    ///
+    /// # Safety
+    /// No other task has this part.
+    pub(super) unsafe fn first_layer(&self, columns: &Columns, batch: Batch, part: usize) -> bool {
+        let (layer, l, panels) = (&self.net.layers[0], &self.layers[0], columns.outputs(part));
+        // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
+        // nobody writes weights in phase 1.
+        unsafe {
+            let own = part_of(|t| t.rows_mut(0..self.rows));
+            let finite = batch.features(self.net, 0, own(columns.x(part)));
+            let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
+            let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
+            let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
+            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
+            let activation = self.forward_activation(0);
+            forward(self.net.level, Forward { x, w, bias, out, z, activation });
+            finite
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,8 +139,5 @@ mod tests {
         let deep = Mlp::builder(20).dense(40, Activation::Relu).dense(40, Activation::Relu);
         let deep = deep.dense(10, Activation::Softmax).build().unwrap();
         assert!(Columns::new(&deep, 10, 2).unwrap().is_none());
-        let dropout = Mlp::builder(784).dense(30, Activation::Relu).dropout(0.5);
-        let dropout = dropout.dense(10, Activation::Softmax).build().unwrap();
-        assert!(Columns::new(&dropout, 10, 2).unwrap().is_none());
     }
 }

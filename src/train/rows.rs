@@ -14,12 +14,12 @@
 //! ```
 
 use super::batch::Batch;
-use super::columns::Columns;
 use super::extras::Extras;
 use super::step::{Phase, part_of};
 use crate::activation::Activation;
 use crate::gemm::{BackwardInput, Forward, Panels, Tensor, backward_input, forward};
 use crate::loss::{BlockTargets, Output, Weighting};
+use crate::nn::NormKind;
 use crate::passes::{Mask, Moments, add, copy, maxout, maxout_backward};
 use crate::simd::LINE;
 use std::ops::Range;
@@ -36,38 +36,6 @@ impl Phase<'_> {
         self.norms.get(place).copied()
     }
 
-    /// The first layer's forward pass of a part of its columns. Answers whether the inputs are
-    /// finite.
-    ///
-    /// # Safety
-    /// No other task has this part.
-    pub(super) unsafe fn columns(&self, columns: &Columns, batch: Batch, part: usize) -> bool {
-        let (layer, l, panels) = (&self.net.layers[0], &self.layers[0], columns.outputs(part));
-        // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
-        // nobody writes weights in phase 1.
-        unsafe {
-            let own = part_of(|t| t.rows_mut(0..self.rows));
-            let finite = batch.features(self.net, 0, own(columns.x(part)));
-            let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
-            let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
-            let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
-            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
-            let activation = self.forward_activation(0);
-            forward(self.net.level, Forward { x, w, bias, out, z, activation });
-            finite
-        }
-    }
-
-    /// What a layer's forward product ends with: the loss takes logits where it can.
-    fn forward_activation(&self, layer: usize) -> Activation {
-        match self.net.layers[layer].activation {
-            _ if layer + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
-                Activation::Identity
-            }
-            other => other,
-        }
-    }
-
     /// A stage of phase 1 for a block of rows. Answers whether the batch's values are finite.
     ///
     /// # Safety
@@ -79,7 +47,6 @@ impl Phase<'_> {
         unsafe {
             if stage <= n {
                 let first = match stage {
-                    // Inputs and first layer were shared out by columns.
                     0 if self.columns.is_some() => 1,
                     0 => {
                         finite &= self.gather(batch, &range);
@@ -151,6 +118,16 @@ impl Phase<'_> {
                 mask.apply(self.net.level, range.start, block(self.x));
             }
             finite
+        }
+    }
+
+    /// What the product of a layer ends with: the loss takes logits where it can.
+    pub(super) fn forward_activation(&self, i: usize) -> Activation {
+        match self.net.layers[i].activation {
+            _ if i + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
+                Activation::Identity
+            }
+            other => other,
         }
     }
 
@@ -357,4 +334,11 @@ impl Phase<'_> {
         let layer = layer.map_or(0, |i| i + 1);
         (rate > 0.0).then(|| Mask::new(rate, self.step.seed, self.step.number, layer))
     }
+}
+
+/// The layers with batch normalisation, from the input on.
+pub(super) fn batch_norms(net: &crate::nn::Mlp) -> Vec<usize> {
+    let is_batch =
+        |i: &usize| net.layers[*i].norm.as_ref().is_some_and(|norm| norm.kind == NormKind::Batch);
+    (0..net.layers.len()).filter(is_batch).collect()
 }

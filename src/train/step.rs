@@ -92,17 +92,16 @@ pub(super) fn run(
             odd.store(true, Ordering::Relaxed);
         }
     };
-    let mut stages = 0..phase.stages();
     if let Some(columns) = &ws.columns {
         // SAFETY: parts of columns do not overlap, and each comes once.
-        run(columns.parts(), &|part| seen(unsafe { phase.columns(columns, batch, part) }))?;
-        // SAFETY: nobody else is at work.
-        stages.by_ref().for_each(|stage| seen(unsafe { phase.stage(stage, batch, 0..rows) }));
+        run(columns.parts(), &|part| seen(unsafe { phase.first_layer(columns, batch, part) }))?;
     }
-    for stage in stages {
-        // SAFETY: blocks of rows do not overlap, and each comes once.
-        run(rows.div_ceil(block), &|i| unsafe {
-            seen(phase.stage(stage, batch, i * block..rows.min((i + 1) * block)));
+    // What is left where columns were shared out is one thread's.
+    let block = if ws.columns.is_some() { rows } else { block };
+    for stage in 0..phase.stages() {
+        run(rows.div_ceil(block), &|i| {
+            // SAFETY: blocks of rows do not overlap, and each comes once.
+            seen(unsafe { phase.stage(stage, batch, i * block..rows.min((i + 1) * block)) });
         })?;
         if let Some(layer) = phase.join(stage) {
             let panels = net.layers[layer].columns().div_ceil(LINE);
@@ -191,7 +190,7 @@ pub(super) struct Phase<'a> {
     pub(super) step: &'a Step<'a>,
 }
 
-/// The fields of a phase that a workspace has.
+/// Inputs, targets, layers, which of them have batch normalisation, and shared out columns.
 type Buffers<'a> = (&'a Tensor, &'a Tensor, &'a [LayerBuffers], &'a [usize], Option<&'a Columns>);
 
 impl<'a> Phase<'a> {

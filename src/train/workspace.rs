@@ -3,6 +3,7 @@
 use super::columns::Columns;
 use super::deferred::Deferred;
 use super::extras::Extras;
+use super::rows::batch_norms;
 use crate::Result;
 use crate::activation::Keeps;
 use crate::gemm::{Tensor, padded_rows};
@@ -125,12 +126,16 @@ impl Workspace {
         let tiles = tiles(net, rows);
         let deferred = keep_gradients.then(|| Deferred::new(net, tiles.len())).transpose()?;
         // The tiles of kept gradients must not depend on the threads: sums run over them.
-        let columns = if keep_gradients { None } else { Columns::new(net, rows, threads)? };
+        let plain = net.input_dropout == 0.0 && layers.iter().all(|l| l.extras.is_none());
+        let columns = match plain && !keep_gradients {
+            true => Columns::new(net, rows, threads)?,
+            false => None,
+        };
         let mut workspace = Workspace {
             rows,
             x: Tensor::zeros(rows, net.n_in(), ld)?,
             layers,
-            norms: net.batch_norms(),
+            norms: batch_norms(net),
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
