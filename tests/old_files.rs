@@ -38,7 +38,8 @@ fn trainer(test: &Dataset) -> Trainer<'_> {
         .record_steps()
 }
 
-/// Digests at the levels with fused multiply-adds: of the model, and of the run's end.
+/// Digests at the levels with fused multiply-adds: of the models, and of the run's end.
+const LAYERS: u64 = 0x39e9_d10a_7e6f_64fc;
 const MODEL: u64 = 0x0802_d3d8_e2e2_f56e;
 const END: u64 = 0xb468_f5b2_c2cc_02b9;
 
@@ -47,6 +48,20 @@ fn a_model_of_version_0_1_is_loaded() {
     let loaded = Mlp::load(path("model_0_1.safetensors")).unwrap();
     assert_eq!(format!("{:016x}", loaded.digest()), format!("{MODEL:016x}"));
     assert!(loaded.layers().eq(net().layers()));
+}
+
+/// A network with everything that may stand around a layer.
+fn layers() -> Mlp {
+    let net = Mlp::builder(5).dropout(0.25).dense(20, Activation::Relu).batch_norm().dropout(0.5);
+    let net = net.dense(20, Activation::Tanh).layer_norm().residual(1).maxout(7, 3);
+    net.dense(3, Activation::Softmax).seed(4).build().unwrap()
+}
+
+#[test]
+fn a_model_of_version_0_1_with_every_kind_of_layer_is_loaded() {
+    let loaded = Mlp::load(path("layers_0_1.safetensors")).unwrap();
+    assert_eq!(format!("{:016x}", loaded.digest()), format!("{LAYERS:016x}"));
+    assert!(loaded.layers().eq(layers().layers()));
 }
 
 #[test]
@@ -67,6 +82,8 @@ fn a_checkpoint_of_version_0_1_is_resumed() {
 #[test]
 #[ignore = "writes tests/data; run by hand with a new version of the format"]
 fn write_files() {
+    layers().save(path("layers_0_1.safetensors")).unwrap();
+    println!("LAYERS {:016x}", layers().digest());
     let level = Level::avx2().unwrap();
     let (train, test) = data();
     let mut net = net().with_level(level);
