@@ -13,7 +13,10 @@ pub mod data;
 mod error;
 pub mod gemm;
 pub mod gradient;
+mod io;
 mod loss;
+#[cfg(feature = "mmap")]
+mod map;
 mod matrix;
 pub mod metrics;
 mod nn;
@@ -28,6 +31,7 @@ mod train;
 pub use activation::Activation;
 pub use error::{Error, Result};
 pub use gradient::check_gradients;
+pub use io::Pipeline;
 pub use loss::Loss;
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use nn::{
@@ -37,6 +41,6 @@ pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedu
 pub use simd::Level;
 pub use threads::Threads;
 pub use train::{
-    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, History, Progress,
+    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, Every, History, Progress,
     RateRange, StepRecord, Trainer, Training,
 };

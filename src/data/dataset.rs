@@ -1,4 +1,4 @@
-//! Samples in memory: features, one row a sample, and what the network should answer to each.
+//! Samples in memory, or in a mapped file: features, one row a sample, and what the network should answer to each.
 
 #![cfg_attr(
     not(test),
@@ -11,6 +11,7 @@
 )]
 
 use super::targets::{Targets, check_finite};
+use super::values::Values;
 use crate::{Error, Matrix, Result};
 
 /// Samples in memory: `len() x n_features()` features and one target a row.
@@ -52,8 +53,8 @@ pub enum Features<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Store {
-    U8 { data: Vec<u8>, scale: f32, shift: f32 },
-    F32(Vec<f32>),
+    U8 { data: Values<u8>, scale: f32, shift: f32 },
+    F32(Values<f32>),
 }
 
 impl Dataset {
@@ -64,6 +65,14 @@ impl Dataset {
     /// or when the targets are not one a row; [`Error::Value`] when a feature or target is not
     /// finite or a label is not below the number of classes.
     pub fn from_f32(features: Vec<f32>, n_features: usize, targets: Targets) -> Result<Self> {
+        Dataset::of_f32(Values::Owned(features), n_features, targets)
+    }
+
+    pub(crate) fn of_f32(
+        features: Values<f32>,
+        n_features: usize,
+        targets: Targets,
+    ) -> Result<Self> {
         let len = rows(features.len(), n_features)?;
         check_finite("feature", &features, n_features)?;
         targets.check(len)?;
@@ -76,9 +85,13 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::from_f32`].
     pub fn from_u8(features: Vec<u8>, n_features: usize, targets: Targets) -> Result<Self> {
-        let len = rows(features.len(), n_features)?;
+        Dataset::of_bytes(Values::Owned(features), n_features, targets)
+    }
+
+    pub(crate) fn of_bytes(data: Values<u8>, n_features: usize, targets: Targets) -> Result<Self> {
+        let len = rows(data.len(), n_features)?;
         targets.check(len)?;
-        let features = Store::U8 { data: features, scale: 1.0 / 255.0, shift: 0.0 };
+        let features = Store::U8 { data, scale: 1.0 / 255.0, shift: 0.0 };
         Ok(Dataset { features, n_features, len, targets })
     }
 
@@ -86,6 +99,7 @@ impl Dataset {
     #[cfg(feature = "digits")]
     pub(super) fn embedded(data: Vec<u8>, n_features: usize, scale: f32, targets: Targets) -> Self {
         let len = data.len().checked_div(n_features).unwrap_or(0);
+        let data = Values::Owned(data);
         Dataset { features: Store::U8 { data, scale, shift: 0.0 }, n_features, len, targets }
     }
 
@@ -173,10 +187,12 @@ impl Dataset {
         check_len(indices.len())?;
         let features = match &self.features {
             Store::U8 { data, scale, shift } => {
-                let data = self.rows_of(data, self.n_features, indices)?;
+                let data = Values::Owned(self.rows_of(data, self.n_features, indices)?);
                 Store::U8 { data, scale: *scale, shift: *shift }
             }
-            Store::F32(data) => Store::F32(self.rows_of(data, self.n_features, indices)?),
+            Store::F32(data) => {
+                Store::F32(Values::Owned(self.rows_of(data, self.n_features, indices)?))
+            }
         };
         let targets = match &self.targets {
             Targets::Classes { labels, n_classes } => Targets::Classes {

@@ -26,12 +26,15 @@ mod pieces;
 mod source;
 mod split;
 mod standardize;
+mod stream;
 pub mod synthetic;
 mod targets;
 pub(crate) mod trig;
+mod values;
 #[cfg(feature = "npz")]
 mod zip;
 
+pub use crate::io::{read_safetensors, read_safetensors_file};
 pub use array::{Array, ArrayData};
 pub use augment::{Augment, Augmenter};
 pub use batches::shuffled;
@@ -47,4 +50,7 @@ pub use npz::Npz;
 pub use one_hot::one_hot;
 pub use split::Folds;
 pub use standardize::Standardizer;
+pub use stream::{Chunks, Stream};
 pub use targets::Targets;
+#[cfg(feature = "mmap")]
+pub(crate) use values::Values;

@@ -9,6 +9,7 @@
 
 mod active;
 mod blocking;
+mod convert;
 mod epilogue;
 mod gather;
 mod microkernel;
@@ -21,6 +22,7 @@ mod weights;
 
 pub(crate) use active::ActiveInputs;
 pub(crate) use blocking::K_BLOCK;
+pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;

@@ -55,6 +55,11 @@ impl Tensor {
         self.cols
     }
 
+    /// Lines from one panel to the next.
+    pub(crate) fn ld(&self) -> usize {
+        self.ld
+    }
+
     /// All lines, panel after panel.
     pub(crate) fn lines(&self) -> &[Line] {
         // SAFETY: `lines` lines were allocated and zeroed.
@@ -76,15 +81,6 @@ impl Tensor {
     pub(crate) fn at_mut(&mut self, row: usize, col: usize) -> &mut f32 {
         let ld = self.ld;
         &mut self.lines_mut()[col / LINE * ld + row].0[col % LINE]
-    }
-
-    /// Whether all values are finite.
-    pub(crate) fn is_finite(&self) -> bool {
-        // 0 times a finite number is 0; NaN and infinity make a sum NaN for good.
-        let sum = |sums: [f32; LINE], line: &Line| -> [f32; LINE] {
-            std::array::from_fn(|i| sums[i] + 0.0 * line.0[i])
-        };
-        self.lines().iter().fold([0.0; LINE], sum) == [0.0; LINE]
     }
 
     pub(crate) fn view(&self) -> Panels<'_> {

@@ -57,6 +57,17 @@ impl ConfusionMatrix {
         Ok(matrix)
     }
 
+    /// A matrix of counts, `n_classes` rows of `n_classes`; nothing if they are not so many.
+    pub(crate) fn from_counts(n_classes: usize, counts: Vec<u64>) -> Option<Self> {
+        let fits = n_classes >= 2 && n_classes.checked_mul(n_classes) == Some(counts.len());
+        fits.then_some(ConfusionMatrix { counts, n_classes })
+    }
+
+    /// The counts, row by row.
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
     /// Counts one sample of class `truth` that was predicted as `predicted`.
     ///
     /// # Errors

@@ -53,6 +53,41 @@ impl Dense {
         Ok(Dense { w, b, activation, n_out, norm, dropout: 0.0, residual: 0 })
     }
 
+    /// The layer in words, for files: neurons, activation, what stands around them.
+    pub(crate) fn words(&self) -> String {
+        // Every field by name: what is neither here nor in `tensors` is lost in a file, and a run
+        // that is resumed would not notice that it differs.
+        let Dense { w: _, b: _, activation, n_out, norm, dropout, residual } = self;
+        let mut words = format!("{n_out} {activation}");
+        match norm.as_ref().map(|norm| norm.kind) {
+            None => {}
+            Some(NormKind::Layer) => words += " layer-norm",
+            Some(NormKind::Batch) => words += " batch-norm",
+        }
+        if *dropout > 0.0 {
+            words += &format!(" dropout:{dropout}");
+        }
+        if *residual > 0 {
+            words += &format!(" residual:{residual}");
+        }
+        words
+    }
+
+    /// What a file holds of the layer, with names: weights, biases (with γ and β), and the running
+    /// statistics of batch normalisation.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        let running = self.norm.as_ref().map(|norm| ("running", &norm.running));
+        let running = running.filter(|(_, tensor)| tensor.cols() > 0);
+        [("weight", &self.w), ("bias", &self.b)].into_iter().chain(running)
+    }
+
+    /// As [`Dense::tensors`].
+    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Tensor)> {
+        let running = self.norm.as_mut().map(|norm| ("running", &mut norm.running));
+        let running = running.filter(|(_, tensor)| tensor.cols() > 0);
+        [("weight", &mut self.w), ("bias", &mut self.b)].into_iter().chain(running)
+    }
+
     pub(crate) fn n_in(&self) -> usize {
         self.w.rows()
     }

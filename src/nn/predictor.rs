@@ -7,7 +7,7 @@ use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
 use crate::threads::{Team, Threads};
 use crate::{Error, MatMut, MatRef, Matrix, Result};
 use std::ops::Range;
@@ -62,7 +62,8 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
-    /// made for.
+    /// made for, [`Error::Config`] when the thread's floating-point environment is not the usual
+    /// one.
     pub fn predict_into(&mut self, x: MatRef, mut out: MatMut) -> Result<()> {
         let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
         let rows = x.rows();
@@ -74,6 +75,7 @@ impl<'a> Predictor<'a> {
             let got = format!("{} x {}", out.rows(), out.cols());
             return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
         }
+        check_float_environment()?;
         let (net, threads) = (self.net, self.team.threads());
         let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);

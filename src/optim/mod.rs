@@ -19,8 +19,8 @@ pub use adam::{Adam, AdamW};
 pub(crate) use adjust::{Adjustments, Pass, apply, column_squares, sum_of_squares};
 pub use lion::Lion;
 pub use scaled::{Adagrad, RmsProp};
-pub(crate) use schedule::Rates;
 pub use schedule::Schedule;
+pub(crate) use schedule::{Rates, RatesState};
 pub use sgd::{Momentum, Sgd};
 
 use crate::simd::Simd;

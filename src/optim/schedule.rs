@@ -190,12 +190,18 @@ impl Schedule {
 pub(crate) struct Rates {
     schedule: Schedule,
     lr: f32,
-    steps: u64,
-    epochs: u64,
+    state: RatesState,
+}
+
+/// Where a schedule is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RatesState {
+    pub(crate) steps: u64,
+    pub(crate) epochs: u64,
     /// On a plateau: the best loss, epochs since, and the product of the factors.
-    best: f64,
-    bad: usize,
-    factor: f32,
+    pub(crate) best: f64,
+    pub(crate) bad: usize,
+    pub(crate) factor: f32,
 }
 
 impl Rates {
@@ -218,31 +224,43 @@ impl Rates {
         if matches!(schedule.shape, Shape::Cosine { .. } | Shape::OneCycle { .. }) {
             schedule.length.get_or_insert(run - warm_up);
         }
-        Ok(Rates { schedule, lr, steps: 0, epochs: 0, best: f64::INFINITY, bad: 0, factor: 1.0 })
+        let state = RatesState { steps: 0, epochs: 0, best: f64::INFINITY, bad: 0, factor: 1.0 };
+        Ok(Rates { schedule, lr, state })
+    }
+
+    /// Where it is.
+    pub(crate) fn state(&self) -> RatesState {
+        self.state
+    }
+
+    /// Goes on from there.
+    pub(crate) fn resume(&mut self, state: RatesState) {
+        self.state = state;
     }
 
     /// The rate of the next step.
     pub(crate) fn rate(&self) -> f32 {
-        let t = if self.schedule.each_epoch { self.epochs } else { self.steps };
-        self.schedule.rate(self.lr, t) * self.factor
+        let t = if self.schedule.each_epoch { self.state.epochs } else { self.state.steps };
+        self.schedule.rate(self.lr, t) * self.state.factor
     }
 
     /// After a step.
     pub(crate) fn step(&mut self) {
-        self.steps += 1;
+        self.state.steps += 1;
     }
 
     /// After an epoch, with its loss.
     pub(crate) fn epoch(&mut self, loss: f64) {
-        self.epochs += 1;
+        let state = &mut self.state;
+        state.epochs += 1;
         if let Shape::Plateau { factor, patience } = self.schedule.shape {
-            if loss < self.best * (1.0 - 1e-4) {
-                (self.best, self.bad) = (loss, 0);
+            if loss < state.best * (1.0 - 1e-4) {
+                (state.best, state.bad) = (loss, 0);
             } else {
-                self.bad += 1;
+                state.bad += 1;
             }
-            if self.bad > patience {
-                (self.factor, self.bad) = (self.factor * factor, 0);
+            if state.bad > patience {
+                (state.factor, state.bad) = (state.factor * factor, 0);
             }
         }
     }

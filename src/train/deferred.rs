@@ -54,6 +54,22 @@ impl Deferred {
         Ok(Deferred { gradients, squares: vec![0.0; tiles], batches: 0, rows: 0 })
     }
 
+    /// The gradients that the last 2a left.
+    pub(super) fn gradients(&self) -> &[Slot] {
+        &self.gradients
+    }
+
+    /// Batches and rows whose gradients wait for an update.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.batches, self.rows)
+    }
+
+    /// So many batches and rows wait for an update, with the gradients that the caller writes.
+    pub(super) fn resume(&mut self, (batches, rows): (usize, usize)) -> &mut [Slot] {
+        (self.batches, self.rows) = (batches, rows);
+        &mut self.gradients
+    }
+
     /// Gradients that wait for an update.
     pub(super) fn waiting(&self) -> bool {
         self.batches > 0

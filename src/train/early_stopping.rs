@@ -2,6 +2,7 @@
 
 use super::history::Epoch;
 use crate::{Error, Result};
+use std::fmt;
 
 /// Watches one number, epoch after epoch; stops the run when it has not improved for a while, and
 /// gives the network back as it was after the best epoch.
@@ -98,6 +99,14 @@ impl<'a> EarlyStopping<'a> {
 /// The number that is watched, where there is one.
 type Value<'a> = Box<dyn Fn(&Epoch) -> Option<f64> + 'a>;
 
+impl fmt::Debug for EarlyStopping<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let better = if self.larger { "largest" } else { "smallest" };
+        let EarlyStopping { name, patience, min_delta, .. } = self;
+        write!(f, "EarlyStopping {{ {better} {name}, patience {patience}, delta {min_delta:?} }}")
+    }
+}
+
 /// Where the watching is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watch {
@@ -115,6 +124,16 @@ pub(super) enum Verdict {
 }
 
 impl Watch {
+    /// The best value with its epoch, and the epochs waited since.
+    pub(super) fn state(&self) -> (Option<(f64, usize)>, usize) {
+        (self.best, self.waited)
+    }
+
+    /// Goes on from there.
+    pub(super) fn resume(&mut self, (best, waited): (Option<(f64, usize)>, usize)) {
+        *self = Watch { best, waited };
+    }
+
     /// # Errors
     /// [`Error::Config`] when the number cannot be had (accuracy of a regression).
     pub(super) fn look(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Result<Verdict> {

@@ -1,17 +1,20 @@
 //! A run over a data set, epoch by epoch.
 
+use super::checkpoint::Saving;
 use super::early_stopping::{Verdict, Watch};
 use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
+use super::state::Partial;
 use super::trainer::Trainer;
 use super::training::Training;
 use crate::data::{Dataset, shuffled};
 use crate::nn::Mlp;
 use crate::optim::Rates;
 use crate::{Error, Result};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A run, as an iterator over its epochs: for loops of your own around `fit`'s. Made by
-/// [`Trainer::run`]. After an error there are no more epochs.
+/// [`Trainer::run`]. After an error there are no more epochs. A checkpoint that is due after an
+/// epoch is on the disk when the epoch is answered.
 ///
 /// ```
 /// use deltarule::{Activation, Mlp, Sgd, Trainer, data};
@@ -39,6 +42,9 @@ pub struct Epochs<'t, 'a> {
     /// The network after the best epoch.
     pub(super) best: Option<Mlp>,
     pub(super) history: History,
+    /// The epoch that the run is in.
+    pub(super) partial: Partial,
+    pub(super) saving: Option<Saving>,
     pub(super) over: bool,
 }
 
@@ -59,7 +65,7 @@ impl Epochs<'_, '_> {
         self.history
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.over = true;
         if let Some(best) = self.best.take() {
             self.training.restore(&best);
@@ -80,8 +86,10 @@ impl Epochs<'_, '_> {
         let order = std::mem::take(&mut self.order);
         let steps = self.steps(&order, epoch);
         self.order = order;
-        let (loss, samples, time) = steps?;
-        let seconds = time.as_secs_f64();
+        steps?;
+        let is_whole = !self.history.stopped;
+        let Partial { samples, sum, seconds, .. } = std::mem::take(&mut self.partial);
+        let loss = sum / samples.max(1) as f64;
         let validation = match self.trainer.validation {
             Some(set) if !self.history.stopped => Some(self.training.evaluate(set)?),
             _ => None,
@@ -107,18 +115,23 @@ impl Epochs<'_, '_> {
             }
         }
         self.history.epochs.push(report.clone());
+        let is_last = self.history.stopped || self.history.epochs.len() == self.trainer.epochs;
+        // Of an epoch that was stopped in its middle there is a checkpoint from before its end.
+        if is_whole && (is_last || self.is_due_after_epoch()) {
+            self.save()?;
+        }
         Ok(report)
     }
 
-    /// An epoch's steps: the mean loss, the samples, and the time they took.
-    fn steps(&mut self, order: &[u32], epoch: usize) -> Result<(f64, usize, Duration)> {
+    /// The steps of an epoch that are not done yet.
+    fn steps(&mut self, order: &[u32], epoch: usize) -> Result<()> {
         let steps = order.len().div_ceil(self.batch_size);
-        let (mut sum, mut samples) = (0.0, 0usize);
-        let mut time = Duration::ZERO;
         let mut start = Instant::now();
-        for (i, batch) in order.chunks(self.batch_size).enumerate() {
+        let done = self.partial.batches;
+        for (i, batch) in order.chunks(self.batch_size).enumerate().skip(done) {
             if self.trainer.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
                 self.stop(Ending::Cancelled);
+                self.save()?;
                 break;
             }
             if let Some(rates) = &self.rates {
@@ -127,8 +140,9 @@ impl Epochs<'_, '_> {
             let weights = self.trainer.sample_weights;
             let loss = self.training.step_samples(self.data, batch, weights);
             let loss = loss.map_err(|e| in_epoch(e, epoch))?;
-            sum += f64::from(loss) * batch.len() as f64;
-            samples += batch.len();
+            self.partial.batches += 1;
+            self.partial.samples += batch.len();
+            self.partial.sum += f64::from(loss) * batch.len() as f64;
             if let Some(rates) = &mut self.rates {
                 rates.step();
             }
@@ -137,27 +151,33 @@ impl Epochs<'_, '_> {
                 let step = self.training.steps();
                 self.history.step_records.push(StepRecord { epoch, step, loss, learning_rate });
             }
+            let is_due = self.is_due_after_step();
+            if self.trainer.on_step.is_none() && !is_due {
+                continue;
+            }
+            self.partial.seconds += start.elapsed().as_secs_f64();
             if let Some(callback) = &mut self.trainer.on_step {
-                time += start.elapsed();
                 let (epochs, step) = (self.trainer.epochs, i + 1);
                 let progress = Progress { epoch, epochs, step, steps, loss, learning_rate };
                 if callback(&progress) == Control::Stop {
                     self.stop(Ending::Callback);
-                    start = Instant::now();
-                    break;
                 }
-                start = Instant::now();
+            }
+            if is_due || self.history.stopped {
+                self.save()?;
+            }
+            start = Instant::now();
+            if self.history.stopped {
+                break;
             }
         }
         self.training.flush()?;
-        Ok((sum / samples.max(1) as f64, samples, time + start.elapsed()))
+        self.partial.seconds += start.elapsed().as_secs_f64();
+        Ok(())
     }
-}
 
-impl Iterator for Epochs<'_, '_> {
-    type Item = Result<Epoch>;
-
-    fn next(&mut self) -> Option<Result<Epoch>> {
+    /// The next epoch; a checkpoint may still be under way then.
+    pub(super) fn advance(&mut self) -> Option<Result<Epoch>> {
         if self.over {
             return None;
         }
@@ -167,6 +187,17 @@ impl Iterator for Epochs<'_, '_> {
             self.end();
         }
         Some(report)
+    }
+}
+
+impl Iterator for Epochs<'_, '_> {
+    type Item = Result<Epoch>;
+
+    fn next(&mut self) -> Option<Result<Epoch>> {
+        let report = self.advance()?;
+        let written = self.wait();
+        self.over |= written.is_err();
+        Some(report.and_then(|report| written.map(|()| report)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod checkpoint;
 mod columns;
 mod deferred;
 mod early_stopping;
@@ -8,7 +9,10 @@ mod epochs;
 mod extras;
 mod history;
 mod range_test;
+mod recipe;
 mod rows;
+mod saver;
+mod state;
 mod step;
 mod trainer;
 mod training;
@@ -19,5 +23,6 @@ pub use early_stopping::EarlyStopping;
 pub use epochs::Epochs;
 pub use history::{Cancel, Control, Ending, Epoch, History, Progress, StepRecord};
 pub use range_test::RateRange;
+pub use saver::Every;
 pub use trainer::Trainer;
 pub use training::Training;

@@ -3,6 +3,8 @@
 use super::early_stopping::{EarlyStopping, Watch};
 use super::epochs::Epochs;
 use super::history::{Cancel, Control, Epoch, History, Progress};
+use super::saver::Every;
+use super::state::Partial;
 use super::training::{Setup, Training, check_sample_weights};
 use crate::data::{Dataset, Targets};
 use crate::loss::Loss;
@@ -10,6 +12,7 @@ use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rates, Schedule};
 use crate::threads::Threads;
 use crate::{Error, Result};
+use std::path::PathBuf;
 
 /// A callback after every step.
 type OnStep<'a> = Box<dyn FnMut(&Progress) -> Control + 'a>;
@@ -45,6 +48,10 @@ pub struct Trainer<'a> {
     pub(super) cancel: Option<Cancel>,
     pub(super) sample_weights: Option<&'a [f32]>,
     pub(super) record_steps: bool,
+    /// Where and how often checkpoints are written.
+    pub(super) saving: Option<(PathBuf, Every)>,
+    /// The checkpoint from which a run goes on.
+    pub(super) resuming: Option<PathBuf>,
     pub(super) on_step: Option<OnStep<'a>>,
     pub(super) on_epoch: Option<OnEpoch<'a>>,
 }
@@ -74,6 +81,8 @@ impl<'a> Trainer<'a> {
             cancel: None,
             sample_weights: None,
             record_steps: false,
+            saving: None,
+            resuming: None,
             on_step: None,
             on_epoch: None,
         }
@@ -267,7 +276,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`Error::Config`] when an option is out of range or does not fit the network,
     /// [`Error::Shape`] when a data set does not, [`Error::Threads`] when threads cannot be had,
-    /// all before any work.
+    /// and what [`Trainer::resume`] says, all before any work.
     pub fn run<'t>(&'t mut self, net: &'t mut Mlp, data: &'t Dataset) -> Result<Epochs<'t, 'a>> {
         if self.epochs == 0 {
             return Err(Error::config("epochs", "expected at least 1, got 0"));
@@ -294,7 +303,7 @@ impl<'a> Trainer<'a> {
             training.check(validation)?;
         }
         let history = History::default();
-        Ok(Epochs {
+        let mut run = Epochs {
             trainer: self,
             training,
             data,
@@ -304,18 +313,26 @@ impl<'a> Trainer<'a> {
             watch: Watch::default(),
             best: None,
             history,
+            partial: Partial::default(),
+            saving: None,
             over: false,
-        })
+        };
+        run.begin()?;
+        Ok(run)
     }
 
     /// Trains `net` on `data`, every epoch in a new order.
     ///
     /// # Errors
     /// As [`Trainer::run`], before any work; [`Error::NonFinite`] when the loss is no longer
-    /// finite, with the network as it was after the last good step.
+    /// finite, with the network as it was after the last good step; [`Error::Io`] when a
+    /// checkpoint cannot be written.
     pub fn fit(&mut self, net: &mut Mlp, data: &Dataset) -> Result<History> {
         let mut run = self.run(net, data)?;
-        run.by_ref().try_for_each(|epoch| epoch.map(drop))?;
+        while let Some(epoch) = run.advance() {
+            epoch?;
+        }
+        run.wait()?;
         Ok(run.finish())
     }
 }

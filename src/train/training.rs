@@ -1,6 +1,7 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
 use super::batch::{Batch, BatchTargets, SampleWeights, check_rows};
+use super::state::Counts;
 use super::step::{self, Step};
 use super::workspace::Workspace;
 use crate::data::{Dataset, Targets};
@@ -114,6 +115,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Value`] when the batch does not fit the network or holds NaN
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
+    /// or when the thread's floating-point environment is not the usual one,
     /// [`Error::NonFinite`] when the loss is not finite. On an error nothing was updated.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
         self.check_batch(x, targets)?;
@@ -158,6 +160,7 @@ impl<'a> Training<'a> {
     }
 
     fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<f32> {
+        crate::simd::check_float_environment()?;
         let step = next_step!(self, samples);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let (loss, updated) = step::run(net, workspace, team, batch, &step)?;
@@ -243,6 +246,30 @@ impl<'a> Training<'a> {
     /// The network as it is now.
     pub fn network(&self) -> &Mlp {
         self.net
+    }
+
+    pub(super) fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    pub(super) fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// The network and the workspace, for what a checkpoint writes into them before
+    /// [`Training::resume`].
+    pub(super) fn parts_mut(&mut self) -> (&mut Mlp, &mut Workspace) {
+        (self.net, &mut self.workspace)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts { steps: self.steps, updates: self.updates, lr: self.lr }
+    }
+
+    /// Goes on from there, with the parameters that the network has now.
+    pub(super) fn resume(&mut self, counts: Counts) {
+        Counts { steps: self.steps, updates: self.updates, lr: self.lr } = counts;
+        self.workspace.transpose_weights(self.net);
     }
 }
 

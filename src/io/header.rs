@@ -1,0 +1,341 @@
+//! The header of a safetensors file: one JSON object, read strictly and without trust.
+//!
+//! Read here is the subset that this crate needs, with no more freedom than it needs: tensors of
+//! one or two dimensions, none of them empty, that fill the data without overlap or hole; no key twice; tensor names without escapes (so they are borrowed, and
+//! a hostile header costs less than its own size); at most [`MAX_METADATA`] entries of metadata.
+
+use super::json::{Json, Numbers, Reason};
+use crate::{Error, Result};
+use std::borrow::Cow;
+
+/// Bytes of a header at most: enough for 10,000 layers.
+pub(super) const MAX_HEADER: u64 = 1 << 20;
+/// Entries of metadata at most.
+const MAX_METADATA: usize = 256;
+/// Characters that no entry of a tensor can do without: `"":{"dtype":"U8","shape":[1],
+/// "data_offsets":[0,1]}`. Bounds what is reserved for a header.
+const MIN_ENTRY: usize = 50;
+
+/// The metadata key of the checksum.
+pub(super) const CHECKSUM: &str = "deltarule.checksum";
+/// What the checksum's digits count as in the checksum.
+pub(super) const NO_DIGITS: &str = "0000000000000000";
+
+/// What the values of a tensor are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    F32,
+    F64,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+}
+
+impl Kind {
+    /// Each with its name and the bytes of a value.
+    const ALL: [(Kind, &'static str, u8); 10] = [
+        (Kind::F32, "F32", 4),
+        (Kind::F64, "F64", 8),
+        (Kind::U8, "U8", 1),
+        (Kind::I8, "I8", 1),
+        (Kind::U16, "U16", 2),
+        (Kind::I16, "I16", 2),
+        (Kind::U32, "U32", 4),
+        (Kind::I32, "I32", 4),
+        (Kind::U64, "U64", 8),
+        (Kind::I64, "I64", 8),
+    ];
+
+    /// Bytes of a value.
+    fn size(self) -> u8 {
+        Kind::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., size)| *size)
+    }
+}
+
+/// One tensor of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    /// Rows and columns; one row for one dimension.
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// Where the values begin in the data.
+    pub(super) start: u64,
+    pub(super) kind: Kind,
+    pub(super) n_dims: u8,
+}
+
+impl Entry<'_> {
+    /// Bytes of the values; fits, because [`Header::parse`] checked.
+    pub(super) fn n_bytes(&self) -> usize {
+        let size = self.kind.size().into();
+        self.rows.saturating_mul(self.cols).saturating_mul(size)
+    }
+
+    pub(super) fn shape_text(&self) -> String {
+        match self.n_dims {
+            1 => format!("{}", self.cols),
+            _ => format!("{} x {}", self.rows, self.cols),
+        }
+    }
+}
+
+/// What a header says.
+#[derive(Debug)]
+pub(super) struct Header<'a> {
+    metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// In the order of their data, which they fill without a gap.
+    pub(super) entries: Vec<Entry<'a>>,
+    /// Bytes of data.
+    pub(super) n_data: u64,
+    /// Where in the header the 16 digits of the checksum begin.
+    pub(super) checksum_at: Option<usize>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads a header; `file` is for errors.
+    pub(super) fn parse(bytes: &'a [u8], file: &str) -> Result<Header<'a>> {
+        let refuse = |reason: String| Error::format(file, format!("header: {reason}"));
+        let text = str::from_utf8(bytes).map_err(|e| refuse(e.to_string()))?;
+        let mut header = Header { metadata: vec![], entries: vec![], n_data: 0, checksum_at: None };
+        let n_entries = bytes.iter().filter(|&&b| b == b'{').count();
+        header.entries.reserve_exact(n_entries.min(bytes.len() / MIN_ENTRY));
+        let mut json = Json { text, at: 0 };
+        header.object(&mut json).map_err(|reason| refuse(format!("byte {}: {reason}", json.at)))?;
+        header.check().map_err(refuse)?;
+        Ok(header)
+    }
+
+    /// A value of the metadata.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.metadata.iter().find(|(k, _)| k == key).map(|(_, value)| &**value)
+    }
+
+    /// Whether this crate wrote the file.
+    pub(super) fn is_ours(&self) -> bool {
+        self.metadata.iter().any(|(key, _)| key.starts_with("deltarule."))
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry<'a>> {
+        self.entries.iter().find(|e| e.name == name)
+    }
+
+    fn object(&mut self, json: &mut Json<'a>) -> Reason<()> {
+        if !json.text.starts_with('{') {
+            return Err("expected { as the first byte".into());
+        }
+        let mut seen_metadata = false;
+        json.members(|json| {
+            let (name, is_plain) = json.string()?;
+            json.expect(b':')?;
+            if name == "__metadata__" {
+                if std::mem::replace(&mut seen_metadata, true) {
+                    return Err("__metadata__ comes twice".into());
+                }
+                return self.read_metadata(json);
+            }
+            match name {
+                Cow::Borrowed(name) if is_plain => {
+                    let entry = read_entry(json, name)?;
+                    // Within what was reserved: every entry has a brace and MIN_ENTRY bytes.
+                    self.entries.push(entry);
+                    Ok(())
+                }
+                _ => Err(format!("escapes in the tensor name {name:?} are not supported")),
+            }
+        })?;
+        json.space();
+        match json.rest() {
+            "" => Ok(()),
+            _ => Err("expected the end of the header".into()),
+        }
+    }
+
+    fn read_metadata(&mut self, json: &mut Json<'a>) -> Reason<()> {
+        json.members(|json| {
+            if self.metadata.len() >= MAX_METADATA {
+                return Err(format!("more than {MAX_METADATA} entries of metadata"));
+            }
+            let (key, _) = json.string()?;
+            json.expect(b':')?;
+            json.space();
+            let start = json.at.saturating_add(1);
+            let (value, is_plain) = json.string()?;
+            if self.metadata.iter().any(|(k, _)| *k == key) {
+                return Err(format!("the metadata {key:?} comes twice"));
+            }
+            if key == CHECKSUM {
+                let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+                if !is_plain || value.len() != 16 || !value.bytes().all(is_digit) {
+                    return Err(format!("expected a checksum of 16 hex digits, got {value:?}"));
+                }
+                self.checksum_at = Some(start);
+            }
+            self.metadata.push((key, value));
+            Ok(())
+        })
+    }
+
+    /// No name twice; the data without overlap or hole.
+    fn check(&mut self) -> Reason<()> {
+        self.entries.sort_unstable_by_key(|e| e.name);
+        for (a, b) in self.entries.iter().zip(self.entries.iter().skip(1)) {
+            if a.name == b.name {
+                return Err(format!("the tensor {:?} comes twice", a.name));
+            }
+        }
+        self.entries.sort_unstable_by_key(|e| e.start);
+        for entry in &self.entries {
+            if entry.start != self.n_data {
+                let (name, end) = (entry.name, self.n_data);
+                let what = if entry.start > end { "a hole" } else { "an overlap" };
+                let got = entry.start;
+                return Err(format!("{what} before {name:?}: expected offset {end}, got {got}"));
+            }
+            // Fits: `read_entry` checked that start + bytes does.
+            self.n_data = self.n_data.saturating_add(entry.n_bytes() as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Reads `{"dtype":..., "shape":[...], "data_offsets":[begin, end]}`, in any order.
+fn read_entry<'a>(json: &mut Json<'a>, name: &'a str) -> Reason<Entry<'a>> {
+    let (mut kind, mut shape, mut offsets) = (None, None, None);
+    json.members(|json| {
+        let (key, _) = json.string()?;
+        json.expect(b':')?;
+        let twice = match &*key {
+            "dtype" => {
+                let (text, _) = json.string()?;
+                let found = Kind::ALL.iter().find(|(_, name, _)| *name == text);
+                let Some((found, ..)) = found else {
+                    return Err(format!("{name:?}: values of {text} are not supported"));
+                };
+                kind.replace(*found).is_some()
+            }
+            "shape" => shape.replace(json.numbers()?).is_some(),
+            "data_offsets" => offsets.replace(json.numbers()?).is_some(),
+            other => return Err(format!("{name:?}: unknown key {other:?}")),
+        };
+        if twice { Err(format!("{name:?}: {key:?} comes twice")) } else { Ok(()) }
+    })?;
+    let (Some(kind), Some(shape), Some(offsets)) = (kind, shape, offsets) else {
+        return Err(format!("{name:?}: expected dtype, shape and data_offsets"));
+    };
+    let (rows, cols, n_dims) = match shape {
+        Numbers { count: 1, values: [n, _] } => (1, n, 1),
+        Numbers { count: 2, values: [rows, cols] } => (rows, cols, 2),
+        Numbers { count, .. } => {
+            return Err(format!("{name:?}: expected 1 or 2 dimensions, got {count}"));
+        }
+    };
+    let Numbers { count: 2, values: [start, end] } = offsets else {
+        return Err(format!("{name:?}: expected two data_offsets"));
+    };
+    let size = u64::from(kind.size());
+    let n_bytes = rows.checked_mul(cols).and_then(|n| n.checked_mul(size));
+    match n_bytes {
+        Some(0) => return Err(format!("{name:?}: expected at least one value")),
+        Some(n) if start.checked_add(n) == Some(end) => {}
+        _ => {
+            let shape = format!("{rows} x {cols} values of {size} bytes");
+            return Err(format!("{name:?}: {shape} are not the bytes {start}..{end}"));
+        }
+    }
+    let (Ok(rows), Ok(cols), Ok(_)) =
+        (usize::try_from(rows), usize::try_from(cols), isize::try_from(end))
+    else {
+        return Err(format!("{name:?}: too large for this machine"));
+    };
+    Ok(Entry { name, rows, cols, start, kind, n_dims })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, reason: &str) {
+        let error = Header::parse(text.as_bytes(), "f").unwrap_err().to_string();
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+
+    fn entry(name: &str, dtype: &str, shape: &str, offsets: &str) -> String {
+        format!(r#"{name:?}:{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{offsets}]}}"#)
+    }
+
+    #[test]
+    fn what_fits_is_read() {
+        let text = format!(
+            " {{ {}, \"__metadata__\" : {{\"k\\u00e9\\ud83d\\ude00\\n\":\"\\\"v\\\\\"}},{} }}  ",
+            entry("b", "F32", "2, 3", "8,32"),
+            entry("a", "F32", "2", "0,8")
+        );
+        assert!(Header::parse(text.as_bytes(), "f").is_err(), "a space before the brace");
+        let header = Header::parse(text.trim_start().as_bytes(), "f").unwrap();
+        assert_eq!(header.get("ké😀\n"), Some("\"v\\"));
+        assert_eq!((header.n_data, header.is_ours()), (32, false));
+        let names: Vec<_> = header.entries.iter().map(|e| (e.name, e.shape_text())).collect();
+        assert_eq!(names, [("a", "2".to_string()), ("b", "2 x 3".to_string())]);
+        assert_eq!(Header::parse(b"{}", "f").unwrap().n_data, 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let one = |dtype, shape, offsets| format!("{{{}}}", entry("a", dtype, shape, offsets));
+        let two = |a, b| format!("{{{},{}}}", entry("a", "F32", "1", a), entry("b", "F32", "1", b));
+        refused("", "expected {");
+        refused("{", "expected '\"'");
+        refused("{}x", "end of the header");
+        refused("{},", "end of the header");
+        refused("{\"a\"", "expected ':'");
+        refused("{\"a", "without end");
+        refused("{\"\u{1}\":1}", "control");
+        refused("{\"\\x\":1}", "escape");
+        refused("{\"\\ud800\":1}", "surrogate");
+        refused("{\"\\ud800\\u0041\":1}", "surrogate");
+        refused("{\"a\\n\":1}", "escapes in the tensor name");
+        refused(&one("F32", "1", "0,4").replace("}}", ",}}"), "expected '\"'");
+        refused(&one("BF16", "1", "0,2"), "values of BF16 are not supported");
+        refused(&one("F32", "", "0,4"), "1 or 2 dimensions, got 0");
+        refused(&one("F32", "1,1,1", "0,4"), "1 or 2 dimensions, got 3");
+        refused(&one("I64", "1", "0,4"), "not the bytes 0..4");
+        refused(&one("F32", "0", "0,0"), "at least one value");
+        refused(&one("F32", "1", "0,8"), "not the bytes 0..8");
+        refused(&one("F32", "1", "4,0"), "not the bytes 4..0");
+        refused(&one("F32", "1", "0,4,8"), "two data_offsets");
+        refused(&one("F32", "01", "0,4"), "leading zero");
+        refused(&one("F32", "-1", "0,4"), "whole number");
+        refused(&one("F32", "1.0", "0,4"), "expected , or ]");
+        refused(&one("F32", "1e0", "0,4"), "expected , or ]");
+        refused(&one("F32", "18446744073709551616", "0,4"), "whole number");
+        refused(&one("F32", "4294967296,4294967296", "0,0"), "not the bytes");
+        refused(&one("F32", "2305843009213693952", "0,9223372036854775808"), "too large");
+        refused(&one("F32", "1", "18446744073709551612,18446744073709551615"), "not the bytes");
+        refused(&one("F32", "1", "4,8"), "a hole");
+        refused(&two("0,4", "8,12"), "a hole");
+        refused(&two("0,4", "0,4"), "an overlap");
+        refused(&two("0,4", "3,7"), "an overlap");
+        refused(&two("0,4", "4,8").replace("\"b\"", "\"a\""), "\"a\" comes twice");
+        let twice = one("F32", "1", "0,4").replace("\"shape\":[1]", "\"dtype\":\"F32\"");
+        refused(&twice, "\"dtype\" comes twice");
+        refused(&one("F32", "1", "0,4").replace("shape", "form"), "unknown key");
+        refused("{\"a\":{}}", "expected dtype, shape");
+        refused("{\"a\":3}", "expected '{'");
+        refused("{\"__metadata__\":{\"a\":1}}", "expected '\"'");
+        refused("{\"__metadata__\":{\"a\":\"\",\"a\":\"\"}}", "comes twice");
+        refused("{\"__metadata__\":{},\"__metadata__\":{}}", "comes twice");
+        for sum in ["0123456789abcdeF", "123", "\\u0030123456789abcdef"] {
+            let text = format!("{{\"__metadata__\":{{{CHECKSUM:?}:\"{sum}\"}}}}");
+            refused(&text, "16 hex digits");
+        }
+        let many: Vec<_> = (0..=MAX_METADATA).map(|i| format!("\"{i}\":\"\"")).collect();
+        refused(&format!("{{\"__metadata__\":{{{}}}}}", many.join(",")), "more than 256");
+        assert!(Header::parse(b"{\"\xff\":1}", "f").is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! The text in a checkpoint: what a run is (its configuration) and where it stands.
+//!
+//! One item a line, a key and its values with spaces between them. Numbers that decide bits are
+//! written as their bits in hex. Read strictly: the keys come in one order, nothing else does.
+
+use super::history::{Ending, Epoch, History, StepRecord};
+use crate::metrics::{ConfusionMatrix, Evaluation};
+use crate::optim::RatesState;
+use std::fmt::Write;
+
+/// Where a run stands, without its tensors.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) counts: Counts,
+    pub(super) partial: Partial,
+    /// Batches and rows whose gradients wait for an update.
+    pub(super) waiting: (usize, usize),
+    pub(super) rates: Option<RatesState>,
+    /// Of early stopping: the best value and its epoch, and the epochs waited.
+    pub(super) watch: (Option<(f64, usize)>, usize),
+    /// Whether there is a network of the best epoch.
+    pub(super) has_best: bool,
+    pub(super) history: History,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Counts {
+    pub(super) steps: u64,
+    pub(super) updates: u64,
+    /// The learning rate of the next step.
+    pub(super) lr: f32,
+}
+
+/// The epoch that a run is in: batches and samples done, the sum of their losses, and their
+/// seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Partial {
+    pub(super) batches: usize,
+    pub(super) samples: usize,
+    pub(super) sum: f64,
+    pub(super) seconds: f64,
+}
+
+pub(super) use super::recipe::OptionText;
+
+fn bits(x: f64) -> String {
+    format!("{:016x}", x.to_bits())
+}
+
+fn bits32(x: f32) -> String {
+    format!("{:08x}", x.to_bits())
+}
+
+/// The text of a configuration and a state; its length is a multiple of 8, so that the tensors
+/// behind it stay aligned.
+pub(super) fn write(config: &[OptionText], s: &State) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = (|| {
+        for (name, value) in config {
+            writeln!(out, "option {name}={value}")?;
+        }
+        let Counts { steps, updates, lr } = s.counts;
+        writeln!(out, "steps {steps} {updates} {}", bits32(lr))?;
+        let p = &s.partial;
+        writeln!(out, "partial {} {} {} {}", p.batches, p.samples, bits(p.sum), bits(p.seconds))?;
+        writeln!(out, "waiting {} {}", s.waiting.0, s.waiting.1)?;
+        if let Some(RatesState { steps, epochs, best, bad, factor }) = s.rates {
+            writeln!(out, "rates {steps} {epochs} {} {bad} {}", bits(best), bits32(factor))?;
+        }
+        if let (Some((best, epoch)), waited) = s.watch {
+            writeln!(out, "watch {} {epoch} {waited}", bits(best))?;
+        } else {
+            writeln!(out, "watched {}", s.watch.1)?;
+        }
+        writeln!(out, "best {}", u8::from(s.has_best))?;
+        let ending = match (s.history.stopped, s.history.ending) {
+            (true, Ending::EarlyStopping) => "early-stopping",
+            // A run that a callback or another thread stopped goes on when it is resumed.
+            _ => "open",
+        };
+        writeln!(out, "ending {ending}")?;
+        for e in &s.history.epochs {
+            write!(out, "epoch {} {} {}", e.epoch, bits(e.loss), bits32(e.learning_rate))?;
+            write!(out, " {} {}", bits(e.seconds), bits(e.samples_per_second))?;
+            if let Some(v) = &e.validation {
+                write!(out, " {}", bits(v.loss))?;
+                if let Some(confusion) = &v.confusion {
+                    write!(out, " {}", confusion.n_classes())?;
+                    confusion.counts().iter().try_for_each(|n| write!(out, " {n}"))?;
+                }
+            }
+            writeln!(out)?;
+        }
+        for r in &s.history.step_records {
+            let (loss, lr) = (bits32(r.loss), bits32(r.learning_rate));
+            writeln!(out, "step {} {} {loss} {lr}", r.epoch, r.step)?;
+        }
+        while out.len() % 8 != 7 {
+            out.push(' ');
+        }
+        writeln!(out)
+    })();
+    out
+}
+
+/// Why a text is refused.
+type Reason<T> = std::result::Result<T, String>;
+
+/// Counts are at most this: more steps than any run has.
+const MOST: u64 = 1 << 40;
+
+/// The words of a line.
+struct Words<'a>(std::str::SplitWhitespace<'a>);
+
+impl Words<'_> {
+    fn word(&mut self) -> Reason<&str> {
+        self.0.next().ok_or_else(|| "a line ends too early".into())
+    }
+
+    /// A whole number, so small that adding to it and summing up many cannot overflow.
+    fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
+        let word = self.word()?;
+        let number = word.parse::<u64>().ok().filter(|n| *n <= MOST);
+        number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
+    }
+
+    fn bits(&mut self) -> Reason<f64> {
+        let word = self.word()?;
+        let bits = u64::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
+        Ok(f64::from_bits(bits))
+    }
+
+    fn bits32(&mut self) -> Reason<f32> {
+        let word = self.word()?;
+        let bits = u32::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
+        Ok(f32::from_bits(bits))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.clone().next().is_none()
+    }
+}
+
+/// The options as written, and the state.
+pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
+    let (mut options, mut s) = (Vec::new(), State::default());
+    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let mut w = Words(rest.split_whitespace());
+        match key {
+            "option" => {
+                let (name, value) = rest.split_once('=').ok_or("an option without =")?;
+                options.push((name.to_string(), value.to_string()));
+                continue;
+            }
+            "steps" => {
+                let (steps, updates) = (w.count()?, w.count()?);
+                s.counts = Counts { steps, updates, lr: w.bits32()? };
+            }
+            "partial" => {
+                let (batches, samples) = (w.count()?, w.count()?);
+                s.partial = Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? };
+            }
+            "waiting" => s.waiting = (w.count()?, w.count()?),
+            "rates" => {
+                let (steps, epochs) = (w.count()?, w.count()?);
+                let (best, bad, factor) = (w.bits()?, w.count()?, w.bits32()?);
+                s.rates = Some(RatesState { steps, epochs, best, bad, factor });
+            }
+            "watch" => s.watch = (Some((w.bits()?, w.count()?)), w.count()?),
+            "watched" => s.watch = (None, w.count()?),
+            "best" => s.has_best = w.count::<u8>()? == 1,
+            "ending" => match w.word()? {
+                "open" => {}
+                "early-stopping" => {
+                    (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
+                }
+                other => return Err(format!("unknown ending {other:?}")),
+            },
+            "epoch" => s.history.epochs.push(read_epoch(&mut w)?),
+            "step" => {
+                let (epoch, step) = (w.count()?, w.count()?);
+                let (loss, learning_rate) = (w.bits32()?, w.bits32()?);
+                let record = StepRecord { epoch, step, loss, learning_rate };
+                s.history.step_records.push(record);
+            }
+            other => return Err(format!("unknown key {other:?}")),
+        }
+        if !w.is_empty() {
+            return Err(format!("too many values of {key:?}"));
+        }
+    }
+    let counted = s.history.epochs.iter().zip(1..).all(|(e, n)| e.epoch == n);
+    if !counted {
+        return Err("the epochs are not counted from 1".into());
+    }
+    s.history.steps = s.counts.steps;
+    Ok((options, s))
+}
+
+fn read_epoch(w: &mut Words) -> Reason<Epoch> {
+    let (epoch, loss, learning_rate) = (w.count()?, w.bits()?, w.bits32()?);
+    let (seconds, samples_per_second) = (w.bits()?, w.bits()?);
+    let mut validation = None;
+    if !w.is_empty() {
+        let loss = w.bits()?;
+        validation = Some(Evaluation::of_regression(loss));
+        if !w.is_empty() {
+            let n_classes: usize = w.count()?;
+            let counts = std::iter::from_fn(|| (!w.is_empty()).then(|| w.count()));
+            let counts = counts.collect::<Reason<Vec<u64>>>()?;
+            let confusion = ConfusionMatrix::from_counts(n_classes, counts);
+            let confusion = confusion.ok_or("counts that are no square")?;
+            validation = Some(Evaluation::of_classes(loss, confusion));
+        }
+    }
+    Ok(Epoch { epoch, loss, validation, learning_rate, seconds, samples_per_second })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let confusion = ConfusionMatrix::from_classes(&[0, 1, 1], &[0, 1, 0], 2).unwrap();
+        let epoch = |epoch, validation| Epoch {
+            epoch,
+            loss: 0.1,
+            validation,
+            learning_rate: 0.3,
+            seconds: 1e-9,
+            samples_per_second: f64::INFINITY,
+        };
+        let counts = Counts { steps: 7, updates: 6, lr: -0.0 };
+        let mut s = State { counts, waiting: (1, 32), ..State::default() };
+        s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, seconds: 3.5 };
+        let best = f64::INFINITY;
+        s.rates = Some(RatesState { steps: 1, epochs: 2, best, bad: 3, factor: 0.1 });
+        s.watch = (Some((0.25, 1)), 2);
+        s.has_best = true;
+        s.history.epochs = vec![
+            epoch(1, None),
+            epoch(2, Some(Evaluation::of_regression(0.5))),
+            epoch(3, Some(Evaluation::of_classes(f64::NAN, confusion))),
+        ];
+        s.history.step_records =
+            vec![StepRecord { epoch: 1, step: 2, loss: 0.1, learning_rate: 0.2 }];
+        s.history.steps = 7;
+        let config = [("batch size", "32".to_string()), ("loss", "a = b".to_string())];
+        let text = write(&config, &s);
+        assert_eq!(text.len() % 8, 0);
+        let (options, back) = read(&text).unwrap();
+        let named = |n: &str, v: &str| (n.to_string(), v.to_string());
+        assert_eq!(options, [named("batch size", "32"), named("loss", "a = b")]);
+        assert_eq!(format!("{back:?}"), format!("{s:?}"));
+        s.watch = (None, 4);
+        (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
+        let (_, back) = read(&write(&[], &s)).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{s:?}"));
+        for bad in [
+            "steps 1 2",
+            "steps 1 18446744073709551615 3",
+            "best 256",
+            "steps 1 2 3 4",
+            "steps x 2 3",
+            "more 1",
+            "option a",
+            "epoch 1 z",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Models in files: round trips, the official crate as the oracle, damage, hostile files, and what
+//! happens when the disk refuses.
+
+use deltarule::{Activation, Error, Matrix, Mlp};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::fs;
+use std::path::PathBuf;
+
+#[path = "support/alloc.rs"]
+mod alloc;
+
+fn net(n_in: usize, layers: &[(usize, Activation)]) -> Mlp {
+    let builder = Mlp::builder(n_in).seed(3).init(deltarule::Init::Normal(1.0));
+    layers.iter().fold(builder, |b, &(n, a)| b.dense(n, a)).build().unwrap()
+}
+
+fn nets() -> Vec<Mlp> {
+    vec![
+        net(1, &[(1, Activation::Identity)]),
+        net(3, &[(17, Activation::Elu { alpha: 0.3 }), (2, Activation::Softmax)]),
+        net(
+            40,
+            &[
+                (16, Activation::Gelu),
+                (33, Activation::LeakyRelu { slope: 1e-7 }),
+                (1, Activation::Sigmoid),
+            ],
+        ),
+    ]
+}
+
+fn bytes(net: &Mlp) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    net.write_to(&mut bytes).unwrap();
+    bytes
+}
+
+/// A folder of one test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Folder(dir)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_was_saved_is_loaded() {
+    let folder = Folder::new("round-trip");
+    let path = folder.0.join("net.safetensors");
+    for net in nets() {
+        net.save(&path).unwrap();
+        let loaded = Mlp::load(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes(&net));
+        assert_eq!(format!("{loaded:?}"), format!("{net:?}"));
+        assert!(loaded.layers().eq(net.layers()));
+        assert_eq!(loaded.digest(), net.digest());
+        assert_eq!(Mlp::read_from(&bytes(&net)[..]).unwrap().digest(), net.digest());
+        let x = Matrix::from_vec(1, net.n_in(), vec![0.3; net.n_in()]).unwrap();
+        assert_eq!(loaded.predict(x.view()).unwrap(), net.predict(x.view()).unwrap());
+        let mut other = loaded.clone();
+        for layer in 0..net.layers().len() {
+            let zeros = Matrix::zeros(
+                net.weights(layer).unwrap().rows(),
+                net.weights(layer).unwrap().cols(),
+            );
+            other.set_parameters(layer, zeros.view(), &vec![0.0; zeros.cols()]).unwrap();
+        }
+        other.load_weights(&path).unwrap();
+        assert_eq!(other.digest(), net.digest());
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+}
+
+#[test]
+fn the_official_crate_reads_what_we_write() {
+    for net in nets() {
+        let bytes = bytes(&net);
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().as_ref().unwrap();
+        assert_eq!(metadata["deltarule.format"], "model 1");
+        assert!(metadata["deltarule.architecture"].starts_with(&net.n_in().to_string()));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.len(), 2 * net.layers().len());
+        for (i, layer) in net.layers().enumerate() {
+            let weight = file.tensor(&format!("layers.{i}.weight")).unwrap();
+            let bias = file.tensor(&format!("layers.{i}.bias")).unwrap();
+            assert_eq!(
+                (weight.dtype(), weight.shape()),
+                (Dtype::F32, &[layer.n_out, layer.n_in][..])
+            );
+            assert_eq!((bias.dtype(), bias.shape()), (Dtype::F32, &[layer.n_out][..]));
+            let (ours, biases) = (net.weights(i).unwrap(), net.biases(i).unwrap());
+            for (out, own) in biases.iter().enumerate() {
+                for input in 0..layer.n_in {
+                    let at = 4 * (out * layer.n_in + input);
+                    assert_eq!(weight.data()[at..at + 4], ours.row(input)[out].to_le_bytes());
+                }
+                assert_eq!(bias.data()[4 * out..4 * out + 4], own.to_le_bytes());
+            }
+        }
+    }
+}
+
+/// What the official crate writes of these named tensors.
+fn official(tensors: &[(&str, &[usize])], value: f32) -> Vec<u8> {
+    let data: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, shape)| {
+            let n = shape.iter().product();
+            (0..n).flat_map(|i| (value * (i + 1) as f32).to_le_bytes()).collect()
+        })
+        .collect();
+    let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
+        (*name, TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap())
+    });
+    safetensors::serialize(views, Some([("format".into(), "pt".into())].into())).unwrap()
+}
+
+#[test]
+fn we_read_what_the_official_crate_writes() {
+    let mut net = net(2, &[(3, Activation::Relu), (1, Activation::Identity)]);
+    for names in [
+        ["0.weight", "0.bias", "2.weight", "2.bias"],
+        ["fc2.weight", "fc2.bias", "fc10.weight", "fc10.bias"],
+        ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"],
+        ["weight", "bias", "z.weight", "z.bias"],
+    ] {
+        let [w0, b0, w1, b1] = names;
+        let shapes: [(&str, &[usize]); 4] = [(w1, &[1, 3]), (w0, &[3, 2]), (b1, &[1]), (b0, &[3])];
+        net.read_weights(&official(&shapes, 0.5)[..]).unwrap();
+        assert_eq!(net.weights(0).unwrap().as_slice(), [0.5, 1.5, 2.5, 1.0, 2.0, 3.0]);
+        assert_eq!(net.biases(0).unwrap(), [0.5, 1.0, 1.5]);
+        assert_eq!(net.weights(1).unwrap().as_slice(), [0.5, 1.0, 1.5]);
+        assert_eq!(net.biases(1).unwrap(), [0.5]);
+        assert!(Mlp::read_from(&official(&shapes, 0.5)[..]).is_err());
+    }
+    let digest = net.digest();
+    let mut refused = |tensors: &[(&str, &[usize])], value, reason: &str| {
+        let error = net.read_weights(&official(tensors, value)[..]).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(net.digest(), digest);
+    };
+    let all: [(&str, &[usize]); 4] =
+        [("0.weight", &[3, 2]), ("0.bias", &[3]), ("1.weight", &[1, 3]), ("1.bias", &[1])];
+    refused(&all[..2], 1.0, "expected 2 layers, got 1");
+    refused(&all[..3], 1.0, "there is no tensor \"1.bias\"");
+    refused(&all, f32::NAN, "expected finite numbers");
+    refused(&all, f32::MAX, "expected finite numbers");
+    let mut other = all;
+    other[0].1 = &[2, 3];
+    refused(&other, 1.0, "stream: 0.weight: expected 3 x 2, got 2 x 3");
+    other[0].1 = &[6];
+    refused(&other, 1.0, "expected 3 x 2, got 6");
+    other[0].0 = "0.running_mean";
+    refused(&other, 1.0, "neither a weight nor a bias");
+}
+
+/// A header and data that begin anywhere.
+fn by_hand(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+#[test]
+fn data_need_not_be_aligned() {
+    let mut net = net(1, &[(1, Activation::Identity)]);
+    for spaces in 0..8 {
+        let header = format!(
+            "{{\"b\":{{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}},\
+             \"0.bias\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[7,11]}},{}\
+             \"0.weight\":{{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[3,7]}}}}",
+            " ".repeat(spaces)
+        );
+        let data = [&[9; 3][..], &1.5f32.to_le_bytes(), &2.5f32.to_le_bytes()].concat();
+        net.read_weights(&by_hand(&header, &data)[..]).unwrap();
+        assert_eq!(
+            (net.weights(0).unwrap().as_slice(), &net.biases(0).unwrap()[..]),
+            (&[1.5][..], &[2.5][..])
+        );
+    }
+}
+
+#[test]
+fn every_flipped_byte_and_every_cut_is_detected() {
+    let net = net(3, &[(5, Activation::Tanh), (2, Activation::Softmax)]);
+    let whole = bytes(&net);
+    let mut target = net.clone();
+    let folder = Folder::new("flips");
+    let path = folder.0.join("file");
+    fs::write(&path, &whole).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for i in (0..whole.len()).rev() {
+        assert!(Mlp::read_from(&whole[..i]).is_err(), "cut at {i}");
+        // Not emptied first: ext4 waits for the disk when an emptied file is written again.
+        file.set_len(i as u64).unwrap();
+        assert!(Mlp::load(&path).is_err(), "cut at {i}");
+        let mut flipped = whole.clone();
+        for flip in 1..=255 {
+            flipped[i] = whole[i] ^ flip;
+            assert!(Mlp::read_from(&flipped[..]).is_err(), "byte {i} ^ {flip}");
+            assert!(target.read_weights(&flipped[..]).is_err(), "byte {i} ^ {flip}");
+        }
+    }
+    assert!(Mlp::read_from(&[&whole[..], b"x"].concat()[..]).is_err());
+    fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
+    assert!(Mlp::load(&path).is_err());
+    assert_eq!(target.digest(), net.digest());
+}
+
+/// Peak heap of a refused file: at most twice its size and 64 KiB. One test, because the
+/// allocator counts all threads; it alone allocates much.
+#[test]
+#[ignore = "counts the heap of the whole process: run alone, as the test `refused_files_are_cheap` does"]
+fn heap_of_refused_files() {
+    let folder = Folder::new("heap-model");
+    let path = folder.0.join("file");
+    let entry = |i: usize| {
+        let at = 4 * i;
+        let end = at + 4;
+        format!("\"{i:03x}\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[{at},{end}]}}")
+    };
+    let many: Vec<String> = (0..16_000).map(entry).collect();
+    let tall = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,250000],\"data_offsets\":[0,1000000]},\
+                \"0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[1000000,1000008]}}";
+    let mut damaged = Vec::new();
+    net(250_000, &[(1, Activation::Identity)]).write_to(&mut damaged).unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    let braces = format!("{{\"{}\":1}}", "{".repeat((1 << 20) - 10));
+    let keys: Vec<String> = (0..100_000).map(|i| format!("\"{i:x}\":\"\"")).collect();
+    let escapes = format!("{{\"__metadata__\":{{\"{}\":\"\",1}}}}", "\\n".repeat(500_000));
+    let mut cases = vec![
+        ((1u64 << 20) + 1).to_le_bytes().to_vec(),
+        u64::MAX.to_le_bytes().to_vec(),
+        (1u64 << 20).to_le_bytes().to_vec(),
+        b"\x02\0\0\0\0\0\0\0{}".to_vec(),
+        by_hand(
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967295,4294967295],\"data_offsets\":[0,73786976260623204]}}",
+            &[],
+        ),
+        by_hand(
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[1000000000],\"data_offsets\":[0,4000000000]}}",
+            &[0; 100],
+        ),
+        by_hand(&format!("{{{}}}", many.join(",")), &vec![0; 64_000]),
+        by_hand(&format!("{{\"__metadata__\":{{{}}}}}", keys.join(",")), &[]),
+        by_hand(tall, &vec![0; 1_000_008]),
+        by_hand(&braces, &[]),
+        by_hand(&escapes, &[]),
+        by_hand(&"[".repeat(1 << 20), &[]),
+        by_hand(&"{\"a\":".repeat(200_000), &[]),
+        damaged,
+    ];
+    cases.push(cases[6][..cases[6].len() - 1].to_vec());
+    for bytes in cases {
+        fs::write(&path, &bytes).unwrap();
+        let mut target = net(250_000, &[(1, Activation::Identity)]);
+        for stream in [false, true] {
+            let region = alloc::Region::start();
+            let error = match stream {
+                false => target.load_weights(&path),
+                true => target.read_weights(&bytes[..]),
+            };
+            let (peak, error) = (region.end().peak_bytes, error.unwrap_err().to_string());
+            assert!(peak <= 2 * bytes.len() + 65_536, "{peak} for {} bytes: {error}", bytes.len());
+        }
+        let region = alloc::Region::start();
+        let error = Mlp::load(&path).unwrap_err().to_string();
+        let peak = region.end().peak_bytes;
+        assert!(peak <= 2 * bytes.len() + 65_536, "{peak} for {} bytes: {error}", bytes.len());
+    }
+}
+
+/// This test binary, running one ignored test alone.
+fn alone(test: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--ignored", "--test-threads=1"]);
+    command
+}
+
+#[test]
+fn refused_files_are_cheap() {
+    let output = alone("heap_of_refused_files").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
+#[test]
+fn errors_of_the_disk_are_answered() {
+    let folder = Folder::new("errors");
+    let net = &nets()[1];
+    let missing = folder.0.join("missing");
+    let error = Mlp::load(&missing).unwrap_err();
+    assert!(matches!(&error, Error::Io { path: Some(p), .. } if *p == missing), "{error}");
+    assert!(net.save(missing.join("file")).is_err());
+    let error = Mlp::load(&folder.0).unwrap_err().to_string();
+    assert!(error.starts_with(folder.0.to_str().unwrap()), "{error}");
+    #[cfg(target_os = "linux")]
+    {
+        // Nothing can be created there, even by root.
+        let error = net.save("/proc/model.safetensors").unwrap_err().to_string();
+        assert!(error.starts_with("/proc/model.safetensors: "), "{error}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = net.write_to(&full).unwrap_err().to_string();
+        assert!(error.contains("No space left"), "{error}");
+    }
+}
+
+/// Saves into the folder that the environment names, under a limit of the size of files.
+#[test]
+#[ignore = "a part of `a_disk_that_fills_up_leaves_the_old_file`"]
+fn save_on_a_full_disk() {
+    let path = PathBuf::from(std::env::var_os("DELTARULE_FULL").unwrap()).join("file");
+    let error = net(200, &[(100, Activation::Identity)]).save(&path).unwrap_err();
+    assert!(matches!(&error, Error::Io { path: Some(p), .. } if *p == path), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_up_leaves_the_old_file() {
+    let folder = Folder::new("full");
+    let small = &nets()[0];
+    small.save(folder.0.join("file")).unwrap();
+    // Files of at most 8 blocks of 512 bytes (or 1 KiB), and no signal when there would be more.
+    let child = alone("save_on_a_full_disk");
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+        .arg(child.get_program())
+        .args(child.get_args())
+        .env("DELTARULE_FULL", &folder.0)
+        .output()
+        .unwrap();
+    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stdout));
+    assert!(String::from_utf8_lossy(&limited.stdout).contains("1 passed"));
+    assert_eq!(Mlp::load(folder.0.join("file")).unwrap().digest(), small.digest());
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+}
