@@ -200,7 +200,7 @@ pub(super) struct Phase<'a> {
     pub(super) step: &'a Step<'a>,
 }
 
-/// What the tasks of phase 1 have besides: the first element of each row, and of each block.
+/// What the tasks of phase 1 have besides, by rows and by blocks of rows.
 pub(super) struct RowsOf<'a> {
     pub(super) labels: SharedSlice<'a, u32>,
     pub(super) losses: SharedSlice<'a, f64>,
