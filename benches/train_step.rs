@@ -1,11 +1,14 @@
 //! One training step of the five networks: every level on one thread, the best on two, and the
-//! naive path for the small ones. `cargo bench --bench train_step`.
+//! naive path for the small ones; and what dropout, maxout, norms and the like cost beside their
+//! FLOPs. `cargo bench --bench train_step`.
 
 mod common;
 
 use common::{Numbers, WORKLOADS, Workload, flops};
 use criterion::{Criterion, Throughput};
-use deltarule::{BatchTargets, Level, MatRef, Threads, Trainer, reference};
+use deltarule::{
+    Activation, Adam, BatchTargets, Builder, Level, MatRef, Mlp, Threads, Trainer, reference,
+};
 
 /// FLOPs a step above which the naive path takes too long to be worth a bench.
 const NAIVE_UP_TO: u64 = 200_000_000;
@@ -62,8 +65,50 @@ fn bench(c: &mut Criterion<flops::Flops>, w: &Workload) {
     group.finish();
 }
 
+/// A kind of hidden layer, with its name.
+type Kind = (&'static str, fn(Builder) -> Builder);
+
+/// The hidden layers of 784-512-512-10 of other kinds, at batch 128 on one thread: a step's
+/// GFLOP/s, maxout's with the FLOPs of its pieces, beside those of ReLU.
+fn bench_kinds(c: &mut Criterion<flops::Flops>) {
+    const BATCH: usize = 128;
+    let relu = |b: Builder| b.dense(512, Activation::Relu);
+    let kinds: [Kind; 8] = [
+        ("relu", relu),
+        ("leaky-relu", |b| b.dense(512, Activation::leaky_relu())),
+        ("elu", |b| b.dense(512, Activation::elu())),
+        ("dropout", |b| b.dense(512, Activation::Relu).dropout(0.5)),
+        ("maxout-2", |b| b.maxout(512, 2)),
+        ("maxout-5", |b| b.maxout(512, 5)),
+        ("layer-norm", |b| b.dense(512, Activation::Relu).layer_norm()),
+        ("batch-norm", |b| b.dense(512, Activation::Relu).batch_norm()),
+    ];
+    let last = |b: Builder| b.dense(10, Activation::Softmax).seed(1).build().expect("a network");
+    let mut nets: Vec<(&str, Mlp)> =
+        kinds.map(|(name, kind)| (name, last(kind(kind(Mlp::builder(784)))))).into();
+    nets.push(("residual", last(relu(relu(Mlp::builder(784))).residual(1))));
+    let mut numbers = Numbers(5);
+    let (features, labels) = (numbers.uniform(BATCH * 784), numbers.labels(BATCH, 10));
+    let x = MatRef::new(&features, BATCH, 784).expect("a batch");
+    let mut group = c.benchmark_group("train_step/kinds");
+    flops::against(Level::best(), 1);
+    for (name, mut net) in nets {
+        let products: Vec<usize> = (0..net.layers().len())
+            .map(|i| net.weights(i).map_or(0, |w| w.rows() * w.cols()))
+            .collect();
+        let flops = 6 * products.iter().sum::<usize>() - 2 * products[0];
+        group.throughput(Throughput::Elements((flops * BATCH) as u64));
+        let trainer = Trainer::new(Adam::new(1e-5)).batch_size(BATCH).threads(Threads::One);
+        let mut training = trainer.start(&mut net).expect("options that fit");
+        let mut step = || training.step(x, BatchTargets::Classes(&labels)).expect("a step");
+        group.bench_function(name, |bench| bench.iter(&mut step));
+    }
+    group.finish();
+}
+
 fn main() {
     let mut c = flops::criterion().configure_from_args();
     WORKLOADS.iter().for_each(|w| bench(&mut c, w));
+    bench_kinds(&mut c);
     c.final_summary();
 }

@@ -2,10 +2,11 @@
 //!
 //! # The modules, from the bottom up
 //!
-//! `simd` knows nothing of `gemm`; [`gemm`] and `activation` know nothing of layers; `nn` (networks
-//! and predicting) knows nothing of training; `train` runs the two phases on the team of
-//! `threads`; [`gradient`] shows and checks what training descends along. [`data`] and [`metrics`]
-//! stand beside them, and [`reference`](mod@reference) is the same network in plain loops.
+//! `simd` knows nothing of `gemm`; [`gemm`], `activation` and `passes` (dropout, maxout, norms)
+//! know nothing of layers; `nn` (networks and predicting) knows nothing of training; `train` runs
+//! the two phases on the team of `threads`; [`gradient`] shows and checks what training descends
+//! along. [`data`] and [`metrics`] stand beside them, and [`reference`](mod@reference) is the same
+//! network in plain loops.
 
 mod activation;
 pub mod data;

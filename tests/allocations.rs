@@ -8,7 +8,7 @@ mod alloc;
 use alloc::Region;
 use deltarule::{
     Activation, Adam, BatchTargets, Level, Loss, MatRef, Matrix, Mlp, Momentum, Optimizer,
-    Predictor, Sgd, Threads, Trainer,
+    Predictor, RmsProp, Sgd, Threads, Trainer,
 };
 
 fn levels() -> impl Iterator<Item = Level> {
@@ -87,6 +87,48 @@ fn steps_allocate_nothing_after_the_first() {
                     assert_eq!(allocations, 0, "{place}, regression");
                 }
             }
+        }
+    }
+}
+
+/// Layers with passes of their own, kept gradients, weights: none of them allocates either.
+#[test]
+fn steps_with_every_option_allocate_nothing_after_the_first() {
+    for level in levels() {
+        let mut net = Mlp::builder(64)
+            .dropout(0.1)
+            .maxout(100, 3)
+            .dropout(0.5)
+            .dense(64, Activation::Tanh)
+            .batch_norm()
+            .residual(2)
+            .dense(64, Activation::Gelu)
+            .layer_norm()
+            .residual(1)
+            .dense(5, Activation::Softmax)
+            .level(level)
+            .build()
+            .unwrap();
+        let (x, predicted) = (values(ROWS, 64), net.clone());
+        let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 5).collect();
+        for threads in [Threads::One, Threads::N(2)] {
+            let trainer = Trainer::new(RmsProp::new(0.001)).batch_size(ROWS).threads(threads);
+            let trainer = trainer.clip_norm(1.0).max_norm(2.0).l1(1e-4).accumulate(2);
+            let trainer = trainer.class_weights([1.0, 2.0, 1.0, 1.0, 0.5]).label_smoothing(0.1);
+            let mut training = trainer.start(&mut net).unwrap();
+            let mut step = |n| {
+                let targets = BatchTargets::Classes(&labels[..n]);
+                training.step(first(&x, n), targets).unwrap()
+            };
+            step(ROWS);
+            let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));
+            assert_eq!(allocations, 0, "{} {threads:?}", level.name());
+
+            let mut predictor = Predictor::new(&predicted, ROWS, threads).unwrap();
+            let mut out = Matrix::zeros(ROWS, 5);
+            let mut predict = || predictor.predict_into(x.view(), out.view_mut()).unwrap();
+            predict();
+            assert_eq!(fewest(predict), 0, "{} {threads:?}, predicting", level.name());
         }
     }
 }

@@ -3,9 +3,10 @@
 
 mod support;
 
+use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, BatchTargets, Error, Level, MatRef, Mlp, Momentum, NormKind, NormParameters, Sgd,
-    Threads, Trainer,
+    Activation, BatchTargets, EarlyStopping, Error, Init, Level, MatRef, Mlp, Momentum, NormKind,
+    NormParameters, Sgd, Threads, Trainer,
 };
 use serde_json::Value;
 use support::{Data, assert_close, assert_same_bits};
@@ -320,6 +321,83 @@ fn the_update_is_the_gradient_of_the_reported_loss() {
     }
 }
 
+/// Running statistics belong to the weights: a step whose loss overflows leaves them, and early
+/// stopping brings back those of the best epoch.
+#[test]
+fn running_statistics_go_with_the_weights() {
+    let build = || {
+        let net = Mlp::builder(100).dense(30, Activation::Relu).batch_norm();
+        net.dense(10, Activation::Identity).seed(1).build().unwrap()
+    };
+    let mut net = build();
+    let b = batch(8, 100);
+    let x = MatRef::new(&b.x, 8, 100).unwrap();
+    let good = net.digest();
+    let mut training =
+        Trainer::new(Sgd::new(0.1)).batch_size(8).start_regression(&mut net).unwrap();
+    let huge = [3e38; 80];
+    let y = BatchTargets::Values(MatRef::new(&huge, 8, 10).unwrap());
+    assert!(matches!(training.step(x, y), Err(Error::NonFinite { .. })));
+    drop(training);
+    assert_eq!(net.digest(), good);
+
+    let labels = Targets::Classes { labels: b.labels.clone(), n_classes: 10 };
+    let data = Dataset::from_f32(b.x.clone(), 100, labels).unwrap();
+    let build = || {
+        let net = Mlp::builder(100).dense(30, Activation::Relu).batch_norm().dropout(0.2);
+        net.dense(10, Activation::Softmax).seed(1).build().unwrap()
+    };
+    let trainer = || Trainer::new(Sgd::new(0.1)).batch_size(4).seed(3);
+    let best = EarlyStopping::on_largest(|e| if e.epoch == 3 { 1.0 } else { 0.0 }).patience(4);
+    let (mut stopped, mut short) = (build(), build());
+    let history = trainer().epochs(20).early_stopping(best).fit(&mut stopped, &data).unwrap();
+    trainer().epochs(3).fit(&mut short, &data).unwrap();
+    assert_eq!((history.best_epoch, stopped.digest()), (Some(3), short.digest()));
+}
+
+/// As the last batch of an epoch may be.
+#[test]
+fn a_batch_of_one_row_trains() {
+    let mut net = everything(Level::best());
+    let b = batch(1, 100);
+    let x = MatRef::new(&b.x, 1, 100).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(4).start(&mut net).unwrap();
+    for _ in 0..3 {
+        assert!(training.step(x, BatchTargets::Classes(&b.labels)).unwrap().is_finite());
+    }
+}
+
+#[test]
+fn weights_begin_as_a_function_says() {
+    let build = |builder: deltarule::Builder| builder.dense(2, Activation::Softmax).build();
+    let weight = |layer: usize, row: usize, column: usize| (100 * layer + 10 * row + column) as f32;
+    let net = build(Mlp::builder(3).maxout(2, 2).init_with(weight)).unwrap();
+    assert_eq!(net.weights(0).unwrap().row(2), [20.0, 21.0, 22.0, 23.0]);
+    assert_eq!(net.weights(1).unwrap().row(1), [110.0, 111.0]);
+    assert_eq!(net.biases(0).unwrap(), [0.0; 4]);
+    let nan = |_, row, _| if row == 1 { f32::NAN } else { 0.0 };
+    assert!(matches!(build(Mlp::builder(3).init_with(nan)), Err(Error::Value { .. })));
+    let both = Mlp::builder(3).init(Init::He).init_with(weight);
+    assert!(matches!(build(both), Err(Error::Config { .. })));
+}
+
+#[test]
+fn norm_parameters_are_checked() {
+    let mut net = everything(Level::best());
+    let good = net.norm_parameters(1).unwrap().unwrap();
+    assert_eq!((good.gamma.len(), good.mean.len(), good.variance[0]), (100, 100, 1.0));
+    assert_eq!(net.norm_parameters(2).unwrap().unwrap().mean.len(), 0);
+    assert_eq!(net.norm_parameters(0).unwrap(), None);
+    assert!(net.norm_parameters(9).is_err());
+    let before = net.digest();
+    let short = NormParameters { beta: vec![0.0; 99], ..good.clone() };
+    assert!(matches!(net.set_norm_parameters(1, &short), Err(Error::Shape { .. })));
+    let negative = NormParameters { variance: vec![-1.0; 100], ..good.clone() };
+    assert!(matches!(net.set_norm_parameters(1, &negative), Err(Error::Value { .. })));
+    assert!(matches!(net.set_norm_parameters(0, &good), Err(Error::Config { .. })));
+    assert_eq!(net.digest(), before);
+}
+
 /// Input times a maxout layer with two pieces w and −w is |wᵀx|.
 #[test]
 fn two_opposite_pieces_are_an_absolute_value() {
@@ -363,6 +441,9 @@ fn layers_that_make_no_sense_are_refused() {
             other => panic!("{builder:?} was not refused: {other:?}"),
         }
     }
+    let text = format!("{:?}", everything(Level::best()));
+    assert!(text.starts_with("Mlp { 100 dropout:0.1 -> 130 maxout:3 dropout:0.5 -> 100 relu"));
+    assert!(text.contains("100 relu batch-norm dropout:0.2 residual:2 -> 100 gelu layer-norm"));
     assert!("maxout".parse::<Activation>().is_err() && "maxout:1".parse::<Activation>().is_err());
     let maxout = Activation::Maxout { pieces: 5 };
     assert_eq!(maxout.to_string().parse::<Activation>().unwrap(), maxout);

@@ -9,6 +9,11 @@ pub(crate) trait RowSource: Copy {
     type Value: Value;
     /// Row `r` of the batch.
     fn row(&self, r: usize) -> &[Self::Value];
+    /// The row to fetch from memory while row `r` is copied, where rows come in an order that the
+    /// hardware does not foresee.
+    fn ahead(&self, _r: usize) -> Option<&[Self::Value]> {
+        None
+    }
     /// x = value * scale + shift, in one rounding.
     fn scaling(&self) -> Option<(f32, f32)>;
 }
@@ -55,6 +60,10 @@ impl<R: RowSource> Kernel for Gather<'_, R> {
         for r in 0..self.out.rows {
             let row = self.source.row(self.first + r);
             assert_eq!(row.len(), self.out.cols);
+            if let Some(next) = self.source.ahead(self.first + r) {
+                let lines = next.chunks(size_of::<Line>() / size_of::<R::Value>());
+                lines.for_each(|line| s.prefetch(line.as_ptr().cast()));
+            }
             let (full, rest) = row.as_chunks::<LINE>();
             // Two vectors a line at AVX2, one at AVX-512.
             let mut sums = [s.splat(0.0); 2];

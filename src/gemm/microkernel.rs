@@ -5,6 +5,7 @@
 //! docs/design.md. Vectors run along the output's columns, never along k, so tile sizes cannot
 //! change a bit.
 
+use super::active::GROUP;
 use crate::simd::{LINE, Simd};
 
 /// Where the broadcast operand keeps element (row r, depth k).
@@ -39,7 +40,7 @@ impl Broadcast for Lanes {
 
 /// The operands of a tile's block.
 #[derive(Clone, Copy)]
-pub(super) struct Operands {
+pub(super) struct Operands<'a> {
     /// Broadcast operand: element (0, 0) of the block.
     pub(super) a: *const f32,
     /// Floats from one run of the broadcast operand to the next.
@@ -50,6 +51,8 @@ pub(super) struct Operands {
     pub(super) b_panel: usize,
     /// Depth of the block.
     pub(super) k: usize,
+    /// The groups of [`GROUP`] depth steps to take, in increasing order; for [`Rows`] only.
+    pub(super) groups: &'a [u8],
 }
 
 /// The sums of a tile: `[row][panel][vector in the panel]`.
@@ -58,12 +61,12 @@ pub(super) type Sums<S, const MR: usize, const P: usize, const H: usize> =
 
 /// Depth steps in the unrolled loop body: 4 amortise the loop's own instructions to 2 % of a
 /// 6 x 16 tile at AVX2 and divide the run of 16.
-const UNROLL: usize = 4;
+const UNROLL: usize = GROUP;
 
 /// Sums over the block: H vectors of each of P panels, for MR rows.
 ///
 /// # Safety
-/// Valid for reading: `a` at `r * ROW + (k % RUN) * DEPTH + (k / RUN) * a_hop` for each row r < MR
+/// Groups are below `k / GROUP`. Valid for reading: `a` at `r * ROW + (k % RUN) * DEPTH + (k / RUN) * a_hop` for each row r < MR
 /// and k; `b` at `p * b_panel + k * 16 + lane` for each panel p < P and lane < H * LANES.
 #[inline(always)]
 pub(super) unsafe fn block_sums<
@@ -82,15 +85,19 @@ pub(super) unsafe fn block_sums<
     // with wrapping arithmetic because the last hop may leave the allocation.
     unsafe {
         if A::RUN == LINE {
-            while left >= LINE {
-                for _ in 0..LINE / UNROLL {
-                    steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);
-                    a = a.wrapping_add(UNROLL * A::DEPTH);
-                    b = b.wrapping_add(UNROLL * LINE);
-                }
-                a = a.wrapping_add(t.a_hop - LINE);
-                left -= LINE;
+            let at = |group: usize| {
+                let (run, step) = (group / (LINE / UNROLL), group % (LINE / UNROLL));
+                (
+                    a.wrapping_add(run * t.a_hop + step * UNROLL),
+                    b.wrapping_add(group * UNROLL * LINE),
+                )
+            };
+            for &group in t.groups {
+                let (a, b) = at(usize::from(group));
+                steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);
             }
+            (a, b) = at(left / UNROLL);
+            left %= UNROLL;
         } else {
             while left >= UNROLL {
                 steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);

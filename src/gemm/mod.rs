@@ -7,6 +7,7 @@
 //!
 //! The functions here are the bare products, for benches, tests and users who need only these.
 
+mod active;
 mod blocking;
 mod epilogue;
 mod gather;
@@ -18,6 +19,7 @@ mod tensor;
 mod tiles;
 mod weights;
 
+pub(crate) use active::ActiveInputs;
 pub(crate) use blocking::K_BLOCK;
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
@@ -60,6 +62,7 @@ pub fn xw(level: Level, x: &PanelMatrix, w: &PanelMatrix, out: &mut PanelMatrix)
     forward(
         level,
         Forward {
+            inputs: None,
             x: x.view(),
             w: w.view(),
             bias: &bias,
@@ -77,8 +80,14 @@ pub fn xw(level: Level, x: &PanelMatrix, w: &PanelMatrix, out: &mut PanelMatrix)
 /// [`Error::Shape`] when the shapes do not fit.
 pub fn xtd(level: Level, x: &PanelMatrix, d: &PanelMatrix, out: &mut PanelMatrix) -> Result<()> {
     check("xtd", (x.cols(), x.rows()), (d.rows(), d.cols()), out)?;
-    let block =
-        WeightBlock { x: x.view(), d: d.view(), w: out.view_mut(), slots: [None, None], wt: None };
+    let block = WeightBlock {
+        x: x.view(),
+        d: d.view(),
+        active: &[],
+        w: out.view_mut(),
+        slots: [None, None],
+        wt: None,
+    };
     update_weights(level, block, Keep);
     Ok(())
 }

@@ -69,7 +69,7 @@ fn finish<S: Simd, E: Epilogue>(
             unsafe {
                 let sum = s.load(vector);
                 let total = match bias {
-                    Some(bias) => s.add(s.load(&bias[panel].0[lane..]), sum),
+                    Some(bias) => s.add(s.add(s.load(&bias[panel].0[lane..]), s.splat(0.0)), sum),
                     None => sum,
                 };
                 epilogue.finish(s, total, at);

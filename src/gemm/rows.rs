@@ -1,5 +1,6 @@
 //! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
 
+use super::active::{ALL, ActiveInputs, GROUP};
 use super::blocking::{Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, max_rows, tile_panels};
 use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
 use super::microkernel::{Operands, Rows, block_sums};
@@ -12,6 +13,9 @@ use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 pub(crate) struct Forward<'a> {
     /// m x k
     pub(crate) x: Panels<'a>,
+    /// The inputs to take, if some may be left out: those are zero in all rows, and their weights
+    /// are finite.
+    pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
     pub(crate) w: Panels<'a>,
     /// n values, one line a panel
@@ -26,14 +30,14 @@ pub(crate) struct Forward<'a> {
 /// out = σ(x·w + bias)
 pub(crate) fn forward(level: Level, f: Forward) {
     let (m, n) = (f.x.rows, f.w.cols);
-    let Forward { x, w, bias, mut out, mut z, activation } = f;
+    let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
     assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
     let bias = Some(bias);
     let totals = field(&mut out);
     if activation == Activation::Relu && z.is_none() {
         let epilogue = Activate { out: totals, op: Relu };
-        return dispatch(level, Product { x, w, bias, totals, epilogue, after: None });
+        return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
     }
     let epilogue = Activate { out: totals, op: Identity };
     let mut after = |panel: usize| {
@@ -46,7 +50,7 @@ pub(crate) fn forward(level: Level, f: Forward) {
         Activation::Identity => None,
         _ => Some(&mut after),
     };
-    dispatch(level, Product { x, w, bias, totals, epilogue, after });
+    dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
 }
 
 /// One layer's backward product on a block of rows.
@@ -68,11 +72,11 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
-    let (bias, totals) = (None, field(&mut out));
+    let (inputs, bias, totals) = (None, None, field(&mut out));
     if activation == Activation::Relu {
         let kept = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
         let epilogue = TimesDerivative { out: totals, kept, op: Relu };
-        return dispatch(level, Product { x, w, bias, totals, epilogue, after: None });
+        return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
     }
     let epilogue = Activate { out: totals, op: Identity };
     let mut after = |panel: usize| {
@@ -82,7 +86,7 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
         Activation::Identity => None,
         _ => Some(&mut after),
     };
-    dispatch(level, Product { x, w, bias, totals, epilogue, after });
+    dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
 }
 
 /// The field of a whole matrix.
@@ -96,6 +100,7 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
 /// the m x n result.
 struct Product<'a, E> {
     x: Panels<'a>,
+    inputs: Option<&'a ActiveInputs>,
     w: Panels<'a>,
     /// One line a panel of w.
     bias: Option<&'a [Line]>,
@@ -120,7 +125,12 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
         }
         let (k, n_panels) = (self.x.cols, self.w.n_panels());
         for k0 in (0..k).step_by(K_BLOCK) {
-            let block = Block { k0, k: K_BLOCK.min(k - k0), last: k0 + K_BLOCK >= k };
+            let depth = K_BLOCK.min(k - k0);
+            let groups = match self.inputs {
+                Some(inputs) => inputs.groups(k0 / K_BLOCK),
+                None => &ALL[..depth / GROUP],
+            };
+            let block = Block { k0, k: depth, last: k0 + K_BLOCK >= k, groups };
             let mut p = 0;
             while p < n_panels {
                 let panels = tile_panels::<S>(self.x.rows, n_panels - p);
@@ -154,14 +164,17 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 }
 
 /// One block of the depth.
-struct Block {
+struct Block<'a> {
     k0: usize,
     k: usize,
     last: bool,
+    groups: &'a [u8],
 }
 
 /// All rows of P panels, from a panel on, for one block, H vectors a panel.
-struct Stripe<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, &'a Block, usize));
+struct Stripe<'a, 'b, E, const P: usize, const H: usize>(
+    (&'a Product<'b, E>, &'a Block<'b>, usize),
+);
 
 impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P, H> {
     type Output = ();
@@ -263,6 +276,7 @@ impl<E: Epilogue> Product<'_, E> {
                 b: w.as_ptr().add((panel * w.ld + block.k0) * LINE),
                 b_panel: w.ld * LINE,
                 k: block.k,
+                groups: block.groups,
             };
             let mut sums = block_sums::<S, Rows, MR, P, H>(s, operands);
             let totals = self.totals.tile(row, panel);
@@ -279,7 +293,9 @@ impl<E: Epilogue> Product<'_, E> {
                 let bias = bias.as_ptr().add(panel).cast::<f32>();
                 for p in 0..P {
                     for h in 0..H {
+                        // +0 for −0: so a total is never −0, see `active.rs`.
                         let bias = s.load_ptr(bias.add(p * LINE + h * S::LANES));
+                        let bias = s.add(bias, s.splat(0.0));
                         for r in 0..MR {
                             sums[r][p][h] = s.add(bias, sums[r][p][h]);
                         }

@@ -78,6 +78,15 @@ impl Tensor {
         &mut self.lines_mut()[col / LINE * ld + row].0[col % LINE]
     }
 
+    /// Whether all values are finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        // 0 times a finite number is 0; NaN and infinity make a sum NaN for good.
+        let sum = |sums: [f32; LINE], line: &Line| -> [f32; LINE] {
+            std::array::from_fn(|i| sums[i] + 0.0 * line.0[i])
+        };
+        self.lines().iter().fold([0.0; LINE], sum) == [0.0; LINE]
+    }
+
     pub(crate) fn view(&self) -> Panels<'_> {
         Panels::new(self.lines(), self.rows, self.cols, self.ld)
     }

@@ -1,5 +1,6 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
+use super::active::all_finite;
 use super::blocking::{Balanced, K_BLOCK, max_rows, x_group};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
@@ -16,6 +17,9 @@ pub(crate) struct WeightBlock<'a> {
     pub(crate) x: Panels<'a>,
     /// batch x block's columns
     pub(crate) d: Panels<'a>,
+    /// one element a panel of x, a bit a column: those that are zero in the whole batch may be left
+    /// out; empty where there are none
+    pub(crate) active: &'a [u16],
     /// the weights; with `wt`, their memory has whole groups of 16 rows
     pub(crate) w: PanelsMut<'a>,
     /// optimiser state, shaped like the weights, as many as the rule has slots
@@ -28,6 +32,7 @@ pub(crate) struct WeightBlock<'a> {
 pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R) {
     let (rows, cols) = (b.w.rows, b.w.cols);
     assert!(b.x.rows == b.d.rows && b.x.cols == rows && b.d.cols == cols);
+    assert!(b.active.is_empty() || b.active.len() == b.x.n_panels());
     for slot in b.slots.iter().take(R::SLOTS) {
         assert!(slot.as_ref().is_some_and(|s| s.rows == rows && s.cols == cols));
     }
@@ -43,13 +48,14 @@ pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R)
     };
     let epilogue = Update { weight, slots: [slot(first), slot(second)], rule };
     let wt = b.wt.as_mut().map(|m| (m.as_mut_ptr(), m.ld * LINE));
-    dispatch(level, Product { x: b.x, d: b.d, epilogue, weight, wt });
+    dispatch(level, Product { x: b.x, d: b.d, active: b.active, epilogue, weight, wt });
 }
 
 /// `epilogue(xᵀ·d)` for every element of the block, then the transposed copy.
 struct Product<'a, E> {
     x: Panels<'a>,
     d: Panels<'a>,
+    active: &'a [u16],
     epilogue: E,
     weight: Field<*mut f32>,
     /// First float and floats from one panel to the next.
@@ -60,7 +66,11 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
+        // 0 times infinity is NaN: then nothing is left out.
+        if !self.active.is_empty() && !all_finite(s, self.d) {
+            self.active = &[];
+        }
         if const { !S::MICROKERNEL } {
             portable::weights(s, self.x, self.d, self.epilogue);
             for x_panel in 0..self.x.n_panels() {
@@ -165,6 +175,7 @@ impl<E: Epilogue> Product<'_, E> {
         row: usize,
         panel: usize,
     ) {
+        let active = self.active.get(x_panel).is_none_or(|mask| mask >> row & ((1 << MR) - 1) != 0);
         let (x, d) = (&self.x, &self.d);
         let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
         let totals = Field { ptr: scratch.as_mut_ptr().cast(), panel: 8 * LINE };
@@ -182,8 +193,12 @@ impl<E: Epilogue> Product<'_, E> {
                     b: d.as_ptr().add((panel * d.ld + k0) * LINE),
                     b_panel: d.ld * LINE,
                     k: K_BLOCK.min(x.rows - k0),
+                    groups: &[],
                 };
-                let mut sums = block_sums::<S, Lanes, MR, P, H>(s, operands);
+                let mut sums = match active {
+                    true => block_sums::<S, Lanes, MR, P, H>(s, operands),
+                    false => [[[s.splat(0.0); H]; P]; MR],
+                };
                 if k0 > 0 {
                     for r in 0..MR {
                         for p in 0..P {

@@ -3,7 +3,7 @@
 use super::Mlp;
 use crate::Result;
 use crate::activation::Activation;
-use crate::gemm::{Forward, Panels, PanelsMut, Tensor, forward, padded_rows};
+use crate::gemm::{ActiveInputs, Forward, Panels, PanelsMut, Tensor, forward, padded_rows};
 use crate::nn::{Dense, NormKind};
 use crate::passes::{add, copy, maxout};
 use crate::simd::{LINE, Level, Line};
@@ -12,6 +12,13 @@ use crate::threads::Team;
 /// Rows of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
 /// used for 25,000 cycles, while the block's activations (96 KiB a 256 columns) stay in L2.
 pub(crate) const BLOCK_ROWS: usize = 96;
+
+/// Inputs from which it pays to look which of them are zero.
+const LOOK_FROM: usize = 64;
+
+/// Blocks of rows without many zeros after which the next one is looked at: what a look costs, a
+/// 20th of a product with one row, is then half a percent.
+const LOOK_AGAIN: usize = 10;
 
 /// What a forward pass leaves of the output layer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,11 @@ pub(crate) struct Scratch {
     saved: Vec<Option<Tensor>>,
     /// A number a row that layer normalisation leaves; not read.
     scales: Vec<Line>,
+    inputs: ActiveInputs,
+    /// Blocks until the next look for inputs that are zero.
+    look_in: usize,
+    /// Whether the first layer's weights are finite, so that such inputs may be left out.
+    finite: bool,
 }
 
 /// Panels of a part of a buffer.
@@ -55,6 +67,9 @@ impl Scratch {
             pong: buffer(widest)?,
             saved: net.layers.iter().enumerate().map(save).collect::<Result<_>>()?,
             scales: vec![Line::ZERO; rows],
+            inputs: ActiveInputs::new(net.n_in()),
+            look_in: if net.n_in() < LOOK_FROM { usize::MAX } else { 0 },
+            finite: net.n_in() >= LOOK_FROM && net.layers[0].w.is_finite(),
         })
     }
 
@@ -84,16 +99,28 @@ impl Scratch {
     ) -> Result<PanelsMut<'_>> {
         let mut all = Ok(());
         let (out, _) = self.forward_by(net, rows, Outputs::OfLayer, fill, |f| {
-            let Forward { x, w, bias, mut out, activation, .. } = f;
+            let Forward { x, inputs, w, bias, mut out, activation, .. } = f;
             let layer = team.run_panels(&mut out, |range, out| {
                 let (w, bias) = (w.panels(range.clone()), &bias[range]);
-                forward(net.level, Forward { x, w, bias, out, z: None, activation });
+                forward(net.level, Forward { x, inputs, w, bias, out, z: None, activation });
             });
             if layer.is_err() {
                 all = layer;
             }
         });
         all.map(|()| out)
+    }
+
+    /// Looks which inputs are zero in all rows, at once after rows where many were, else now and
+    /// then.
+    fn look(&mut self, net: &Mlp, rows: usize) {
+        self.look_in = match self.look_in {
+            0 if self.finite => {
+                let x = Panels::new(self.x.lines(), rows, net.n_in(), padded_rows(rows));
+                if self.inputs.look(net.level, x) { 0 } else { LOOK_AGAIN }
+            }
+            n => n.saturating_sub(1),
+        };
     }
 
     fn forward_by(
@@ -105,6 +132,7 @@ impl Scratch {
         mut layer_forward: impl FnMut(Forward),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
         fill(part(&mut self.x, rows, net.n_in()));
+        self.look(net, rows);
         let (mut from, mut to) = (&mut self.ping, &mut self.pong);
         for (i, layer) in net.layers.iter().enumerate() {
             let x: Panels = if i == 0 {
@@ -122,7 +150,8 @@ impl Scratch {
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());
-            layer_forward(Forward { x, w, bias, out, z: None, activation });
+            let inputs = (i == 0 && self.inputs.is_sparse()).then_some(&self.inputs);
+            layer_forward(Forward { x, inputs, w, bias, out, z: None, activation });
             if layer.has_passes() {
                 // The layer's input is read no more; what the passes need of it is saved.
                 let (z, y) = (part(to, rows, layer.columns()), part(from, rows, layer.n_out()));

@@ -179,11 +179,34 @@ impl Mlp {
     }
 }
 
+/// Neurons and activation, and what stands around them: `128 relu batch-norm dropout:0.5
+/// residual:1`.
+impl fmt::Display for LayerShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.n_out, self.activation)?;
+        f.write_str(match self.norm {
+            Some(NormKind::Layer) => " layer-norm",
+            Some(NormKind::Batch) => " batch-norm",
+            None => "",
+        })?;
+        if self.dropout > 0.0 {
+            write!(f, " dropout:{}", self.dropout)?;
+        }
+        match self.residual {
+            0 => Ok(()),
+            layers => write!(f, " residual:{layers}"),
+        }
+    }
+}
+
 impl fmt::Debug for Mlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mlp {{ {}", self.n_in())?;
-        for l in &self.layers {
-            write!(f, " -> {} {}", l.n_out(), l.activation)?;
+        if self.input_dropout > 0.0 {
+            write!(f, " dropout:{}", self.input_dropout)?;
+        }
+        for l in self.layers() {
+            write!(f, " -> {l}")?;
         }
         write!(f, ", {} parameters, {} }}", self.n_parameters(), self.level.name())
     }

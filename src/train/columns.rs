@@ -7,7 +7,7 @@
 //! Only for plain layers: no dropout, norms, maxout or residual connections.
 
 use super::batch::Batch;
-use super::step::{Phase, part_of, pays};
+use super::step::{Phase, RowsOf, part_of, pays};
 use super::workspace::Tile;
 use crate::Result;
 use crate::gemm::{Forward, Tensor, forward, padded_rows};
@@ -89,8 +89,15 @@ impl Phase<'_> {
     ///
     /// # Safety
     /// No other task has this part.
-    pub(super) unsafe fn first_layer(&self, columns: &Columns, batch: Batch, part: usize) -> bool {
-        let (layer, l, panels) = (&self.net.layers[0], &self.layers[0], columns.outputs(part));
+    pub(super) unsafe fn first_layer(
+        &self,
+        columns: &Columns,
+        batch: Batch,
+        of: &RowsOf,
+        part: usize,
+    ) -> bool {
+        let (layer, l, panels) =
+            (&self.net.layers[0], &self.buffers.layers[0], columns.outputs(part));
         // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
         // nobody writes weights in phase 1.
         unsafe {
@@ -100,8 +107,10 @@ impl Phase<'_> {
             let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
             let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
             let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
+            self.look(x, of, part);
+            let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w);
             let activation = self.forward_activation(0);
-            forward(self.net.level, Forward { x, w, bias, out, z, activation });
+            forward(self.net.level, Forward { x, inputs, w, bias, out, z, activation });
             finite
         }
     }

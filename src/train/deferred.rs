@@ -163,6 +163,7 @@ impl Update<'_> {
             let block = WeightBlock {
                 x,
                 d,
+                active: self.phase.active_inputs(tile),
                 w: weights(self.phase, tile, &g.w),
                 slots: [None, None],
                 wt: None,
@@ -213,7 +214,8 @@ impl Update<'_> {
     /// As [`Update::apply`].
     unsafe fn apply_rule<R: Rule>(&self, tile: &Tile, rule: R) {
         let level = self.phase.net.level;
-        let (dense, l) = (&self.phase.net.layers[tile.layer], &self.phase.layers[tile.layer]);
+        let (dense, l) =
+            (&self.phase.net.layers[tile.layer], &self.phase.buffers.layers[tile.layer]);
         let a = self.adjustments;
         let decay = f64::from(a.decay.max(self.optimizer.decay()));
         let pass = Pass {
@@ -299,7 +301,7 @@ fn limit_norms(phase: &Phase, run: Run) -> Result<()> {
             for line in lines {
                 line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
             }
-            refresh(phase, &phase.layers[layer], &tile, block);
+            refresh(phase, &phase.buffers.layers[layer], &tile, block);
         }
     })
 }

@@ -15,7 +15,7 @@
 
 use super::batch::Batch;
 use super::extras::Extras;
-use super::step::{Phase, part_of};
+use super::step::{Phase, RowsOf, part_of};
 use crate::activation::Activation;
 use crate::gemm::{BackwardInput, Forward, Panels, Tensor, backward_input, forward};
 use crate::loss::{BlockTargets, Output, Weighting};
@@ -26,53 +26,59 @@ use std::ops::Range;
 
 impl Phase<'_> {
     pub(super) fn stages(&self) -> usize {
-        2 * self.norms.len() + 1
+        2 * self.buffers.norms.len() + 1
     }
 
     /// The layer whose sums over the batch follow a stage.
     pub(super) fn join(&self, stage: usize) -> Option<usize> {
-        let n = self.norms.len();
+        let n = self.buffers.norms.len();
         let place = if stage < n { stage } else { (2 * n).checked_sub(stage + 1)? };
-        self.norms.get(place).copied()
+        self.buffers.norms.get(place).copied()
     }
 
     /// A stage of phase 1 for a block of rows. Answers whether the batch's values are finite.
     ///
     /// # Safety
     /// No other task has rows of this range, and all stages and joins before are done.
-    pub(super) unsafe fn stage(&self, stage: usize, batch: Batch, range: Range<usize>) -> bool {
-        let (n, last) = (self.norms.len(), self.layers.len() - 1);
+    pub(super) unsafe fn stage(
+        &self,
+        stage: usize,
+        batch: Batch,
+        of: &RowsOf,
+        range: Range<usize>,
+    ) -> bool {
+        let (n, last) = (self.buffers.norms.len(), self.buffers.layers.len() - 1);
         let (join, mut finite) = (self.join(stage), true);
         // SAFETY: by this function's contract.
         unsafe {
             if stage <= n {
                 let first = match stage {
-                    0 if self.columns.is_some() => 1,
+                    0 if self.buffers.columns.is_some() => 1,
                     0 => {
-                        finite &= self.gather(batch, &range);
+                        finite &= self.gather(batch, of, &range);
                         0
                     }
                     _ => {
-                        let i = self.norms[stage - 1];
+                        let i = self.buffers.norms[stage - 1];
                         self.finish(i, &range);
                         i + 1
                     }
                 };
                 let stop = join.filter(|_| stage < n);
                 for i in first..=stop.unwrap_or(last) {
-                    self.product(i, &range);
+                    self.product(i, of, &range);
                     if stop != Some(i) {
                         self.finish(i, &range);
                     }
                 }
             }
             if stage == n {
-                finite &= self.loss(batch, &range);
+                finite &= self.loss(batch, of, &range);
             }
             if stage >= n {
                 let mut top = last;
                 if stage > n {
-                    top = self.norms[2 * n - stage];
+                    top = self.buffers.norms[2 * n - stage];
                     self.behind_norm(top, &range);
                 }
                 for i in (join.unwrap_or(0)..top).rev() {
@@ -88,13 +94,13 @@ impl Phase<'_> {
     /// # Safety
     /// No other task has this panel, and nobody writes what the layer's rows hold.
     pub(super) unsafe fn sums(&self, stage: usize, layer: usize, panel: usize) {
-        let l = &self.layers[layer];
+        let l = &self.buffers.layers[layer];
         let Some(e) = &l.extras else { return };
         let (Some(z), Some(moments)) = (&e.z, &e.moments) else { return };
         // SAFETY: by this function's contract; each panel has lines of its own in the moments.
         unsafe {
             let all = part_of(|t| t.all().rows(0..self.rows).panel(panel));
-            let (which, values) = if stage < self.norms.len() {
+            let (which, values) = if stage < self.buffers.norms.len() {
                 (0, Moments::of(self.net.level, all(z)))
             } else {
                 (2, Moments::of_deltas(self.net.level, all(e.inner(&l.d)), all(z)))
@@ -109,22 +115,37 @@ impl Phase<'_> {
 
     /// # Safety
     /// As [`Phase::stage`].
-    unsafe fn gather(&self, batch: Batch, range: &Range<usize>) -> bool {
+    unsafe fn gather(&self, batch: Batch, of: &RowsOf, range: &Range<usize>) -> bool {
         // SAFETY: these rows are ours alone.
         unsafe {
             let block = part_of(|t| t.rows_mut(range.clone()));
-            let finite = batch.features(self.net, range.start, block(self.x));
+            let finite = batch.features(self.net, range.start, block(&self.buffers.x));
             if let Some(mask) = self.mask(None) {
-                mask.apply(self.net.level, range.start, block(self.x));
+                mask.apply(self.net.level, range.start, block(&self.buffers.x));
             }
+            let x = part_of(|t| t.all().rows(range.clone()))(&self.buffers.x);
+            self.look(x, of, range.start / of.block);
             finite
+        }
+    }
+
+    /// Looks which inputs of a block are zero in all of its rows.
+    ///
+    /// # Safety
+    /// No other task has this block.
+    pub(super) unsafe fn look(&self, x: Panels, of: &RowsOf, block: usize) {
+        // SAFETY: by this function's contract.
+        let inputs = unsafe { &mut of.inputs.get(block..block + 1)[0] };
+        match of.look {
+            true => _ = inputs.look(self.net.level, x),
+            false => inputs.take_all(),
         }
     }
 
     /// What the product of a layer ends with: the loss takes logits where it can.
     pub(super) fn forward_activation(&self, i: usize) -> Activation {
         match self.net.layers[i].activation {
-            _ if i + 1 == self.layers.len() && self.step.loss.is_on_logits() => {
+            _ if i + 1 == self.buffers.layers.len() && self.step.loss.is_on_logits() => {
                 Activation::Identity
             }
             other => other,
@@ -135,19 +156,24 @@ impl Phase<'_> {
     ///
     /// # Safety
     /// As [`Phase::stage`].
-    unsafe fn product(&self, i: usize, range: &Range<usize>) {
-        let (layer, l) = (&self.net.layers[i], &self.layers[i]);
+    unsafe fn product(&self, i: usize, of: &RowsOf, range: &Range<usize>) {
+        let (layer, l) = (&self.net.layers[i], &self.buffers.layers[i]);
         // SAFETY: whatever is written is rows of this range, which are ours alone; whatever is
         // read is such rows, or weights, which nobody writes in phase 1.
         unsafe {
             let block = part_of(|t| t.rows_mut(range.clone()));
             let x = part_of(|t| t.all().rows(range.clone()))(self.outputs(i.checked_sub(1)));
             let (w, bias) = (layer.w.view(), layer.bias());
+            let inputs = match i {
+                0 => of.inputs.get(range.start / of.block..range.start / of.block + 1)[0]
+                    .without_zeros(self.net.level, w),
+                _ => None,
+            };
             let (out, z, activation) = match l.extras.as_ref().and_then(|e| e.z.as_ref()) {
                 Some(z) => (block(z), None, Activation::Identity),
                 None => (block(&l.a), l.z.as_ref().map(&block), self.forward_activation(i)),
             };
-            forward(self.net.level, Forward { x, w, bias, out, z, activation });
+            forward(self.net.level, Forward { x, inputs, w, bias, out, z, activation });
         }
     }
 
@@ -156,7 +182,7 @@ impl Phase<'_> {
     /// # Safety
     /// As [`Phase::stage`].
     unsafe fn finish(&self, i: usize, range: &Range<usize>) {
-        let (layer, l, level) = (&self.net.layers[i], &self.layers[i], self.net.level);
+        let (layer, l, level) = (&self.net.layers[i], &self.buffers.layers[i], self.net.level);
         let Some(e) = &l.extras else { return };
         // SAFETY: as in `product`; no tensor is written through one view while it is read through
         // another.
@@ -201,18 +227,18 @@ impl Phase<'_> {
     ///
     /// # Safety
     /// As [`Phase::stage`].
-    unsafe fn loss(&self, batch: Batch, range: &Range<usize>) -> bool {
-        let (net, last) = (self.net, self.layers.len() - 1);
-        let (l, mut finite) = (&self.layers[last], true);
+    unsafe fn loss(&self, batch: Batch, of: &RowsOf, range: &Range<usize>) -> bool {
+        let (net, last) = (self.net, self.buffers.layers.len() - 1);
+        let (l, mut finite) = (&self.buffers.layers[last], true);
         // SAFETY: as in `product`.
         unsafe {
             let block = part_of(|t| t.rows_mut(range.clone()));
             let read = part_of(|t| t.all().rows(range.clone()));
-            let targets = if self.y.cols() > 0 {
-                finite = batch.values(net, range.start, block(self.y));
-                BlockTargets::Values(read(self.y))
+            let targets = if self.buffers.y.cols() > 0 {
+                finite = batch.values(net, range.start, block(&self.buffers.y));
+                BlockTargets::Values(read(&self.buffers.y))
             } else {
-                let labels = self.labels.get(range.clone());
+                let labels = of.labels.get(range.clone());
                 batch.labels(range.start, labels);
                 BlockTargets::Classes(labels)
             };
@@ -223,10 +249,10 @@ impl Phase<'_> {
                     z: l.z.as_ref().map(&read),
                     targets,
                     d: block(&l.d),
-                    losses: self.losses.get(range.clone()),
+                    losses: of.losses.get(range.clone()),
                     scale: 1.0 / self.rows as f32,
                     weighting: Weighting {
-                        shares: self.shares.map(|s| &s[range.clone()]),
+                        shares: of.shares.map(|s| &s[range.clone()]),
                         smoothing: self.step.smoothing,
                         classes: self.step.classes,
                     },
@@ -243,8 +269,8 @@ impl Phase<'_> {
     /// # Safety
     /// As [`Phase::stage`].
     unsafe fn delta(&self, i: usize, range: &Range<usize>) {
-        let (layer, l, level) = (&self.net.layers[i], &self.layers[i], self.net.level);
-        let above = &self.layers[i + 1];
+        let (layer, l, level) = (&self.net.layers[i], &self.buffers.layers[i], self.net.level);
+        let above = &self.buffers.layers[i + 1];
         let Some(wt) = &above.wt else { unreachable!("every layer but the first has one") };
         let extras = l.extras.as_deref();
         let kept = extras.and_then(|e| e.kept.as_ref()).or(l.z.as_ref()).unwrap_or(&l.a);
@@ -302,7 +328,7 @@ impl Phase<'_> {
     /// # Safety
     /// As [`Phase::stage`].
     unsafe fn behind_norm(&self, i: usize, range: &Range<usize>) {
-        let (layer, l) = (&self.net.layers[i], &self.layers[i]);
+        let (layer, l) = (&self.net.layers[i], &self.buffers.layers[i]);
         let Some(e) = &l.extras else { return };
         let (Some(z), Some(moments)) = (&e.z, &e.moments) else { return };
         let quarter = moments.lines().len() / 4;
@@ -318,12 +344,12 @@ impl Phase<'_> {
 
     /// The outputs of a layer; the inputs for none.
     fn outputs(&self, layer: Option<usize>) -> &Tensor {
-        layer.map_or(self.x, |i| &self.layers[i].a)
+        layer.map_or(&self.buffers.x, |i| &self.buffers.layers[i].a)
     }
 
     /// ∂L/∂outputs of the layers to which a residual connection adds the outputs of layer `i`.
     fn branches(&self, i: usize) -> impl Iterator<Item = &Tensor> {
-        let ends = self.net.layers.iter().zip(self.layers).enumerate().skip(i + 1);
+        let ends = self.net.layers.iter().zip(&self.buffers.layers).enumerate().skip(i + 1);
         let ends = ends.filter(move |(to, (layer, _))| i + layer.residual == *to);
         ends.filter_map(|(_, (_, l))| l.extras.as_deref().and_then(|e: &Extras| e.delta.as_ref()))
     }

@@ -10,9 +10,10 @@
 
 use super::batch::{Batch, SampleWeights, first_odd_value};
 use super::columns::Columns;
-use super::workspace::{LayerBuffers, Tile, Workspace};
+use super::workspace::{Buffers, Tile, Workspace};
 use crate::gemm::{
-    BiasBlock, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, update_bias, update_weights,
+    ActiveInputs, BiasBlock, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, update_bias,
+    update_weights,
 };
 use crate::loss::Loss;
 use crate::nn::Mlp;
@@ -51,9 +52,19 @@ pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
     6 * rows * net.n_parameters() >= TEAM_FROM
 }
 
+/// Inputs from which it pays to look which of them are zero, and how often a step does while few
+/// are: a look costs up to a 30th of a step with few rows.
+const LOOK_FROM: usize = 64;
+const LOOK_EVERY: u64 = 16;
+
 /// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
 const BLOCK_ROWS: usize = 256;
+
+/// Rows of each block: blocks of equal size for a team, as few as [`BLOCK_ROWS`] allows.
+pub(super) fn block_rows(rows: usize, threads: usize) -> usize {
+    rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS))
+}
 
 /// Trains on one batch; answers the mean loss before the update, and whether there was one (with
 /// accumulated gradients not every step has). On an error nothing was updated.
@@ -74,7 +85,6 @@ pub(super) fn run(
             team.run(items, &|_, item| work(item))
         }
     };
-    let block = rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS));
     // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
     let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
     let weighted = !matches!((step.samples, of_classes), (SampleWeights::Equal, []));
@@ -82,26 +92,38 @@ pub(super) fn run(
         ws.shares.resize(ws.rows, 0.0);
         batch.shares(step.samples, of_classes, &mut ws.shares[..rows])?;
     }
-    let shares = weighted.then_some(&ws.shares[..]);
-    let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
-    let phase = Phase::new(net, buffers, (labels, losses), shares, rows, step);
+    // What is left where columns were shared out is one thread's.
+    let block = match &ws.buffers.columns {
+        Some(_) => rows,
+        None => block_rows(rows, threads),
+    };
+    let look =
+        net.n_in() >= LOOK_FROM && (step.number % LOOK_EVERY == 1 || !ws.buffers.active.is_empty());
+    let rows_of = RowsOf {
+        labels: SharedSlice::new(&mut ws.labels),
+        losses: SharedSlice::new(&mut ws.losses),
+        inputs: SharedSlice::new(&mut ws.inputs),
+        shares: weighted.then_some(&ws.shares[..]),
+        block,
+        look,
+    };
+    let phase = Phase { net, buffers: &ws.buffers, rows, step };
     let odd = AtomicBool::new(false);
     let seen = |finite: bool| {
         if !finite {
             odd.store(true, Ordering::Relaxed);
         }
     };
-    if let Some(columns) = &ws.columns {
+    let parts = ws.buffers.columns.as_ref().map_or(0, Columns::parts);
+    if let Some(columns) = &ws.buffers.columns {
         // SAFETY: parts of columns do not overlap, and each comes once.
-        run(columns.parts(), &|part| seen(unsafe { phase.first_layer(columns, batch, part) }))?;
+        run(parts, &|part| seen(unsafe { phase.first_layer(columns, batch, &rows_of, part) }))?;
     }
-    // What is left where columns were shared out is one thread's.
-    let block = if ws.columns.is_some() { rows } else { block };
     for stage in 0..phase.stages() {
         run(rows.div_ceil(block), &|i| {
+            let range = i * block..rows.min((i + 1) * block);
             // SAFETY: blocks of rows do not overlap, and each comes once.
-            seen(unsafe { phase.stage(stage, batch, i * block..rows.min((i + 1) * block)) });
+            seen(unsafe { phase.stage(stage, batch, &rows_of, range) });
         })?;
         if let Some(layer) = phase.join(stage) {
             let panels = net.layers[layer].columns().div_ceil(LINE);
@@ -112,6 +134,7 @@ pub(super) fn run(
     if odd.into_inner() {
         return Err(first_odd_value(&batch));
     }
+    ws.join_inputs(look, parts.max(rows.div_ceil(block)));
     // One chain in row order: the same for every split.
     let losses = &ws.losses[..rows];
     let loss = match weighted {
@@ -122,12 +145,10 @@ pub(super) fn run(
     if !(loss as f32).is_finite() {
         return Err(not_finite(ws, rows, step));
     }
-    for &i in &ws.norms {
-        ws.layers[i].observe(&mut net.layers[i], rows);
+    for &i in &ws.buffers.norms {
+        ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
-    let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
-    let phase = Phase::new(net, buffers, (labels, losses), None, rows, step);
+    let phase = Phase { net, buffers: &ws.buffers, rows, step };
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
         let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
@@ -136,7 +157,7 @@ pub(super) fn run(
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
     let update = |tile: &Tile| unsafe { phase.tile(tile) };
-    match &ws.columns {
+    match &ws.buffers.columns {
         Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
         None => run(tiles.len(), &|i| update(&tiles[i]))?,
     }
@@ -151,9 +172,7 @@ pub(super) fn flush(
     step: &Step,
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
-    let (labels, losses) = (SharedSlice::new(&mut ws.labels), SharedSlice::new(&mut ws.losses));
-    let buffers = (&ws.x, &ws.y, &ws.layers[..], &ws.norms[..], ws.columns.as_ref());
-    let phase = Phase::new(net, buffers, (labels, losses), None, 0, step);
+    let phase = Phase { net, buffers: &ws.buffers, rows: 0, step };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
     Ok(true)
@@ -162,7 +181,8 @@ pub(super) fn flush(
 /// Names the first layer whose outputs are not finite.
 fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
     let finite = |t: &Tensor| (0..rows).all(|r| (0..t.cols()).all(|c| t.at(r, c).is_finite()));
-    let layer = ws.layers.iter().position(|l| !finite(&l.a)).unwrap_or(ws.layers.len());
+    let layers = &ws.buffers.layers;
+    let layer = layers.iter().position(|l| !finite(&l.a)).unwrap_or(layers.len());
     Error::NonFinite { epoch: 0, step: step.number, layer }
 }
 
@@ -175,35 +195,23 @@ pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'
 /// What the tasks of a phase share.
 pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
-    pub(super) x: &'a Tensor,
-    pub(super) y: &'a Tensor,
-    pub(super) layers: &'a [LayerBuffers],
-    /// The layers with batch normalisation.
-    pub(super) norms: &'a [usize],
-    /// Where each part of the first layer's columns has inputs of its own.
-    pub(super) columns: Option<&'a Columns>,
-    pub(super) labels: SharedSlice<'a, u32>,
-    pub(super) losses: SharedSlice<'a, f64>,
-    /// What each row counts; all the same where there is none.
-    pub(super) shares: Option<&'a [f32]>,
+    pub(super) buffers: &'a Buffers,
     pub(super) rows: usize,
     pub(super) step: &'a Step<'a>,
 }
 
-/// Inputs, targets, layers, which of them have batch normalisation, and shared out columns.
-type Buffers<'a> = (&'a Tensor, &'a Tensor, &'a [LayerBuffers], &'a [usize], Option<&'a Columns>);
-
-impl<'a> Phase<'a> {
-    fn new(
-        net: &'a Mlp,
-        (x, y, layers, norms, columns): Buffers<'a>,
-        (labels, losses): (SharedSlice<'a, u32>, SharedSlice<'a, f64>),
-        shares: Option<&'a [f32]>,
-        rows: usize,
-        step: &'a Step<'a>,
-    ) -> Self {
-        Phase { net, x, y, layers, norms, columns, labels, losses, shares, rows, step }
-    }
+/// What the tasks of phase 1 have besides: the first element of each row, and of each block.
+pub(super) struct RowsOf<'a> {
+    pub(super) labels: SharedSlice<'a, u32>,
+    pub(super) losses: SharedSlice<'a, f64>,
+    /// One a block of rows, or a part of columns.
+    pub(super) inputs: SharedSlice<'a, ActiveInputs>,
+    /// What each row counts; all the same where there is none.
+    pub(super) shares: Option<&'a [f32]>,
+    /// Rows of a block.
+    pub(super) block: usize,
+    /// Whether to look which inputs are zero.
+    pub(super) look: bool,
 }
 
 impl Phase<'_> {
@@ -227,7 +235,7 @@ impl Phase<'_> {
     /// # Safety
     /// As [`Phase::tile`].
     unsafe fn update<R: Rule>(&self, tile: &Tile, rule: R) {
-        let (level, l) = (self.net.level, &self.layers[tile.layer]);
+        let (level, l) = (self.net.level, &self.buffers.layers[tile.layer]);
         let dense = &self.net.layers[tile.layer];
         let (inputs, outputs) = (tile.inputs.clone(), tile.outputs.clone());
         let rows = self.tile_rows(tile);
@@ -242,6 +250,7 @@ impl Phase<'_> {
             let weights = WeightBlock {
                 x,
                 d,
+                active: self.active_inputs(tile),
                 w: block(&dense.w),
                 slots: [slots.next(), slots.next()],
                 wt: l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols)),
@@ -279,7 +288,7 @@ impl Phase<'_> {
     /// # Safety
     /// Nobody writes deltas as long as the answer lives.
     pub(super) unsafe fn vector_delta(&self, tile: &Tile, vector: usize) -> Panels<'_> {
-        let l = &self.layers[tile.layer];
+        let l = &self.buffers.layers[tile.layer];
         let tensor = match (vector, l.extras.as_deref()) {
             (1, Some(e)) => e.z.as_ref().unwrap_or(&l.d),
             (2, Some(e)) => e.inner(&l.d),
@@ -288,6 +297,14 @@ impl Phase<'_> {
         // SAFETY: by this function's contract.
         let all = unsafe { part_of(|t| t.all().rows(0..self.rows))(tensor) };
         all.panels(tile.outputs.clone())
+    }
+
+    /// Which inputs of a tile are not zero in the whole batch; empty where that does not matter.
+    pub(super) fn active_inputs(&self, tile: &Tile) -> &[u16] {
+        match (tile.layer, &self.buffers.active[..]) {
+            (0, masks @ [_, ..]) => &masks[tile.inputs.clone()],
+            _ => &[],
+        }
     }
 
     /// The rows of the weights that a tile has.
@@ -301,15 +318,15 @@ impl Phase<'_> {
     /// # Safety
     /// Nobody writes activations or deltas as long as the answer lives.
     pub(super) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let input = match (tile.layer, self.columns) {
+        let input = match (tile.layer, &self.buffers.columns) {
             (0, Some(columns)) => columns.x_of_panel(tile.outputs.start),
-            (0, None) => self.x,
-            (layer, _) => &self.layers[layer - 1].a,
+            (0, None) => &self.buffers.x,
+            (layer, _) => &self.buffers.layers[layer - 1].a,
         };
         // SAFETY: by this function's contract.
         unsafe {
             let batch = part_of(|t| t.all().rows(0..self.rows));
-            let d = batch(&self.layers[tile.layer].d).panels(tile.outputs.clone());
+            let d = batch(&self.buffers.layers[tile.layer].d).panels(tile.outputs.clone());
             (batch(input).panels(tile.inputs.clone()), d)
         }
     }

@@ -4,9 +4,10 @@ use super::columns::Columns;
 use super::deferred::Deferred;
 use super::extras::Extras;
 use super::rows::batch_norms;
+use super::step::block_rows;
 use crate::Result;
 use crate::activation::Keeps;
-use crate::gemm::{Tensor, padded_rows};
+use crate::gemm::{ActiveInputs, Tensor, padded_rows};
 use crate::nn::{Dense, Mlp};
 use crate::optim::Optimizer;
 use crate::simd::LINE;
@@ -56,10 +57,8 @@ pub(super) struct Tile {
     pub(super) outputs: Range<usize>,
 }
 
-/// The buffers of a training run.
-pub(super) struct Workspace {
-    /// Rows that the buffers have room for.
-    pub(super) rows: usize,
+/// What the tasks of a phase read and write in parts.
+pub(super) struct Buffers {
     /// batch x n_in
     pub(super) x: Tensor,
     pub(super) layers: Vec<LayerBuffers>,
@@ -67,14 +66,26 @@ pub(super) struct Workspace {
     pub(super) norms: Vec<usize>,
     /// Rows of targets: batch x n_out for values, else empty.
     pub(super) y: Tensor,
+    /// Where columns are shared out instead of rows.
+    pub(super) columns: Option<Columns>,
+    /// For phase 2, one element a panel of x, a bit a column: the inputs that are not zero in the
+    /// whole batch. Empty where leaving out the others would not pay.
+    pub(super) active: Vec<u16>,
+}
+
+/// Everything of a training run.
+pub(super) struct Workspace {
+    /// Rows that the buffers have room for.
+    pub(super) rows: usize,
+    pub(super) buffers: Buffers,
     /// The class of each row; empty for values.
     pub(super) labels: Vec<u32>,
     pub(super) losses: Vec<f64>,
     /// What each row counts; empty until something is weighted.
     pub(super) shares: Vec<f32>,
     pub(super) tiles: Vec<Tile>,
-    /// Where columns are shared out instead of rows.
-    pub(super) columns: Option<Columns>,
+    /// Which inputs are not zero, one for each block of rows or part of columns.
+    pub(super) inputs: Vec<ActiveInputs>,
     /// Gradients, where phase 2 keeps them first.
     pub(super) deferred: Option<Deferred>,
 }
@@ -131,26 +142,42 @@ impl Workspace {
             true => Columns::new(net, rows, threads)?,
             false => None,
         };
-        let mut workspace = Workspace {
-            rows,
+        let blocks = rows.div_ceil(block_rows(rows, threads)).max(threads);
+        let buffers = Buffers {
             x: Tensor::zeros(rows, net.n_in(), ld)?,
             layers,
             norms: batch_norms(net),
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
+            columns,
+            active: Vec::with_capacity(net.n_in().div_ceil(LINE)),
+        };
+        let mut workspace = Workspace {
+            rows,
+            buffers,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
             shares: Vec::new(),
             tiles,
-            columns,
+            inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
             deferred,
         };
         workspace.transpose_weights(net);
         Ok(workspace)
     }
 
+    /// After phase 1: which inputs are not zero in all of the first `n` blocks that were looked at.
+    pub(super) fn join_inputs(&mut self, look: bool, n: usize) {
+        let (active, blocks) = (&mut self.buffers.active, &self.inputs[..n]);
+        active.clear();
+        if look && blocks.iter().all(ActiveInputs::is_sparse) {
+            active.resize(self.buffers.x.cols().div_ceil(LINE), 0);
+            blocks.iter().for_each(|block| block.join(active));
+        }
+    }
+
     /// Fills the transposed weights from the network's.
     pub(super) fn transpose_weights(&mut self, net: &Mlp) {
-        for (layer, buffers) in net.layers.iter().zip(&mut self.layers) {
+        for (layer, buffers) in net.layers.iter().zip(&mut self.buffers.layers) {
             if let Some(wt) = &mut buffers.wt {
                 for r in 0..layer.n_in() {
                     (0..layer.columns()).for_each(|c| *wt.at_mut(c, r) = layer.w.at(r, c));

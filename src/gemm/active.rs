@@ -1,0 +1,291 @@
+//! Which inputs of a block of rows are not zero, so that the first layer's products leave out the
+//! others: most pixels of a drawing are background.
+//!
+//! Leaving out an input that is 0 in every row changes no bit, as long as the other factor is
+//! finite: a chain of fused multiply-adds starts at +0, and adding ±0 changes it only from −0 (a
+//! product that underflowed) to +0, which the sum with the bias does not show: that is never −0,
+//! see `rows.rs`. Where the other factor is not finite, 0 times it is NaN, and nothing is left out.
+
+use super::blocking::K_BLOCK;
+use super::tiles::Panels;
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// Inputs in a group: the unrolled steps of the micro-kernel.
+pub(super) const GROUP: usize = 4;
+const GROUPS: usize = K_BLOCK / GROUP;
+
+/// All groups of a block.
+pub(super) static ALL: [u8; GROUPS] = {
+    let mut all = [0; GROUPS];
+    let mut i = 0;
+    while i < GROUPS {
+        all[i] = i as u8;
+        i += 1;
+    }
+    all
+};
+
+/// The active inputs of a block of rows.
+pub(crate) struct ActiveInputs {
+    /// Bit i of element p: column 16 p + i is not zero in some row.
+    masks: Vec<u16>,
+    /// For each block of the depth, the whole groups that have such a column, and how many.
+    groups: Vec<([u8; GROUPS], usize)>,
+    n_in: usize,
+    sparse: bool,
+}
+
+/// An eighth: where less is zero, finding out that it is costs more than it saves.
+const SPARSE: usize = 8;
+
+impl ActiveInputs {
+    /// For so many inputs.
+    pub(crate) fn new(n_in: usize) -> Self {
+        ActiveInputs {
+            masks: vec![u16::MAX; n_in.div_ceil(LINE)],
+            groups: vec![(ALL, GROUPS); n_in.div_ceil(K_BLOCK)],
+            n_in,
+            sparse: false,
+        }
+    }
+
+    /// Takes all inputs for active.
+    pub(crate) fn take_all(&mut self) {
+        self.sparse = false;
+    }
+
+    /// Looks which inputs are active in these rows. Answers whether so many are not that leaving
+    /// them out pays.
+    pub(crate) fn look(&mut self, level: Level, x: Panels) -> bool {
+        assert!(x.cols == self.n_in);
+        dispatch(level, Look { x, masks: &mut self.masks });
+        let mut active = 0;
+        for (b, (groups, count)) in self.groups.iter_mut().enumerate() {
+            let first = b * GROUPS;
+            *count = 0;
+            for g in first..(first + GROUPS).min(self.n_in / GROUP) {
+                let bits = self.masks[g * GROUP / LINE] >> (g * GROUP % LINE) & 0xf;
+                // Written always, kept where it is active: no branch to mispredict.
+                groups[*count] = (g - first) as u8;
+                *count += usize::from(bits != 0);
+            }
+            active += *count;
+        }
+        let all = self.n_in / GROUP;
+        self.sparse = (all - active) * SPARSE >= all.max(1);
+        self.sparse
+    }
+
+    /// Whether leaving out inputs pays.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.sparse
+    }
+
+    /// These inputs for a product with `w`, where leaving some out pays and changes no bit.
+    pub(crate) fn without_zeros(&self, level: Level, w: Panels) -> Option<&Self> {
+        (self.sparse && dispatch(level, Finite { w, masks: &self.masks })).then_some(self)
+    }
+
+    /// The active groups of a block of the depth.
+    pub(super) fn groups(&self, block: usize) -> &[u8] {
+        let (groups, count) = &self.groups[block];
+        &groups[..*count]
+    }
+
+    /// Adds these inputs to the active ones of other rows.
+    pub(crate) fn join(&self, masks: &mut [u16]) {
+        masks.iter_mut().zip(&self.masks).for_each(|(all, mask)| *all |= mask);
+    }
+}
+
+struct Look<'a> {
+    x: Panels<'a>,
+    masks: &'a mut [u16],
+}
+
+impl Kernel for Look<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (p, mask) in self.masks.iter_mut().enumerate() {
+            let mut found = Line::ZERO;
+            for lane in (0..LINE).step_by(S::LANES) {
+                let mut bits = s.int_splat(0);
+                for line in self.x.panel(p) {
+                    bits = s.int_or(bits, s.to_bits(s.load(&line.0[lane..])));
+                }
+                // −0 is zero too. Of several values the bits may mix to anything but zero.
+                s.store(s.abs(s.from_bits(bits)), &mut found.0[lane..]);
+            }
+            let bit = |(i, x): (usize, &f32)| u16::from(x.to_bits() != 0) << i;
+            *mask = found.0.iter().enumerate().map(bit).fold(0, |mask, bit| mask | bit);
+        }
+    }
+}
+
+/// Whether the weights of all groups that may be left out are finite.
+struct Finite<'a> {
+    w: Panels<'a>,
+    masks: &'a [u16],
+}
+
+impl Kernel for Finite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        let zero = s.splat(0.0);
+        let mut odd = [zero; 2];
+        for p in 0..self.w.n_panels() {
+            for (lines, mask) in self.w.panel(p).chunks_exact(LINE).zip(self.masks) {
+                for (g, group) in lines.chunks_exact(GROUP).enumerate() {
+                    if mask >> (g * GROUP) & 0xf != 0 {
+                        continue;
+                    }
+                    for line in group {
+                        for (lane, odd) in (0..LINE).step_by(S::LANES).zip(&mut odd) {
+                            *odd = s.mul_add(s.load(&line.0[lane..]), zero, *odd);
+                        }
+                    }
+                }
+            }
+        }
+        let [a, b] = odd;
+        !s.any(s.is_nan(s.add(a, b)))
+    }
+}
+
+/// Whether all values of some rows are finite.
+#[inline(always)]
+pub(super) fn all_finite<S: Simd>(s: S, m: Panels) -> bool {
+    let zero = s.splat(0.0);
+    let mut odd = [zero; 2];
+    for p in 0..m.n_panels() {
+        for line in m.panel(p) {
+            for (lane, odd) in (0..LINE).step_by(S::LANES).zip(&mut odd) {
+                *odd = s.mul_add(s.load(&line.0[lane..]), zero, *odd);
+            }
+        }
+    }
+    let [a, b] = odd;
+    !s.any(s.is_nan(s.add(a, b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::gemm::{Forward, PanelMatrix, WeightBlock, forward, update_weights};
+    use crate::optim::Keep;
+    use crate::random::{Purpose, Stream};
+
+    /// Random values; those of the columns that `zero` names are ±0.
+    fn matrix(rows: usize, cols: usize, seed: u64, zero: impl Fn(usize) -> bool) -> PanelMatrix {
+        let mut stream = Stream::new(seed, Purpose::Init, 0, 0);
+        let mut m = PanelMatrix::zeros(rows, cols).unwrap();
+        for r in 0..rows {
+            for c in 0..cols {
+                let value = stream.normal() as f32;
+                let value = if zero(c) { 0.0f32.copysign(value) } else { value };
+                m.view_mut().panel_mut(c / LINE)[r].0[c % LINE] = value;
+            }
+        }
+        m
+    }
+
+    /// A pattern with whole groups, panels and blocks of zeros, and single columns among others.
+    fn zero(c: usize) -> bool {
+        c.is_multiple_of(7) || (20..50).contains(&c) || (256..512).contains(&c) || c % 31 > 15
+    }
+
+    #[test]
+    fn looking_finds_the_columns_that_are_not_zero() {
+        for level in Level::available() {
+            for (rows, cols) in [(1, 64), (5, 70), (10, 784), (3, 600)] {
+                let x = matrix(rows, cols, 1, zero);
+                let mut inputs = ActiveInputs::new(cols);
+                assert!(inputs.look(level, x.view()));
+                for c in 0..cols {
+                    assert_eq!(inputs.masks[c / LINE] >> (c % LINE) & 1 == 0, zero(c), "{c}");
+                }
+                for block in 0..cols.div_ceil(K_BLOCK) {
+                    let whole = (cols - block * K_BLOCK).min(K_BLOCK) / GROUP;
+                    let column = |g: usize, i| block * K_BLOCK + g * GROUP + i;
+                    let want = (0..whole).filter(|&g| (0..GROUP).any(|i| !zero(column(g, i))));
+                    let got = inputs.groups(block).iter().map(|&g| usize::from(g));
+                    assert!(got.eq(want), "{cols} block {block}");
+                }
+                assert!(!inputs.look(level, matrix(rows, cols, 1, |c| c == 3).view()));
+            }
+        }
+    }
+
+    fn bits(m: &PanelMatrix) -> Vec<u32> {
+        let lines = (0..m.view().n_panels()).flat_map(|p| m.view().panel(p).iter());
+        lines.flat_map(|line| line.0.map(f32::to_bits)).collect()
+    }
+
+    #[test]
+    fn products_without_zeros_are_the_same_bits() {
+        for level in Level::available() {
+            for (rows, k, n) in [(1, 64, 10), (5, 70, 30), (10, 784, 30), (130, 600, 70)] {
+                let x = matrix(rows, k, 1, zero);
+                // Weights so small that their products underflow, some to −0.
+                let mut w = matrix(k, n, 2, |_| false);
+                let tiny = &mut w.view_mut();
+                (0..k).step_by(3).for_each(|r| tiny.panel_mut(0)[r].0[0] = -1e-45);
+                // A bias of −0.
+                let bias = vec![Line([-0.0; LINE]); n.div_ceil(LINE)];
+                let run = |w: &PanelMatrix, inputs: Option<&ActiveInputs>| {
+                    let mut out = PanelMatrix::zeros(rows, n).unwrap();
+                    let (x, w, activation) = (x.view(), w.view(), Activation::Identity);
+                    let (out_view, z) = (out.view_mut(), None);
+                    let bias = &bias;
+                    forward(level, Forward { x, inputs, w, bias, out: out_view, z, activation });
+                    bits(&out)
+                };
+                let mut inputs = ActiveInputs::new(k);
+                inputs.look(level, x.view());
+                let some = inputs.without_zeros(level, w.view());
+                assert!(some.is_some());
+                assert_eq!(run(&w, some), run(&w, None), "{} {rows} {k} {n}", level.name());
+                // 0 times infinity is NaN, wherever it is.
+                for odd in [f32::INFINITY, f32::NAN] {
+                    let mut w = matrix(k, n, 2, |_| false);
+                    w.view_mut().panel_mut((n - 1) / LINE)[24].0[(n - 1) % LINE] = odd;
+                    assert!(inputs.without_zeros(level, w.view()).is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_without_zeros_are_the_same_bits() {
+        for level in Level::available() {
+            for (rows, k, n) in [(1, 64, 10), (10, 784, 30), (300, 70, 40)] {
+                let x = matrix(rows, k, 1, zero);
+                let mut inputs = ActiveInputs::new(k);
+                inputs.look(level, x.view());
+                let mut active = vec![0; k.div_ceil(LINE)];
+                inputs.join(&mut active);
+                for odd in [0.5, f32::INFINITY] {
+                    let mut d = matrix(rows, n, 2, |_| false);
+                    d.view_mut().panel_mut(0)[rows - 1].0[3] = odd;
+                    let run = |active: &[u16]| {
+                        let mut out = PanelMatrix::zeros(k, n).unwrap();
+                        let (w, slots) = (out.view_mut(), [None, None]);
+                        let (x, d) = (x.view(), d.view());
+                        update_weights(
+                            level,
+                            WeightBlock { x, d, active, w, slots, wt: None },
+                            Keep,
+                        );
+                        bits(&out)
+                    };
+                    assert_eq!(run(&active), run(&[]), "{} {rows} {k} {n} {odd}", level.name());
+                }
+            }
+        }
+    }
+}
