@@ -6,8 +6,8 @@
 //! Here with ReLU, AdamW, and a learning rate that falls along half a cosine. The training itself is
 //! in `common/distorted.rs`.
 //!
-//! `cargo run --release --example simard`; flags: `--data DIR`, `--digits`, `--epochs 40`,
-//! `--hidden 800`, `--lr 0.001`, `--seed 1`, `--plain` (no distortions).
+//! `cargo run --release --example simard`; flags: `--data DIR`, `--digits`, `--epochs 30`,
+//! `--hidden 800`, `--lr 0.002`, `--seed 1`, `--plain` (no distortions).
 
 #[path = "common/distorted.rs"]
 mod distorted;
@@ -21,7 +21,7 @@ use std::time::Instant;
 type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
-    let mut options = Options { hidden: 800, epochs: 40, lr: 0.001, seed: 1, plain: false };
+    let mut options = Options { hidden: 800, epochs: 30, lr: 0.002, seed: 1, plain: false };
     let (mut dir, mut digits) = (None::<PathBuf>, false);
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
