@@ -4,7 +4,7 @@
 use super::tiles::{Panels, PanelsMut, SharedPanels};
 use crate::simd::{LINE, Line};
 use crate::{Error, Result};
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
 /// Alignment from which the kernel can use a huge page.
@@ -39,9 +39,13 @@ impl Tensor {
             _ => {
                 let layout = layout(lines).ok_or_else(too_large)?;
                 // SAFETY: the layout is not empty.
-                let ptr = unsafe { alloc_zeroed(layout) };
-                advise_huge_pages(ptr, layout);
-                NonNull::new(ptr.cast()).ok_or_else(too_large)?
+                let ptr = unsafe { alloc(layout) };
+                let ptr = NonNull::new(ptr).ok_or_else(too_large)?;
+                advise_huge_pages(ptr.as_ptr(), layout);
+                // Zeroed here and not by the allocator, which would touch it before the advice.
+                // SAFETY: the allocation has this size.
+                unsafe { ptr.as_ptr().write_bytes(0, layout.size()) };
+                ptr.cast()
             }
         };
         Ok(Tensor { ptr, lines, rows, cols, ld })
