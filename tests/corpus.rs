@@ -2,8 +2,7 @@
 //! no panic, and a refused file costs no more heap than twice its size plus 64 KiB.
 //!
 //! The same damage in every run. `DELTARULE_FUZZ_SECONDS=3600 cargo test --release --test corpus
-//! --all-features` goes on with other damage for so long; a failure prints the bytes. For fuzzing
-//! that is guided by coverage see `fuzz/`.
+//! --all-features` goes on with other damage for so long; a failure prints the bytes.
 
 #![cfg(feature = "digits")]
 
