@@ -3,7 +3,7 @@
 use super::batch::{Batch, BatchTargets, SampleWeights, check_rows};
 use super::state::Counts;
 use super::step::{self, Step};
-use super::workspace::Workspace;
+use super::workspace::{Needs, Workspace};
 use crate::data::{Dataset, Targets};
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
@@ -86,9 +86,13 @@ impl<'a> Training<'a> {
             return Err(Error::config(format!("layer {i}"), reason));
         }
         let team = Team::new(setup.threads)?;
-        let defer = !(adjustments.fuse() && optimizer.fuses());
-        let rows = (setup.batch_size, values);
-        let workspace = Workspace::new(net, &optimizer, rows, team.threads(), defer)?;
+        let needs = Needs {
+            rows: setup.batch_size,
+            threads: team.threads(),
+            values,
+            gradients: !(adjustments.fuse() && optimizer.fuses()),
+        };
+        let workspace = Workspace::new(net, &optimizer, needs)?;
         let lr = optimizer.learning_rate();
         let (steps, updates) = (0, 0);
         Ok(Training {

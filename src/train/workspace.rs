@@ -102,16 +102,20 @@ const HEIGHT: usize = 4;
 /// Lines of deltas of a tile: 2^13 are 512 KiB, half of a 1 MiB L2, that all its inputs use again.
 const WIDTH: usize = 1 << 13;
 
+/// What a workspace is for.
+pub(super) struct Needs {
+    /// Rows of a batch at most.
+    pub(super) rows: usize,
+    pub(super) threads: usize,
+    /// Whether targets are values, not labels.
+    pub(super) values: bool,
+    /// Whether phase 2 keeps the gradients.
+    pub(super) gradients: bool,
+}
+
 impl Workspace {
-    /// For batches of up to `rows` rows, with targets as values or as labels; with gradients where
-    /// phase 2 keeps them.
-    pub(super) fn new(
-        net: &Mlp,
-        optimizer: &Optimizer,
-        (rows, values): (usize, bool),
-        threads: usize,
-        keep_gradients: bool,
-    ) -> Result<Workspace> {
+    pub(super) fn new(net: &Mlp, optimizer: &Optimizer, needs: Needs) -> Result<Workspace> {
+        let Needs { rows, threads, values, gradients } = needs;
         let ld = padded_rows(rows);
         let mut layers = Vec::with_capacity(net.layers.len());
         for (i, layer) in net.layers.iter().enumerate() {
@@ -135,10 +139,10 @@ impl Workspace {
             });
         }
         let tiles = tiles(net, rows);
-        let deferred = keep_gradients.then(|| Deferred::new(net, tiles.len())).transpose()?;
+        let deferred = gradients.then(|| Deferred::new(net, tiles.len())).transpose()?;
         // The tiles of kept gradients must not depend on the threads: sums run over them.
         let plain = net.input_dropout == 0.0 && layers.iter().all(|l| l.extras.is_none());
-        let columns = match plain && !keep_gradients {
+        let columns = match plain && !gradients {
             true => Columns::new(net, rows, threads)?,
             false => None,
         };
