@@ -9,9 +9,8 @@ pub(crate) trait RowSource: Copy {
     type Value: Value;
     /// Row `r` of the batch.
     fn row(&self, r: usize) -> &[Self::Value];
-    /// The row to fetch from memory while row `r` is copied, where rows come in an order that the
-    /// hardware does not foresee.
-    fn ahead(&self, _r: usize) -> Option<&[Self::Value]> {
+    /// Row `r`, if there is one and it lies where the hardware does not foresee it.
+    fn scattered(&self, _r: usize) -> Option<&[Self::Value]> {
         None
     }
     /// x = value * scale + shift, in one rounding.
@@ -50,47 +49,74 @@ struct Gather<'a, R> {
     out: PanelsMut<'a>,
 }
 
+/// Rows that are copied side by side: their lines in a panel are neighbours, so a panel's memory is
+/// visited once for four rows, and their sums are as many chains. (A step of 784-30-10 at batch 10 on
+/// one core: 15.8 and 15.5 µs.)
+const SIDE_BY_SIDE: usize = 4;
+
 impl<R: RowSource> Kernel for Gather<'_, R> {
     type Output = bool;
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) -> bool {
-        let scaling = self.source.scaling();
-        let mut odd = Line::ZERO;
-        for r in 0..self.out.rows {
-            let row = self.source.row(self.first + r);
-            assert_eq!(row.len(), self.out.cols);
-            if let Some(next) = self.source.ahead(self.first + r) {
+        let (rows, mut odd, mut r) = (self.out.rows, Line::ZERO, 0);
+        while r + SIDE_BY_SIDE <= rows {
+            self.copy::<S, SIDE_BY_SIDE>(s, r, &mut odd);
+            r += SIDE_BY_SIDE;
+        }
+        while r < rows {
+            self.copy::<S, 1>(s, r, &mut odd);
+            r += 1;
+        }
+        odd == Line::ZERO
+    }
+}
+
+impl<R: RowSource> Gather<'_, R> {
+    /// Copies N rows from row `r` on. 0 times each value is added to `odd`: nothing for finite
+    /// ones, while NaN and infinity make a NaN for good.
+    #[inline(always)]
+    fn copy<S: Simd, const N: usize>(&mut self, s: S, r: usize, odd: &mut Line) {
+        let (scaling, cols) = (self.source.scaling(), self.out.cols);
+        let (zero, mut sums) = (s.splat(0.0), [[s.splat(0.0); 2]; N]);
+        let mut full: [&[[R::Value; LINE]]; N] = [&[]; N];
+        for j in 0..N {
+            let row = self.source.row(self.first + r + j);
+            assert_eq!(row.len(), cols);
+            full[j] = row.as_chunks().0;
+            if let Some(next) = self.source.scattered(self.first + r + j + SIDE_BY_SIDE) {
                 let lines = next.chunks(size_of::<Line>() / size_of::<R::Value>());
                 lines.for_each(|line| s.prefetch(line.as_ptr().cast()));
             }
-            let (full, rest) = row.as_chunks::<LINE>();
-            // Two vectors a line at AVX2, one at AVX-512.
-            let mut sums = [s.splat(0.0); 2];
-            for (p, values) in full.iter().enumerate() {
-                let line = &mut self.out.panel_mut(p)[r].0;
-                for (lane, sum) in (0..LINE).step_by(S::LANES).zip(&mut sums) {
+        }
+        for p in 0..cols / LINE {
+            let lines = &mut self.out.panel_mut(p)[r..r + N];
+            for j in 0..N {
+                let (values, line) = (&full[j][p], &mut lines[j].0);
+                for (lane, sum) in (0..LINE).step_by(S::LANES).zip(&mut sums[j]) {
                     let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
-                    // 0 times a finite number adds 0; NaN and infinity make the sum NaN for good.
-                    *sum = s.mul_add(v, s.splat(0.0), *sum);
+                    *sum = s.mul_add(v, zero, *sum);
                     s.store(v, &mut line[lane..]);
                 }
-            }
-            let sum = s.add(sums[0], sums[1]);
-            s.store(s.add(s.load(&odd.0), sum), &mut odd.0);
-            if !rest.is_empty() {
-                let mut values = [R::Value::default(); LINE];
-                values[..rest.len()].copy_from_slice(rest);
-                let line = &mut self.out.panel_mut(full.len())[r].0;
-                for lane in (0..LINE).step_by(S::LANES) {
-                    let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
-                    s.store(v, &mut line[lane..]);
-                }
-                line[rest.len()..].fill(0.0);
-                odd.0.iter_mut().zip(line).for_each(|(sum, v)| *sum += 0.0 * *v);
             }
         }
-        odd == Line::ZERO
+        let sum = sums.into_iter().fold(zero, |all, [a, b]| s.add(all, s.add(a, b)));
+        s.store(s.add(s.load(&odd.0), sum), &mut odd.0);
+        if cols.is_multiple_of(LINE) {
+            return;
+        }
+        for j in r..r + N {
+            let rest = self.source.row(self.first + j).as_chunks::<LINE>().1;
+            let mut values = [R::Value::default(); LINE];
+            values[..rest.len()].copy_from_slice(rest);
+            let line = &mut self.out.panel_mut(cols / LINE)[j].0;
+            for lane in (0..LINE).step_by(S::LANES) {
+                let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
+                s.store(v, &mut line[lane..]);
+            }
+            line[rest.len()..].fill(0.0);
+            odd.0.iter_mut().zip(line).for_each(|(sum, v)| *sum += 0.0 * *v);
+        }
     }
 }
 

@@ -175,9 +175,8 @@ impl<T: crate::gemm::Value> RowSource for Ordered<'_, T> {
         let sample = self.order.map_or(r, |order| order[r] as usize);
         &self.values[sample * self.n..][..self.n]
     }
-    fn ahead(&self, r: usize) -> Option<&[T]> {
-        // A row takes 0.1 µs to copy, and so long to come from memory; two leave room.
-        let sample = *self.order?.get(r + 2)? as usize;
+    fn scattered(&self, r: usize) -> Option<&[T]> {
+        let sample = *self.order?.get(r)? as usize;
         Some(&self.values[sample * self.n..][..self.n])
     }
     fn scaling(&self) -> Option<(f32, f32)> {
