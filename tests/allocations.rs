@@ -10,6 +10,7 @@ use deltarule::{
     Activation, Adam, BatchTargets, Level, Loss, MatRef, Matrix, Mlp, Momentum, Optimizer,
     Predictor, RmsProp, Sgd, Threads, Trainer,
 };
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 fn levels() -> impl Iterator<Item = Level> {
     [Level::avx2(), Level::avx512()].into_iter().flatten()
@@ -33,6 +34,13 @@ fn values(rows: usize, cols: usize) -> Matrix {
     Matrix::from_vec(rows, cols, data).unwrap()
 }
 
+/// Held by the test that runs: what one test sets up would count in another's region.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The fewest allocations of three runs: the test harness allocates too, when the test beside this
 /// one ends.
 fn fewest(mut run: impl FnMut()) -> u64 {
@@ -51,6 +59,7 @@ fn first(x: &Matrix, n: usize) -> MatRef<'_> {
 
 #[test]
 fn steps_allocate_nothing_after_the_first() {
+    let _alone = alone();
     let optimizers: [Optimizer; 4] = [
         Sgd::new(0.01).into(),
         Momentum::new(0.01, 0.9).into(),
@@ -94,6 +103,7 @@ fn steps_allocate_nothing_after_the_first() {
 /// Layers with passes of their own, kept gradients, weights: none of them allocates either.
 #[test]
 fn steps_with_every_option_allocate_nothing_after_the_first() {
+    let _alone = alone();
     for level in levels() {
         let mut net = Mlp::builder(64)
             .dropout(0.1)
@@ -136,6 +146,7 @@ fn steps_with_every_option_allocate_nothing_after_the_first() {
 /// An epoch costs what it reports, whatever the number of its steps: the same for 1 and for 16.
 #[test]
 fn an_epoch_allocates_the_same_for_any_number_of_steps() {
+    let _alone = alone();
     use deltarule::data::{Dataset, Targets};
     let level = Level::best();
     if level == Level::portable() {
@@ -155,6 +166,7 @@ fn an_epoch_allocates_the_same_for_any_number_of_steps() {
 
 #[test]
 fn predictions_allocate_nothing_after_the_first() {
+    let _alone = alone();
     for level in levels() {
         for sizes in SIZES {
             let net = net(level, sizes, Activation::Softmax);
@@ -184,6 +196,7 @@ fn predictions_allocate_nothing_after_the_first() {
 #[cfg(feature = "rayon")]
 #[test]
 fn steps_in_a_pool_allocate_only_to_call_workers_back() {
+    let _alone = alone();
     const STEPS: u64 = 200;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     for level in levels() {
@@ -210,5 +223,6 @@ fn steps_in_a_pool_allocate_only_to_call_workers_back() {
 /// The counter sees what it is there to see.
 #[test]
 fn the_counter_counts() {
+    let _alone = alone();
     assert_eq!(fewest(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(10)))), 1);
 }

@@ -76,6 +76,7 @@ impl<R: RowSource> Gather<'_, R> {
     /// Copies N rows from row `r` on. 0 times each value is added to `odd`: nothing for finite
     /// ones, while NaN and infinity make a NaN for good.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "side by side over several arrays")]
     fn copy<S: Simd, const N: usize>(&mut self, s: S, r: usize, odd: &mut Line) {
         let (scaling, cols) = (self.source.scaling(), self.out.cols);
         let (zero, mut sums) = (s.splat(0.0), [[s.splat(0.0); 2]; N]);
