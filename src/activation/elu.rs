@@ -3,7 +3,7 @@
 //! above 0, else a + α (a + λα).
 //!
 //! Error: ELU with α = 1 at most 1 ULP at every level, over all 2³² inputs; other α add the
-//! rounding of one product, SELU that of its constant as well (`tests/activations_ulp.rs`).
+//! rounding of one product, SELU that of its constant as well (`tests/activations/ulp.rs`).
 
 use super::exp::expm1_negative;
 use super::{Elementwise, Keeps};

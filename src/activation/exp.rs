@@ -3,7 +3,7 @@
 //! x = n ln 2 + r with a whole n and |r| ≤ ln 2 / 2; then eˣ = 2ⁿ eʳ = 2ⁿ (1 + t), where
 //! t = r + r² q(r).
 //!
-//! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations_ulp.rs`). Results
+//! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`). Results
 //! below 2⁻¹²⁶ lose bits one by one down to 2⁻¹⁴⁹ (gradual underflow), as C99 asks.
 
 use super::poly::quartic;

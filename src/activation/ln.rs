@@ -3,7 +3,7 @@
 //! x = 2ᵏ (1 + f) with 1 + f in √½..√2; then ln x = k ln 2 + f − f²/2 + f³ R(f), summed from the
 //! small end, with the rounding of the one large sum added back.
 //!
-//! Error: ln at most 1 ULP at every level, over all 2³² inputs (`tests/activations_ulp.rs`).
+//! Error: ln at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
 use super::exp::{LN2_HI, LN2_LO};
 use super::poly::horner;

@@ -1,6 +1,6 @@
 //! SiLU (swish): z σ(z). Derivative: σ(z) + z σ(z) σ(−z), from the input.
 //!
-//! Error: at most 2 ULP, the sigmoid's and one product's (`tests/activations_ulp.rs`); −∞ gives
+//! Error: at most 2 ULP, the sigmoid's and one product's (`tests/activations/ulp.rs`); −∞ gives
 //! −0, the limit.
 
 use super::sigmoid::{END, tail_parts};

@@ -1,6 +1,6 @@
 //! Softsign: z / (1 + |z|). Derivative: (1 − |a|)², from the output a.
 //!
-//! Error: at most 1.5 ULP, of one sum and one quotient (`tests/activations_ulp.rs`); ±∞ gives ±1,
+//! Error: at most 1.5 ULP, of one sum and one quotient (`tests/activations/ulp.rs`); ±∞ gives ±1,
 //! the limit.
 
 use super::{Elementwise, Keeps};

@@ -3,7 +3,7 @@
 //! Below |z| = 0.66: z + z³ P(z²). Above: (d − 1) / d with d = (e²ᶻ + 1) / 2, where the difference
 //! is exact and an error of d counts less than half. Both are evaluated and one is chosen.
 //!
-//! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations_ulp.rs`).
+//! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
 use super::exp::WHOLE;
 use super::poly::{horner, quartic};

@@ -98,7 +98,8 @@ macro_rules! functions {
 functions! {
     exp: |n| check("exp", n, (1.0, 1.0), &Level::exp, &f64::exp);
     ln: |n| check("ln", n, (1.0, 1.0), &Level::ln, &f64::ln);
-    sigmoid: |n| check_activation(Activation::Sigmoid, n, (1.0, 1.0));
+    // `portable` rounds a multiply-add twice: 1.0122 over all inputs.
+    sigmoid: |n| check_activation(Activation::Sigmoid, n, (1.0, 1.02));
     tanh: |n| check_activation(Activation::Tanh, n, (1.0, 1.0));
     elu: |n| check_activation(Activation::elu(), n, (1.0, 1.0));
     // 1 ULP of eᶻ − 1 may be 2 of its product, which is rounded once more: 1.594 over all inputs.
