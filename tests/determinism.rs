@@ -7,8 +7,8 @@ mod support;
 
 use deltarule::data::{Dataset, digits};
 use deltarule::{
-    Activation, Adam, Error, Level, Loss, MatMut, MatRef, Mlp, Momentum, Optimizer, Predictor, Sgd,
-    Threads, Trainer,
+    Activation, Adam, BatchTargets, Error, Level, Loss, MatMut, MatRef, Matrix, Mlp, Momentum,
+    Optimizer, Predictor, Sgd, Threads, Trainer,
 };
 use support::{Data, assert_same_bits};
 
@@ -224,22 +224,54 @@ fn outputs_shared_out_are_the_same_bits() {
     const ROWS: usize = 40;
     let x = Data::new(3).f32s(ROWS * 300);
     for level in Level::available() {
-        let builder = Mlp::builder(300).level(level);
-        let hidden = builder.dense(601, Activation::Relu).dense(200, Activation::Gelu);
-        let net = hidden.dense(11, Activation::Softmax).build().unwrap();
-        let predict = |rows: usize, threads| {
-            let mut out = vec![0.0; rows * 11];
-            let mut predictor = Predictor::new(&net, ROWS, threads).unwrap();
-            let x = MatRef::new(&x[..rows * 300], rows, 300).unwrap();
-            predictor.predict_into(x, MatMut::new(&mut out, rows, 11).unwrap()).unwrap();
-            out
-        };
-        let want = predict(ROWS, Threads::One);
-        for rows in [1, 2, 7, 15, 16, 23, 24, ROWS] {
-            for threads in [Threads::N(2), Threads::N(3), Threads::N(40)] {
-                let place = format!("{} {rows} rows, {threads:?}", level.name());
-                assert_same_bits(place, &predict(rows, threads), &want[..rows * 11]);
+        let plain = Mlp::builder(300).dense(601, Activation::Relu).dense(200, Activation::Gelu);
+        let layers =
+            Mlp::builder(300).maxout(301, 2).dense(301, Activation::Tanh).layer_norm().residual(1);
+        for (name, builder) in [("dense", plain), ("maxout, norm, residual", layers)] {
+            let net = builder.level(level).dense(11, Activation::Softmax).build().unwrap();
+            let predict = |rows: usize, threads| {
+                let mut out = vec![0.0; rows * 11];
+                let mut predictor = Predictor::new(&net, ROWS, threads).unwrap();
+                let x = MatRef::new(&x[..rows * 300], rows, 300).unwrap();
+                predictor.predict_into(x, MatMut::new(&mut out, rows, 11).unwrap()).unwrap();
+                out
+            };
+            let want = predict(ROWS, Threads::One);
+            for rows in [1, 2, 7, 15, 16, 23, 24, ROWS] {
+                for threads in [Threads::N(2), Threads::N(3), Threads::N(40)] {
+                    let place = format!("{name} {} {rows} rows, {threads:?}", level.name());
+                    assert_same_bits(place, &predict(rows, threads), &want[..rows * 11]);
+                }
             }
+        }
+    }
+}
+
+/// 0 · ∞ is NaN: where a delta is infinite, an input that is zero in every row may not be left out.
+/// (`src/gemm/active.rs` tests the same of weights.)
+#[test]
+fn inputs_of_zero_do_not_hide_infinite_deltas() {
+    // The last panel of inputs is not full, and inputs 64 to 67 are zero like all.
+    const N_IN: usize = 70;
+    const ROWS: usize = 20;
+    let x = Matrix::zeros(ROWS, N_IN);
+    for level in Level::available() {
+        for (hidden, threads) in [(3, Threads::One), (3, Threads::N(2)), (2000, Threads::N(2))] {
+            let place = format!("{} {hidden} {threads:?}", level.name());
+            let builder = Mlp::builder(N_IN).level(level).dense(hidden, Activation::Identity);
+            let mut net = builder.dense(1, Activation::Identity).build().unwrap();
+            // The loss's derivative is the mean of the errors, 100: times f32::MAX it overflows.
+            net.set_parameters(0, Matrix::zeros(N_IN, hidden).view(), &vec![0.0; hidden]).unwrap();
+            let w = vec![f32::MAX; hidden];
+            net.set_parameters(1, MatRef::new(&w, hidden, 1).unwrap(), &[0.0]).unwrap();
+            let trainer = Trainer::new(Sgd::new(1.0)).loss(Loss::Quadratic).threads(threads);
+            let mut training = trainer.start_regression(&mut net).unwrap();
+            let y = [-100.0 * ROWS as f32; ROWS];
+            let y = BatchTargets::Values(MatRef::new(&y, ROWS, 1).unwrap());
+            training.step(x.view(), y).unwrap();
+            drop(training);
+            let w = net.weights(0).unwrap();
+            assert!(w.as_slice().iter().all(|w| w.is_nan()), "{place}");
         }
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct ActiveInputs {
     sparse: bool,
 }
 
+/// Inputs from which it pays to look which of them are zero.
+pub(crate) const LOOK_FROM: usize = 64;
+
 /// An eighth: where less is zero, finding out that it is costs more than it saves.
 const SPARSE: usize = 8;
 
@@ -86,6 +89,12 @@ impl ActiveInputs {
         (self.sparse && dispatch(level, Finite { w, masks: &self.masks })).then_some(self)
     }
 
+    /// For the gradient xᵀ·d, once the deltas of these rows are there: takes all inputs for active
+    /// where one is not finite.
+    pub(crate) fn check_deltas(&mut self, level: Level, d: Panels) {
+        self.sparse = self.sparse && dispatch(level, AllFinite(d));
+    }
+
     /// The active groups of a block of the depth.
     pub(super) fn groups(&self, block: usize) -> &[u8] {
         let (groups, count) = &self.groups[block];
@@ -124,6 +133,29 @@ impl Kernel for Look<'_> {
     }
 }
 
+/// Sums of 0 times every value: 0 until a value is NaN or infinite, then NaN for good.
+struct Odd<S: Simd>([S::V; 2]);
+
+impl<S: Simd> Odd<S> {
+    #[inline(always)]
+    fn none(s: S) -> Self {
+        Odd([s.splat(0.0); 2])
+    }
+
+    #[inline(always)]
+    fn add(&mut self, s: S, line: &Line) {
+        for (lane, sum) in (0..LINE).step_by(S::LANES).zip(&mut self.0) {
+            *sum = s.mul_add(s.load(&line.0[lane..]), s.splat(0.0), *sum);
+        }
+    }
+
+    #[inline(always)]
+    fn found(self, s: S) -> bool {
+        let [a, b] = self.0;
+        s.any(s.is_nan(s.add(a, b)))
+    }
+}
+
 /// Whether the weights of all groups that may be left out are finite.
 struct Finite<'a> {
     w: Panels<'a>,
@@ -135,41 +167,35 @@ impl Kernel for Finite<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> bool {
-        let zero = s.splat(0.0);
-        let mut odd = [zero; 2];
+        let mut odd = Odd::none(s);
         for p in 0..self.w.n_panels() {
-            for (lines, mask) in self.w.panel(p).chunks_exact(LINE).zip(self.masks) {
+            // The last lines may be less than 16, and their whole groups may be left out too.
+            for (lines, mask) in self.w.panel(p).chunks(LINE).zip(self.masks) {
                 for (g, group) in lines.chunks_exact(GROUP).enumerate() {
-                    if mask >> (g * GROUP) & 0xf != 0 {
-                        continue;
-                    }
-                    for line in group {
-                        for (lane, odd) in (0..LINE).step_by(S::LANES).zip(&mut odd) {
-                            *odd = s.mul_add(s.load(&line.0[lane..]), zero, *odd);
-                        }
+                    if mask >> (g * GROUP) & 0xf == 0 {
+                        group.iter().for_each(|line| odd.add(s, line));
                     }
                 }
             }
         }
-        let [a, b] = odd;
-        !s.any(s.is_nan(s.add(a, b)))
+        !odd.found(s)
     }
 }
 
-/// Whether all values of some rows are finite.
-#[inline(always)]
-pub(super) fn all_finite<S: Simd>(s: S, m: Panels) -> bool {
-    let zero = s.splat(0.0);
-    let mut odd = [zero; 2];
-    for p in 0..m.n_panels() {
-        for line in m.panel(p) {
-            for (lane, odd) in (0..LINE).step_by(S::LANES).zip(&mut odd) {
-                *odd = s.mul_add(s.load(&line.0[lane..]), zero, *odd);
-            }
+/// Whether all values are finite.
+struct AllFinite<'a>(Panels<'a>);
+
+impl Kernel for AllFinite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        let mut odd = Odd::none(s);
+        for p in 0..self.0.n_panels() {
+            self.0.panel(p).iter().for_each(|line| odd.add(s, line));
         }
+        !odd.found(s)
     }
-    let [a, b] = odd;
-    !s.any(s.is_nan(s.add(a, b)))
 }
 
 #[cfg(test)]
@@ -196,7 +222,11 @@ mod tests {
 
     /// A pattern with whole groups, panels and blocks of zeros, and single columns among others.
     fn zero(c: usize) -> bool {
-        c.is_multiple_of(7) || (20..50).contains(&c) || (256..512).contains(&c) || c % 31 > 15
+        c.is_multiple_of(7)
+            || (20..50).contains(&c)
+            || (64..68).contains(&c)
+            || (256..512).contains(&c)
+            || c % 31 > 15
     }
 
     #[test]
@@ -250,12 +280,20 @@ mod tests {
                 let some = inputs.without_zeros(level, w.view());
                 assert!(some.is_some());
                 assert_eq!(run(&w, some), run(&w, None), "{} {rows} {k} {n}", level.name());
-                // 0 times infinity is NaN, wherever it is.
-                for odd in [f32::INFINITY, f32::NAN] {
-                    let mut w = matrix(k, n, 2, |_| false);
-                    w.view_mut().panel_mut((n - 1) / LINE)[24].0[(n - 1) % LINE] = odd;
-                    assert!(inputs.without_zeros(level, w.view()).is_none());
+                // 0 times infinity is NaN, wherever it is among what would be left out.
+                let mut left_out = 0;
+                for first in (0..k / GROUP * GROUP).step_by(GROUP) {
+                    if !(first..first + GROUP).all(zero) {
+                        continue;
+                    }
+                    left_out += 1;
+                    for odd in [f32::INFINITY, f32::NAN] {
+                        let mut w = w.clone();
+                        w.view_mut().panel_mut((n - 1) / LINE)[first + 3].0[(n - 1) % LINE] = odd;
+                        assert!(inputs.without_zeros(level, w.view()).is_none(), "{k}: {first}");
+                    }
                 }
+                assert!(left_out > 0);
             }
         }
     }
@@ -269,22 +307,20 @@ mod tests {
                 inputs.look(level, x.view());
                 let mut active = vec![0; k.div_ceil(LINE)];
                 inputs.join(&mut active);
-                for odd in [0.5, f32::INFINITY] {
-                    let mut d = matrix(rows, n, 2, |_| false);
-                    d.view_mut().panel_mut(0)[rows - 1].0[3] = odd;
-                    let run = |active: &[u16]| {
-                        let mut out = PanelMatrix::zeros(k, n).unwrap();
-                        let (w, slots) = (out.view_mut(), [None, None]);
-                        let (x, d) = (x.view(), d.view());
-                        update_weights(
-                            level,
-                            WeightBlock { x, d, active, w, slots, wt: None },
-                            Keep,
-                        );
-                        bits(&out)
-                    };
-                    assert_eq!(run(&active), run(&[]), "{} {rows} {k} {n} {odd}", level.name());
-                }
+                let mut d = matrix(rows, n, 2, |_| false);
+                let run = |active: &[u16]| {
+                    let mut out = PanelMatrix::zeros(k, n).unwrap();
+                    let (w, slots) = (out.view_mut(), [None, None]);
+                    let (x, d) = (x.view(), d.view());
+                    update_weights(level, WeightBlock { x, d, active, w, slots, wt: None }, Keep);
+                    bits(&out)
+                };
+                assert_eq!(run(&active), run(&[]), "{} {rows} {k} {n}", level.name());
+                inputs.check_deltas(level, d.view());
+                assert!(inputs.is_sparse());
+                d.view_mut().panel_mut((n - 1) / LINE)[rows - 1].0[(n - 1) % LINE] = f32::INFINITY;
+                inputs.check_deltas(level, d.view());
+                assert!(!inputs.is_sparse());
             }
         }
     }

@@ -20,7 +20,7 @@ mod tensor;
 mod tiles;
 mod weights;
 
-pub(crate) use active::ActiveInputs;
+pub(crate) use active::{ActiveInputs, LOOK_FROM};
 pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};

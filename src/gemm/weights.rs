@@ -1,6 +1,5 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::active::all_finite;
 use super::blocking::{Balanced, K_BLOCK, max_rows, x_group};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
@@ -18,7 +17,7 @@ pub(crate) struct WeightBlock<'a> {
     /// batch x block's columns
     pub(crate) d: Panels<'a>,
     /// one element a panel of x, a bit a column: those that are zero in the whole batch may be left
-    /// out; empty where there are none
+    /// out, since d is finite; empty where there are none
     pub(crate) active: &'a [u16],
     /// the weights; with `wt`, their memory has whole groups of 16 rows
     pub(crate) w: PanelsMut<'a>,
@@ -66,11 +65,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        // 0 times infinity is NaN: then nothing is left out.
-        if !self.active.is_empty() && !all_finite(s, self.d) {
-            self.active = &[];
-        }
+    fn run<S: Simd>(self, s: S) {
         if const { !S::MICROKERNEL } {
             portable::weights(s, self.x, self.d, self.epilogue);
             for x_panel in 0..self.x.n_panels() {

@@ -3,7 +3,9 @@
 use super::Mlp;
 use crate::Result;
 use crate::activation::Activation;
-use crate::gemm::{ActiveInputs, Forward, Panels, PanelsMut, Tensor, forward, padded_rows};
+use crate::gemm::{
+    ActiveInputs, Forward, LOOK_FROM, Panels, PanelsMut, Tensor, forward, padded_rows,
+};
 use crate::nn::{Dense, NormKind};
 use crate::passes::{add, copy, maxout};
 use crate::simd::{LINE, Level, Line};
@@ -12,9 +14,6 @@ use crate::threads::Team;
 /// Rows of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
 /// used for 25,000 cycles, while the block's activations (96 KiB a 256 columns) stay in L2.
 pub(crate) const BLOCK_ROWS: usize = 96;
-
-/// Inputs from which it pays to look which of them are zero.
-const LOOK_FROM: usize = 64;
 
 /// Blocks of rows without many zeros after which the next one is looked at: what a look costs, a
 /// 20th of a product with one row, is then half a percent.
@@ -41,8 +40,9 @@ pub(crate) struct Scratch {
     inputs: ActiveInputs,
     /// Blocks until the next look for inputs that are zero.
     look_in: usize,
-    /// Whether the first layer's weights are finite, so that such inputs may be left out.
-    finite: bool,
+    /// Whether the first layer's weights are finite, so that such inputs may be left out; looked at
+    /// when it first matters.
+    finite: Option<bool>,
 }
 
 /// Panels of a part of a buffer.
@@ -69,7 +69,7 @@ impl Scratch {
             scales: vec![Line::ZERO; rows],
             inputs: ActiveInputs::new(net.n_in()),
             look_in: if net.n_in() < LOOK_FROM { usize::MAX } else { 0 },
-            finite: net.n_in() >= LOOK_FROM && net.layers[0].w.is_finite(),
+            finite: None,
         })
     }
 
@@ -114,13 +114,17 @@ impl Scratch {
     /// Looks which inputs are zero in all rows, at once after rows where many were, else now and
     /// then.
     fn look(&mut self, net: &Mlp, rows: usize) {
-        self.look_in = match self.look_in {
-            0 if self.finite => {
-                let x = Panels::new(self.x.lines(), rows, net.n_in(), padded_rows(rows));
-                if self.inputs.look(net.level, x) { 0 } else { LOOK_AGAIN }
-            }
-            n => n.saturating_sub(1),
-        };
+        if self.look_in > 0 {
+            self.look_in -= 1;
+            return;
+        }
+        let x = Panels::new(self.x.lines(), rows, net.n_in(), padded_rows(rows));
+        if !self.inputs.look(net.level, x) {
+            self.look_in = LOOK_AGAIN;
+        } else if !*self.finite.get_or_insert_with(|| net.layers[0].w.is_finite()) {
+            self.inputs.take_all();
+            self.look_in = usize::MAX;
+        }
     }
 
     fn forward_by(
@@ -205,13 +209,6 @@ impl Mlp {
     pub(crate) fn is_source(&self, i: usize) -> bool {
         self.layers.iter().enumerate().any(|(to, l)| l.residual > 0 && i + l.residual == to)
     }
-}
-
-/// Splits `rows` rows into blocks of equal size for a team: as few as [`BLOCK_ROWS`] allows, but a
-/// whole number a thread. Answers the rows of a block.
-pub(crate) fn block_rows(rows: usize, threads: usize) -> usize {
-    let rounds = rows.div_ceil(threads * BLOCK_ROWS).max(1);
-    rows.div_ceil(threads * rounds).max(1)
 }
 
 /// The class of a row of outputs: the first of the largest values.

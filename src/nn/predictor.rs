@@ -1,14 +1,14 @@
 //! Predicting and evaluating.
 
 use super::Mlp;
-use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax, block_rows};
+use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
 use crate::activation::{Activation, softmax_panels};
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
-use crate::threads::{Team, Threads};
+use crate::threads::{Team, Threads, block_rows};
 use crate::{Error, MatMut, MatRef, Matrix, Result};
 use std::ops::Range;
 
@@ -89,7 +89,7 @@ impl<'a> Predictor<'a> {
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
             return Ok(());
         }
-        let block = block_rows(rows, threads);
+        let block = block_rows(rows, threads, BLOCK_ROWS);
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
             let (mut a, _) = scratch.forward(net, range.len(), Outputs::OfLayer, fill);

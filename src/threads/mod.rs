@@ -9,6 +9,7 @@ mod job;
 mod spread;
 mod team;
 
+pub(crate) use spread::block_rows;
 pub(crate) use team::Team;
 
 use crate::{Error, Result};

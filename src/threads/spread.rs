@@ -6,6 +6,12 @@ use crate::gemm::{PanelsMut, SharedSlice};
 use crate::{MatMut, Result};
 use std::ops::Range;
 
+/// Splits `rows` rows, at least one, into blocks of equal size for a team: as few as `most` rows a
+/// block allow, but a whole number a thread. Answers the rows of a block.
+pub(crate) fn block_rows(rows: usize, threads: usize, most: usize) -> usize {
+    rows.div_ceil(threads * rows.div_ceil(threads * most))
+}
+
 impl Team {
     /// Calls `work` for each element of `items`, with its number and a worker's state. There must
     /// be a state for each thread.
@@ -86,6 +92,20 @@ mod tests {
     use super::*;
     use crate::Matrix;
     use crate::threads::Threads;
+
+    #[test]
+    fn blocks_of_rows_are_few_and_equal() {
+        for (rows, threads, most, block) in [
+            (1, 1, 96, 1),
+            (1, 3, 96, 1),
+            (96, 1, 96, 96),
+            (97, 1, 96, 49),
+            (128, 2, 256, 64),
+            (1000, 2, 96, 84),
+        ] {
+            assert_eq!(block_rows(rows, threads, most), block, "{rows} {threads} {most}");
+        }
+    }
 
     #[test]
     fn items_and_rows_each_come_once() {

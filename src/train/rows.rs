@@ -84,6 +84,12 @@ impl Phase<'_> {
                 for i in (join.unwrap_or(0)..top).rev() {
                     self.delta(i, &range);
                 }
+                if join.is_none() {
+                    // Once for all tiles of the first layer, and while the deltas are in the cache.
+                    let d = part_of(|t| t.all().rows(range.clone()))(&self.buffers.layers[0].d);
+                    let inputs = of.inputs.get(range.start / of.block..range.start / of.block + 1);
+                    inputs[0].check_deltas(self.net.level, d);
+                }
             }
         }
         finite

@@ -12,14 +12,14 @@ use super::batch::{Batch, SampleWeights, first_odd_value};
 use super::columns::Columns;
 use super::workspace::{Buffers, Tile, Workspace};
 use crate::gemm::{
-    ActiveInputs, BiasBlock, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock, update_bias,
-    update_weights,
+    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
+    update_bias, update_weights,
 };
 use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
-use crate::threads::Team;
+use crate::threads::{Team, block_rows};
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,19 +52,13 @@ pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
     6 * rows * net.n_parameters() >= TEAM_FROM
 }
 
-/// Inputs from which it pays to look which of them are zero, and how often a step does while few
-/// are: a look costs up to a 30th of a step with few rows.
-const LOOK_FROM: usize = 64;
+/// How often a step looks which inputs are zero while few are: a look costs up to a 30th of a step
+/// with few rows.
 const LOOK_EVERY: u64 = 16;
 
 /// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
-const BLOCK_ROWS: usize = 256;
-
-/// Rows of each block: blocks of equal size for a team, as few as [`BLOCK_ROWS`] allows.
-pub(super) fn block_rows(rows: usize, threads: usize) -> usize {
-    rows.div_ceil(threads * rows.div_ceil(threads * BLOCK_ROWS))
-}
+pub(super) const BLOCK_ROWS: usize = 256;
 
 /// Trains on one batch; answers the mean loss before the update, and whether there was one (with
 /// accumulated gradients not every step has). On an error nothing was updated.
@@ -95,7 +89,7 @@ pub(super) fn run(
     // What is left where columns were shared out is one thread's.
     let block = match &ws.buffers.columns {
         Some(_) => rows,
-        None => block_rows(rows, threads),
+        None => block_rows(rows, threads, BLOCK_ROWS),
     };
     let look =
         net.n_in() >= LOOK_FROM && (step.number % LOOK_EVERY == 1 || !ws.buffers.active.is_empty());

@@ -4,13 +4,14 @@ use super::columns::Columns;
 use super::deferred::Deferred;
 use super::extras::Extras;
 use super::rows::batch_norms;
-use super::step::block_rows;
+use super::step::BLOCK_ROWS;
 use crate::Result;
 use crate::activation::Keeps;
 use crate::gemm::{ActiveInputs, Tensor, padded_rows};
 use crate::nn::{Dense, Mlp};
 use crate::optim::Optimizer;
 use crate::simd::LINE;
+use crate::threads::block_rows;
 use std::ops::Range;
 
 /// One layer's share of the workspace.
@@ -146,7 +147,7 @@ impl Workspace {
             true => Columns::new(net, rows, threads)?,
             false => None,
         };
-        let blocks = rows.div_ceil(block_rows(rows, threads)).max(threads);
+        let blocks = rows.div_ceil(block_rows(rows, threads, BLOCK_ROWS)).max(threads);
         let buffers = Buffers {
             x: Tensor::zeros(rows, net.n_in(), ld)?,
             layers,

@@ -65,8 +65,7 @@ impl Blur {
 fn weighted(weights: &[f32], from: &[f32], stride: usize) -> [f32; LANES] {
     let mut sums = [0.0; LANES];
     for (k, &weight) in weights.iter().enumerate() {
-        let from: &[f32; LANES] = from[k * stride..][..LANES].try_into().expect("LANES long");
-        for (sum, x) in sums.iter_mut().zip(from) {
+        for (sum, x) in sums.iter_mut().zip(&from[k * stride..][..LANES]) {
             *sum += weight * x;
         }
     }
