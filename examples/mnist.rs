@@ -7,8 +7,8 @@
 mod mnist_files;
 
 use deltarule::{
-    Activation, Adam, Control, Epoch, Init, Loss, Mlp, Momentum, Optimizer, Progress, Sgd, Threads,
-    Trainer,
+    Activation, Adam, Control, Epoch, History, Init, Loss, Mlp, Momentum, Optimizer, Precision,
+    Progress, Sgd, Threads, Trainer,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use mnist_files::Source;
@@ -34,6 +34,7 @@ usage: cargo run --release --example mnist -- [flags]
   --seed 0              of the initial weights and of the order of the samples
   --threads N           the calling thread and N − 1 more; without it the rayon pool.
                         The digest is the same for every N.
+  --precision f32       of the products: f32, f32x6, high or bf16
   --data DIR            where the four files of MNIST are, raw or .gz; then $DELTARULE_DATA and
                         data/mnist are looked at, and what is missing is fetched into data/mnist
   --digits              train on the embedded 8x8 digits, without a look for MNIST
@@ -55,6 +56,7 @@ struct Options {
     epochs: Option<usize>,
     seed: u64,
     threads: Threads,
+    precision: Precision,
     data: Option<PathBuf>,
     digits: bool,
 }
@@ -71,6 +73,7 @@ fn parse(args: impl Iterator<Item = String>) -> Outcome<Option<Options>> {
         epochs: None,
         seed: 0,
         threads: Threads::Current,
+        precision: Precision::F32,
         data: None,
         digits: false,
     };
@@ -87,7 +90,7 @@ fn parse(args: impl Iterator<Item = String>) -> Outcome<Option<Options>> {
                 continue;
             }
             "--layers" | "--activation" | "--loss" | "--optimizer" | "--lr" | "--batch"
-            | "--epochs" | "--seed" | "--threads" | "--data" => {}
+            | "--epochs" | "--seed" | "--threads" | "--precision" | "--data" => {}
             _ => return Err(format!("{flag}: no such flag; --help lists them").into()),
         }
         let Some(value) = value.or_else(|| args.next()) else {
@@ -117,6 +120,7 @@ fn parse(args: impl Iterator<Item = String>) -> Outcome<Option<Options>> {
             "--epochs" => o.epochs = Some(whole()?),
             "--seed" => o.seed = number(&flag, &value, "a whole number")?,
             "--threads" => o.threads = Threads::N(whole()?),
+            "--precision" => o.precision = value.parse()?,
             _ => o.data = Some(value.into()),
         }
     }
@@ -230,6 +234,7 @@ fn run(o: &Options) -> Outcome<()> {
         .epochs(epochs)
         .seed(o.seed)
         .threads(o.threads)
+        .precision(o.precision)
         .validate(&test)
         .on_step(on_step)
         .on_epoch(on_epoch)
@@ -239,6 +244,7 @@ fn run(o: &Options) -> Outcome<()> {
     let accuracy = net.evaluate(&test)?.accuracy.unwrap_or(f64::NAN);
     println!("training time: {:.3} s", history.seconds());
     println!("test accuracy: {accuracy:.4}");
-    println!("weights digest: {:016x}", net.digest());
+    let History { precision, hardware, .. } = history;
+    println!("weights digest: {:016x}, precision {precision} on {hardware}", net.digest());
     Ok(())
 }

@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release --example throughput -- --layers 784,128,10 --activation relu
 //! --optimizer adam --batch 128 --threads 2 [--predict] [--seconds 2] [--zeros 0.81]
-//! [--level avx512|avx2|portable|reference]`
+//! [--level avx512|avx2|portable|reference] [--precision f32|f32x6|high|bf16]`
 
 use deltarule::reference;
 use deltarule::{
-    Activation, Adam, BatchTargets, Level, MatMut, MatRef, Mlp, Momentum, Optimizer, Predictor,
-    Sgd, Threads, Trainer,
+    Activation, Adam, BatchTargets, Hardware, Level, MatMut, MatRef, Mlp, Momentum, Optimizer,
+    Precision, Predictor, Sgd, Threads, Trainer,
 };
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ struct Options {
     zeros: f64,
     /// `None` is the naive reference path.
     level: Option<Level>,
-    precision: String,
+    precision: Precision,
 }
 
 fn parse() -> Outcome<Options> {
@@ -39,7 +39,7 @@ fn parse() -> Outcome<Options> {
         seconds: 2.0,
         zeros: 0.0,
         level: Some(Level::from_env()?),
-        precision: "f32".to_string(),
+        precision: Precision::F32,
     };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
@@ -58,7 +58,7 @@ fn parse() -> Outcome<Options> {
             "--zeros" => o.zeros = value.parse()?,
             "--level" if value == "reference" => o.level = None,
             "--level" => o.level = Some(Level::from_name(&value)?),
-            "--precision" if value == "f32" => o.precision = value,
+            "--precision" => o.precision = value.parse()?,
             _ => return Err(format!("unknown option {flag} {value}").into()),
         }
     }
@@ -153,13 +153,14 @@ fn main() -> Outcome<()> {
     };
     println!(
         "{mode} layers={} activation={}{optimizer} batch={} threads={} level={} precision={} \
-         {unit}={:.2} samples_per_s={:.0} gflops={:.1}",
+         products={} {unit}={:.2} samples_per_s={:.0} gflops={:.1}",
         sizes.join(","),
         o.activation,
         o.batch,
         o.threads,
         o.level.map_or("reference", Level::name),
         o.precision,
+        o.level.map_or(Hardware::F32, |level| o.precision.hardware(level)),
         seconds * 1e6,
         o.batch as f64 / seconds,
         flops as f64 / seconds * 1e-9,
@@ -183,7 +184,7 @@ fn fast(
     let threads = if o.threads == 1 { Threads::One } else { Threads::N(o.threads) };
     let x = |i: usize| MatRef::new(&xs[i], o.batch, o.layers[0]);
     if o.predict {
-        let mut predictor = Predictor::new(&net, o.batch, threads)?;
+        let mut predictor = Predictor::new(&net, o.batch, threads)?.precision(o.precision)?;
         let mut out = vec![0.0; o.batch * o.layers[last]];
         return best(o.seconds, |i| {
             Ok(predictor.predict_into(x(i)?, MatMut::new(&mut out, o.batch, o.layers[last])?)?)
@@ -191,6 +192,7 @@ fn fast(
     }
     let labels: Vec<u32> = (0..o.batch).map(|i| label(i) as u32).collect();
     let trainer = Trainer::new(optimizer(&o.optimizer)?).batch_size(o.batch).threads(threads);
+    let trainer = trainer.precision(o.precision);
     let mut training = trainer.start(&mut net)?;
     best(o.seconds, |i| {
         training.step(x(i)?, BatchTargets::Classes(&labels))?;

@@ -30,6 +30,7 @@ mod train;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
+pub use gemm::{Hardware, Precision};
 pub use gradient::check_gradients;
 pub use io::Pipeline;
 pub use loss::Loss;

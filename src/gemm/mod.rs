@@ -8,6 +8,7 @@
 //! The functions here are the bare products, for benches, tests and users who need only these.
 
 mod active;
+pub(crate) mod bf16;
 mod blocking;
 mod convert;
 mod epilogue;
@@ -21,6 +22,7 @@ mod tiles;
 mod weights;
 
 pub(crate) use active::{ActiveInputs, LOOK_FROM};
+pub use bf16::{Hardware, Precision};
 pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};

@@ -3,6 +3,7 @@
 use super::Mlp;
 use crate::Result;
 use crate::activation::Activation;
+use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
 use crate::gemm::{
     ActiveInputs, Forward, LOOK_FROM, Panels, PanelsMut, Tensor, forward, padded_rows,
 };
@@ -18,6 +19,35 @@ pub(crate) const BLOCK_ROWS: usize = 96;
 /// Blocks of rows without many zeros after which the next one is looked at: what a look costs, a
 /// 20th of a product with one row, is then half a percent.
 const LOOK_AGAIN: usize = 10;
+
+/// The weights of a network as operands of bf16 products, none where a layer uses f32.
+pub(crate) struct SplitWeights {
+    by: SplitBy,
+    layers: Vec<Option<Split>>,
+}
+
+impl SplitWeights {
+    pub(crate) fn new(net: &Mlp, by: SplitBy) -> Result<SplitWeights> {
+        let split = |l: &Dense| {
+            let (n_in, columns) = (l.n_in(), l.columns());
+            let Some(by) = by.of_layer(n_in, columns) else { return Ok(None) };
+            let mut w = Split::new(Role::Weights, (n_in, columns), by, Along::Rows)?;
+            w.fill_all(net.level, l.w.view());
+            Ok(Some(w))
+        };
+        Ok(SplitWeights { by, layers: net.layers.iter().map(split).collect::<Result<_>>()? })
+    }
+
+    /// Operands for the inputs of each layer that is split, for blocks of up to `rows` rows.
+    fn inputs(&self, net: &Mlp, rows: usize) -> Result<Vec<Option<Split>>> {
+        let layers = self.layers.iter().zip(&net.layers);
+        let inputs = |(w, l): (&Option<Split>, &Dense)| {
+            let inputs = || Split::new(Role::Inputs, (rows, l.n_in()), self.by, Along::Columns);
+            w.is_some().then(inputs).transpose()
+        };
+        layers.map(inputs).collect()
+    }
+}
 
 /// What a forward pass leaves of the output layer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +73,8 @@ pub(crate) struct Scratch {
     /// Whether the first layer's weights are finite, so that such inputs may be left out; looked at
     /// when it first matters.
     finite: Option<bool>,
+    /// The inputs of layers whose weights are split.
+    split: Vec<Option<Split>>,
 }
 
 /// Panels of a part of a buffer.
@@ -52,7 +84,7 @@ fn part(buffer: &mut Tensor, rows: usize, cols: usize) -> PanelsMut<'_> {
 
 impl Scratch {
     /// Buffers for blocks of up to `rows` rows.
-    pub(crate) fn new(net: &Mlp, rows: usize) -> Result<Scratch> {
+    pub(crate) fn new(net: &Mlp, rows: usize, split: Option<&SplitWeights>) -> Result<Scratch> {
         let widest = net.layers.iter().map(Dense::columns).max().unwrap_or(0);
         let buffer = |cols: usize| {
             // As many lines as the largest block needs; a smaller block has its own geometry.
@@ -70,6 +102,7 @@ impl Scratch {
             inputs: ActiveInputs::new(net.n_in()),
             look_in: if net.n_in() < LOOK_FROM { usize::MAX } else { 0 },
             finite: None,
+            split: split.map_or(Ok(Vec::new()), |split| split.inputs(net, rows))?,
         })
     }
 
@@ -82,7 +115,38 @@ impl Scratch {
         outputs: Outputs,
         fill: impl FnOnce(PanelsMut),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
-        self.forward_by(net, rows, outputs, fill, |f| forward(net.level, f))
+        self.forward_by(net, rows, outputs, fill, |_, f, _| forward(net.level, f))
+    }
+
+    /// [`Scratch::forward`] with the products of split weights.
+    pub(crate) fn forward_split(
+        &mut self,
+        net: &Mlp,
+        rows: usize,
+        weights: &SplitWeights,
+        fill: impl FnOnce(PanelsMut),
+    ) -> PanelsMut<'_> {
+        // Whether the inputs of the next layer are split already, by the store of the last one.
+        let mut is_split = false;
+        let product = |i: usize, f: Forward, inputs: &mut [Option<Split>]| {
+            let (own, next) = inputs[i..].split_first_mut().map_or((None, None), |(own, next)| {
+                (own.as_mut(), next.first_mut().and_then(Option::as_mut))
+            });
+            let (Some(x), Some(w)) = (own, &weights.layers[i]) else {
+                is_split = false;
+                return forward(net.level, f);
+            };
+            if !is_split {
+                x.fill_all(net.level, f.x);
+            }
+            let next = next.filter(|_| !net.layers[i].has_passes() && net.layers[i].residual == 0);
+            is_split = next.is_some();
+            let Forward { bias, out, z, activation, .. } = f;
+            let (by, first) = (weights.by, 0);
+            let f = bf16::Forward { by, x, first, w, bias, out, z, activation, next: None };
+            bf16::forward_alone(net.level, f, next);
+        };
+        self.forward_by(net, rows, Outputs::OfLayer, fill, product).0
     }
 
     /// The same, with each layer's outputs shared out among a team: each thread reads its own part
@@ -98,7 +162,7 @@ impl Scratch {
         team: &mut Team,
     ) -> Result<PanelsMut<'_>> {
         let mut all = Ok(());
-        let (out, _) = self.forward_by(net, rows, Outputs::OfLayer, fill, |f| {
+        let (out, _) = self.forward_by(net, rows, Outputs::OfLayer, fill, |_, f, _| {
             let Forward { x, inputs, w, bias, mut out, activation, .. } = f;
             let layer = team.run_panels(&mut out, |range, out| {
                 let (w, bias) = (w.panels(range.clone()), &bias[range]);
@@ -133,7 +197,7 @@ impl Scratch {
         rows: usize,
         outputs: Outputs,
         fill: impl FnOnce(PanelsMut),
-        mut layer_forward: impl FnMut(Forward),
+        mut layer_forward: impl FnMut(usize, Forward, &mut [Option<Split>]),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
         fill(part(&mut self.x, rows, net.n_in()));
         self.look(net, rows);
@@ -155,7 +219,8 @@ impl Scratch {
             };
             let (w, bias) = (layer.w.view(), layer.bias());
             let inputs = (i == 0 && self.inputs.is_sparse()).then_some(&self.inputs);
-            layer_forward(Forward { x, inputs, w, bias, out, z: None, activation });
+            let f = Forward { x, inputs, w, bias, out, z: None, activation };
+            layer_forward(i, f, &mut self.split);
             if layer.has_passes() {
                 // The layer's input is read no more; what the passes need of it is saved.
                 let (z, y) = (part(to, rows, layer.columns()), part(from, rows, layer.n_out()));

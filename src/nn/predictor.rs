@@ -1,10 +1,10 @@
 //! Predicting and evaluating.
 
 use super::Mlp;
-use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
+use super::forward::{BLOCK_ROWS, Outputs, Scratch, SplitWeights, argmax};
 use crate::activation::{Activation, softmax_panels};
 use crate::data::{Dataset, Features, Targets};
-use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows, scatter};
+use crate::gemm::{PanelsMut, Precision, RowSource, Tensor, gather, padded_rows, scatter};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
@@ -22,6 +22,8 @@ pub struct Predictor<'a> {
     scratch: Vec<Scratch>,
     /// Rows that the scratch has room for.
     rows: usize,
+    /// For a precision that is not f32.
+    split: Option<SplitWeights>,
 }
 
 /// Multiply-adds from which a second thread pays: at 30 a nanosecond on one core, 0.3 Mflop take
@@ -51,10 +53,19 @@ impl<'a> Predictor<'a> {
             other => other,
         };
         let team = Team::new(threads)?;
-        let block = rows.min(BLOCK_ROWS);
-        let scratch =
-            (0..team.threads()).map(|_| Scratch::new(net, block)).collect::<Result<_>>()?;
-        Ok(Predictor { net, team, scratch, rows })
+        let scratch = scratch(net, rows, &team, None)?;
+        Ok(Predictor { net, team, scratch, rows, split: None })
+    }
+
+    /// The same at another precision, with the network's weights split anew.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the memory for the split weights cannot be had.
+    pub fn precision(mut self, precision: Precision) -> Result<Self> {
+        let by = precision.split(self.net.level());
+        self.split = by.map(|by| SplitWeights::new(self.net, by)).transpose()?;
+        self.scratch = scratch(self.net, self.rows, &self.team, self.split.as_ref())?;
+        Ok(self)
     }
 
     /// Writes the outputs of each row of `x` (rows x n_in) to `out` (rows x n_out):
@@ -79,7 +90,7 @@ impl<'a> Predictor<'a> {
         let (net, threads) = (self.net, self.team.threads());
         let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
-        if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS {
+        if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let fill = |m: PanelsMut| _ = gather(net.level, x, 0, m);
             let scratch = &mut self.scratch[0];
             let mut a = scratch.forward_by_columns(net, rows, fill, &mut self.team)?;
@@ -92,13 +103,27 @@ impl<'a> Predictor<'a> {
         let block = block_rows(rows, threads, BLOCK_ROWS);
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
-            let (mut a, _) = scratch.forward(net, range.len(), Outputs::OfLayer, fill);
+            let mut a = match &self.split {
+                None => scratch.forward(net, range.len(), Outputs::OfLayer, fill).0,
+                Some(split) => scratch.forward_split(net, range.len(), split, fill),
+            };
             if softmax {
                 softmax_rows(net, &mut a);
             }
             (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
         })
     }
+}
+
+/// A scratch for each thread, for calls of up to `rows` rows.
+fn scratch(
+    net: &Mlp,
+    rows: usize,
+    team: &Team,
+    split: Option<&SplitWeights>,
+) -> Result<Vec<Scratch>> {
+    let block = rows.min(BLOCK_ROWS);
+    (0..team.threads()).map(|_| Scratch::new(net, block, split)).collect()
 }
 
 /// The shape of inputs, for errors.
@@ -269,7 +294,7 @@ pub(crate) fn evaluate(
         .map(|_| {
             let lines = padded_rows(BLOCK_ROWS);
             Ok(Worker {
-                scratch: Scratch::new(net, BLOCK_ROWS)?,
+                scratch: Scratch::new(net, BLOCK_ROWS, None)?,
                 y: Tensor::zeros(lines, n_out, lines)?,
                 losses: vec![0.0; BLOCK_ROWS],
             })

@@ -7,7 +7,7 @@
 
 use super::deferred::Deferred;
 use super::epochs::Epochs;
-use super::history::Ending;
+use super::history::{Ending, History};
 use super::recipe::recipe;
 use super::saver::{Every, Saver};
 use super::state::{self, State};
@@ -252,7 +252,8 @@ impl Epochs<'_, '_> {
         }
         self.watch.resume(state.watch);
         self.partial = state.partial;
-        self.history = state.history;
+        let History { precision, hardware, .. } = self.history;
+        self.history = History { precision, hardware, ..state.history };
         let is_whole = self.history.epochs.len() == self.trainer.epochs;
         if is_whole || self.history.ending == Ending::EarlyStopping {
             self.end();

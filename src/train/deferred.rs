@@ -7,6 +7,7 @@
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
 use crate::Result;
+use crate::gemm::bf16;
 use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
@@ -175,16 +176,15 @@ impl Update<'_> {
         let (level, g) = (self.phase.net.level, &self.gradients[tile.layer]);
         // SAFETY: by this function's contract; biases belong to the tile with the first inputs.
         unsafe {
-            let (x, d) = self.phase.operands(tile);
-            let block = WeightBlock {
-                x,
-                d,
-                active: self.phase.active_inputs(tile),
-                w: weights(self.phase, tile, &g.w),
-                slots: [None, None],
-                wt: None,
-            };
-            update_weights(level, block, rule);
+            let (w, slots) = (weights(self.phase, tile, &g.w), [None, None]);
+            if let Some(split) = &self.phase.buffers.layers[tile.layer].split {
+                let gradient = self.phase.split_gradient(split, tile, w, slots, None);
+                bf16::update_weights(level, gradient, rule);
+            } else {
+                let (x, d) = self.phase.operands(tile);
+                let active = self.phase.active_inputs(tile);
+                update_weights(level, WeightBlock { x, d, active, w, slots, wt: None }, rule);
+            }
             for vector in self.phase.vectors(tile) {
                 let d = self.phase.vector_delta(tile, vector);
                 let bias = g.b.shared().lines_mut(self.phase.lines(tile, vector));
@@ -278,11 +278,16 @@ fn two<T>(mut items: impl Iterator<Item = T>) -> [Option<T>; 2] {
     [items.next(), items.next()]
 }
 
-/// The transposed copy of a tile.
+/// The copies of a tile of weights: transposed or split.
 ///
 /// # Safety
 /// No other task has this tile.
 unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut) {
+    if let Some(split) = &l.split {
+        let at = (tile.inputs.start * LINE, tile.outputs.start);
+        // SAFETY: by this function's contract; tiles of split layers are whole blocks of them.
+        unsafe { split.w.fill(phase.net.level, w.view(), at) };
+    }
     let Some(wt) = &l.wt else { return };
     let cols = tile.outputs.start * LINE..wt.rows().min(tile.outputs.end * LINE);
     // SAFETY: by this function's contract.
@@ -295,27 +300,31 @@ unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut
 fn limit_norms(phase: &Phase, run: Run) -> Result<()> {
     let Some(limit) = phase.step.adjustments.max_norm else { return Ok(()) };
     let layers = &phase.net.layers;
-    let panels = |l: &crate::nn::Dense| l.w.cols().div_ceil(LINE);
-    let items = layers.iter().map(panels).sum();
+    // Two panels, since a tile of a split layer is no narrower.
+    let pairs = |l: &crate::nn::Dense| l.w.cols().div_ceil(2 * LINE);
+    let items = layers.iter().map(pairs).sum();
     run(items, &|mut i| {
         let mut layer = 0;
-        while i >= panels(&layers[layer]) {
-            i -= panels(&layers[layer]);
+        while i >= pairs(&layers[layer]) {
+            i -= pairs(&layers[layer]);
             layer += 1;
         }
         let w = &layers[layer].w;
         let inputs = 0..w.rows().div_ceil(LINE);
-        let tile = Tile { layer, inputs, outputs: i..i + 1 };
-        // SAFETY: the panels of the layers are tiles that do not overlap, and each comes once.
+        let outputs = 2 * i..w.cols().div_ceil(LINE).min(2 * i + 2);
+        let tile = Tile { layer, inputs, outputs };
+        // SAFETY: the pairs of panels are tiles that do not overlap, and each comes once.
         unsafe {
             let mut block = weights(phase, &tile, w);
-            let lines = block.panel_mut(0);
-            let scales = column_squares(lines).map(|square| {
-                let norm = square.sqrt();
-                if norm > limit { limit / norm } else { 1.0 }
-            });
-            for line in lines {
-                line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
+            for panel in 0..block.n_panels() {
+                let lines = block.panel_mut(panel);
+                let scales = column_squares(lines).map(|square| {
+                    let norm = square.sqrt();
+                    if norm > limit { limit / norm } else { 1.0 }
+                });
+                for line in lines {
+                    line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
+                }
             }
             refresh(phase, &phase.buffers.layers[layer], &tile, block);
         }

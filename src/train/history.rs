@@ -1,5 +1,6 @@
 //! What a run leaves behind, as plain data.
 
+use crate::gemm::{Hardware, Precision};
 use crate::metrics::Evaluation;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -69,6 +70,10 @@ pub struct History {
     pub ending: Ending,
     /// With early stopping, the epoch whose weights the network has.
     pub best_epoch: Option<usize>,
+    /// How exact the products were asked to be.
+    pub precision: Precision,
+    /// What multiplied in layers that are large enough for that precision.
+    pub hardware: Hardware,
 }
 
 impl History {

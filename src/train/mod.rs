@@ -12,6 +12,7 @@ mod range_test;
 mod recipe;
 mod rows;
 mod saver;
+mod split;
 mod state;
 mod step;
 mod trainer;

@@ -4,6 +4,7 @@
 use super::epochs::Epochs;
 use crate::Level;
 use crate::data::{Dataset, Features, Targets};
+use crate::gemm::Precision;
 use crate::io::Hasher;
 use crate::optim::Adjustments;
 
@@ -37,6 +38,16 @@ pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
         ("data set", fingerprint(run.data)),
         ("validation set", trainer.validation.map_or("none".into(), fingerprint)),
     ];
+    if setup.precision != Precision::F32 {
+        // Not f32's, so that a run of an older version has no other words than before.
+        let hardware = setup.precision.hardware(training.network().level());
+        let words = match setup.precision {
+            // The same bits on both.
+            Precision::Bf16 => "bf16".into(),
+            precision => format!("{precision} on {hardware}"),
+        };
+        recipe.push(("precision", words));
+    }
     if trainer.schedule.is_some() {
         // A schedule may depend on the length of the run; without one a run can be made longer.
         recipe.push(("epochs", trainer.epochs.to_string()));

@@ -15,8 +15,10 @@
 
 use super::batch::Batch;
 use super::extras::Extras;
+use super::split::SplitLayer;
 use super::step::{Phase, RowsOf, part_of};
 use crate::activation::Activation;
+use crate::gemm::bf16;
 use crate::gemm::{BackwardInput, Forward, Panels, Tensor, backward_input, forward};
 use crate::loss::{BlockTargets, Output, Weighting};
 use crate::nn::NormKind;
@@ -171,15 +173,50 @@ impl Phase<'_> {
             let x = part_of(|t| t.all().rows(range.clone()))(self.outputs(i.checked_sub(1)));
             let (w, bias) = (layer.w.view(), layer.bias());
             let inputs = match i {
-                0 => of.inputs.get(range.start / of.block..range.start / of.block + 1)[0]
-                    .without_zeros(self.net.level, w),
+                0 if l.split.is_none() => {
+                    of.inputs.get(range.start / of.block..range.start / of.block + 1)[0]
+                        .without_zeros(self.net.level, w)
+                }
                 _ => None,
             };
             let (out, z, activation) = match l.extras.as_ref().and_then(|e| e.z.as_ref()) {
                 Some(z) => (block(z), None, Activation::Identity),
                 None => (block(&l.a), l.z.as_ref().map(&block), self.forward_activation(i)),
             };
-            forward(self.net.level, Forward { x, inputs, w, bias, out, z, activation });
+            let Some(SplitLayer { by, x: split, w: split_w, .. }) = l.split.as_deref() else {
+                forward(self.net.level, Forward { x, inputs, w, bias, out, z, activation });
+                return;
+            };
+            if i.checked_sub(1).is_none_or(|below| !self.splits_in_store(below)) {
+                split.fill(self.net.level, x, (range.start, 0));
+            }
+            let above = self.buffers.layers.get(i + 1).and_then(|above| above.split.as_deref());
+            let next = above.filter(|_| self.splits_in_store(i)).map(|above| &above.x);
+            let (x, first, w) = (split, range.start, split_w);
+            let f = bf16::Forward { by: *by, x, first, w, bias, out, z, activation, next };
+            bf16::forward(self.net.level, f);
+        }
+    }
+
+    /// Whether nothing comes between the store of a layer's products and its outputs or deltas, and
+    /// these products can split them there.
+    fn splits_in_store(&self, i: usize) -> bool {
+        let l = &self.buffers.layers[i];
+        l.split.is_some() && l.extras.is_none()
+    }
+
+    /// Splits the deltas of layer `i`, which are whole, if the layer's products need that.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn split_deltas(&self, i: usize, range: &Range<usize>) {
+        let l = &self.buffers.layers[i];
+        if let Some(split) = &l.split {
+            // SAFETY: these rows are ours alone.
+            unsafe {
+                let d = part_of(|t| t.all().rows(range.clone()))(&l.d);
+                split.d.fill(self.net.level, d, (range.start, 0));
+            }
         }
     }
 
@@ -265,6 +302,7 @@ impl Phase<'_> {
                     activation: net.layers[last].activation,
                 },
             );
+            self.split_deltas(last, range);
         }
         finite
     }
@@ -277,9 +315,7 @@ impl Phase<'_> {
     unsafe fn delta(&self, i: usize, range: &Range<usize>) {
         let (layer, l, level) = (&self.net.layers[i], &self.buffers.layers[i], self.net.level);
         let above = &self.buffers.layers[i + 1];
-        let Some(wt) = &above.wt else { unreachable!("every layer but the first has one") };
-        let extras = l.extras.as_deref();
-        let kept = extras.and_then(|e| e.kept.as_ref()).or(l.z.as_ref()).unwrap_or(&l.a);
+        let (extras, kept) = (l.extras.as_deref(), l.kept());
         // SAFETY: as in `finish`.
         unsafe {
             let block = part_of(|t| t.rows_mut(range.clone()));
@@ -289,9 +325,42 @@ impl Phase<'_> {
                 Some(delta) => (block(delta), read(&l.a), Activation::Identity),
                 None => (block(&l.d), read(kept), layer.activation),
             };
-            let (d, wt) = (read(&above.d), wt.view());
-            backward_input(level, BackwardInput { d, wt, kept: kept_here, out, activation });
-            let Some(e) = extras else { return };
+            let in_store = above.split.is_some() && extras.is_none();
+            match (above.split.as_deref(), &above.wt) {
+                (Some(SplitLayer { by, d, w, .. }), _) => {
+                    let next = l.split.as_deref().filter(|_| in_store).map(|split| &split.d);
+                    let (by, first, kept) = (*by, range.start, kept_here);
+                    let b = bf16::Backward { by, d, first, w, kept, out, activation, next };
+                    bf16::backward_input(level, b);
+                }
+                (None, Some(wt)) => {
+                    let (d, wt) = (read(&above.d), wt.view());
+                    backward_input(
+                        level,
+                        BackwardInput { d, wt, kept: kept_here, out, activation },
+                    );
+                }
+                (None, None) => unreachable!("every layer but the first has its weights twice"),
+            }
+            if !in_store {
+                self.finish_delta(i, range);
+                self.split_deltas(i, range);
+            }
+        }
+    }
+
+    /// From the backward product to layer `i`'s deltas, where more than a derivative comes between.
+    ///
+    /// # Safety
+    /// As [`Phase::stage`].
+    unsafe fn finish_delta(&self, i: usize, range: &Range<usize>) {
+        let (layer, l, level) = (&self.net.layers[i], &self.buffers.layers[i], self.net.level);
+        let Some(e) = l.extras.as_deref() else { return };
+        let (delta, kept) = (e.delta.as_ref(), l.kept());
+        // SAFETY: as in `finish`.
+        unsafe {
+            let block = part_of(|t| t.rows_mut(range.clone()));
+            let read = part_of(|t| t.all().rows(range.clone()));
             let mask = self.mask(Some(i));
             let Some(delta) = delta else {
                 if let Some(mask) = mask {
@@ -345,6 +414,7 @@ impl Phase<'_> {
             let g = part_of(|t| t.all().rows(range.clone()))(e.inner(&l.d));
             let norm = layer.batch_norm(part(0), part(1));
             norm.backward(self.net.level, g, block(z), block(&l.d), [part(2), part(3)]);
+            self.split_deltas(i, range);
         }
     }
 

@@ -10,10 +10,12 @@
 
 use super::batch::{Batch, SampleWeights, first_odd_value};
 use super::columns::Columns;
+use super::split::SplitLayer;
 use super::workspace::{Buffers, Tile, Workspace};
+use crate::gemm::bf16::{self, SplitBy};
 use crate::gemm::{
-    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
-    update_bias, update_weights,
+    ActiveInputs, BiasBlock, LOOK_FROM, Panels, PanelsMut, SharedPanels, SharedSlice, Tensor,
+    WeightBlock, update_bias, update_weights,
 };
 use crate::loss::Loss;
 use crate::nn::Mlp;
@@ -58,7 +60,20 @@ const LOOK_EVERY: u64 = 16;
 
 /// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
 /// weights stream past.
-pub(super) const BLOCK_ROWS: usize = 256;
+const BLOCK_ROWS: usize = 256;
+
+/// The same where operands are split: three parts of 128 rows of 2048 columns are 1.5 MiB of the
+/// 2 MiB of L2 that CPUs with AMX have.
+const SPLIT_ROWS: usize = 128;
+
+/// Rows of a block of phase 1 for a batch of so many.
+pub(super) fn rows_of_block(rows: usize, threads: usize, split: Option<SplitBy>) -> usize {
+    match split {
+        None => block_rows(rows, threads, BLOCK_ROWS),
+        // The gradient's operands are split in blocks of so many rows.
+        Some(_) => block_rows(rows, threads, SPLIT_ROWS).next_multiple_of(bf16::ROWS),
+    }
+}
 
 /// Trains on one batch; answers the mean loss before the update, and whether there was one (with
 /// accumulated gradients not every step has). On an error nothing was updated.
@@ -89,10 +104,10 @@ pub(super) fn run(
     // What is left where columns were shared out is one thread's.
     let block = match &ws.buffers.columns {
         Some(_) => rows,
-        None => block_rows(rows, threads, BLOCK_ROWS),
+        None => rows_of_block(rows, threads, ws.split),
     };
-    let look =
-        net.n_in() >= LOOK_FROM && (step.number % LOOK_EVERY == 1 || !ws.buffers.active.is_empty());
+    let looks = net.n_in() >= LOOK_FROM && ws.buffers.layers[0].split.is_none();
+    let look = looks && (step.number % LOOK_EVERY == 1 || !ws.buffers.active.is_empty());
     let rows_of = RowsOf {
         labels: SharedSlice::new(&mut ws.labels),
         losses: SharedSlice::new(&mut ws.losses),
@@ -238,18 +253,18 @@ impl Phase<'_> {
         // activations and deltas that are read are not written in phase 2. The biases of a tile's
         // outputs belong to the tile of those outputs with the first inputs.
         unsafe {
-            let (x, d) = self.operands(tile);
             let block = part_of(|t| t.block_mut(outputs.clone(), rows.clone()));
             let mut slots = l.slots.iter().map(|s| block(&s.w));
-            let weights = WeightBlock {
-                x,
-                d,
-                active: self.active_inputs(tile),
-                w: block(&dense.w),
-                slots: [slots.next(), slots.next()],
-                wt: l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols)),
-            };
-            update_weights(level, weights, rule);
+            let (w, slots) = (block(&dense.w), [slots.next(), slots.next()]);
+            if let Some(split) = &l.split {
+                let gradient = self.split_gradient(split, tile, w, slots, Some(&split.w));
+                bf16::update_weights(level, gradient, rule);
+            } else {
+                let (x, d) = self.operands(tile);
+                let active = self.active_inputs(tile);
+                let wt = l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols));
+                update_weights(level, WeightBlock { x, d, active, w, slots, wt }, rule);
+            }
             for vector in self.vectors(tile) {
                 let lines = part_of(|t| t.lines_mut(self.lines(tile, vector)));
                 let mut slots = l.slots.iter().map(|s| lines(&s.b));
@@ -305,6 +320,20 @@ impl Phase<'_> {
     pub(super) fn tile_rows(&self, tile: &Tile) -> Range<usize> {
         let n_in = self.net.layers[tile.layer].n_in();
         tile.inputs.start * LINE..n_in.min(tile.inputs.end * LINE)
+    }
+
+    /// The gradient of a tile of a split layer, and what it updates.
+    pub(super) fn split_gradient<'b>(
+        &self,
+        layer: &'b SplitLayer,
+        tile: &Tile,
+        w: PanelsMut<'b>,
+        slots: [Option<PanelsMut<'b>>; 2],
+        split: Option<&'b bf16::Split>,
+    ) -> bf16::Gradient<'b> {
+        let at = (tile.inputs.start * LINE, tile.outputs.start);
+        let SplitLayer { by, x, d, .. } = layer;
+        bf16::Gradient { by: *by, x, d, rows: self.rows, at, w, slots, split }
     }
 
     /// The inputs and deltas whose product is a tile's gradient.

@@ -7,6 +7,7 @@ use super::saver::Every;
 use super::state::Partial;
 use super::training::{Setup, Training, check_sample_weights};
 use crate::data::{Dataset, Targets};
+use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rates, Schedule};
@@ -68,6 +69,7 @@ impl<'a> Trainer<'a> {
             smoothing: 0.0,
             class_weights: Vec::new(),
             threads: Threads::Current,
+            precision: Precision::F32,
             batch_size: 32,
             seed: 0,
         };
@@ -91,6 +93,13 @@ impl<'a> Trainer<'a> {
     /// Samples a step. The last batch of an epoch holds what is left.
     pub fn batch_size(mut self, samples: usize) -> Self {
         self.setup.batch_size = samples;
+        self
+    }
+
+    /// How exact the products are; f32 unless told otherwise. What a CPU without AMX does is said
+    /// at [`Precision`]; evaluations are always f32.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.setup.precision = precision;
         self
     }
 
@@ -302,7 +311,9 @@ impl<'a> Trainer<'a> {
         if let Some(validation) = self.validation {
             training.check(validation)?;
         }
-        let history = History::default();
+        let precision = setup.precision;
+        let hardware = precision.hardware(training.network().level());
+        let history = History { precision, hardware, ..History::default() };
         let mut run = Epochs {
             trainer: self,
             training,

@@ -5,6 +5,7 @@ use super::state::Counts;
 use super::step::{self, Step};
 use super::workspace::{Needs, Workspace};
 use crate::data::{Dataset, Targets};
+use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
 use crate::nn::{Mlp, check_data, evaluate};
@@ -21,6 +22,7 @@ pub(super) struct Setup {
     pub(super) smoothing: f32,
     pub(super) class_weights: Vec<f32>,
     pub(super) threads: Threads,
+    pub(super) precision: Precision,
     pub(super) batch_size: usize,
     /// Of dropout.
     pub(super) seed: u64,
@@ -91,6 +93,7 @@ impl<'a> Training<'a> {
             threads: team.threads(),
             values,
             gradients: !(adjustments.fuse() && optimizer.fuses()),
+            split: setup.precision.split(net.level()),
         };
         let workspace = Workspace::new(net, &optimizer, needs)?;
         let lr = optimizer.learning_rate();
@@ -207,7 +210,7 @@ impl<'a> Training<'a> {
     /// Takes the parameters of a network of the same shape.
     pub(super) fn restore(&mut self, net: &Mlp) {
         self.net.clone_from(net);
-        self.workspace.transpose_weights(self.net);
+        self.workspace.copy_weights(self.net);
     }
 
     /// Checks that a data set fits the network, the loss and the session's kind of targets.
@@ -273,7 +276,7 @@ impl<'a> Training<'a> {
     /// Goes on from there, with the parameters that the network has now.
     pub(super) fn resume(&mut self, counts: Counts) {
         Counts { steps: self.steps, updates: self.updates, lr: self.lr } = counts;
-        self.workspace.transpose_weights(self.net);
+        self.workspace.copy_weights(self.net);
     }
 }
 

@@ -4,14 +4,15 @@ use super::columns::Columns;
 use super::deferred::Deferred;
 use super::extras::Extras;
 use super::rows::batch_norms;
-use super::step::BLOCK_ROWS;
+use super::split::SplitLayer;
+use super::step::rows_of_block;
 use crate::Result;
 use crate::activation::Keeps;
+use crate::gemm::bf16::SplitBy;
 use crate::gemm::{ActiveInputs, Tensor, padded_rows};
 use crate::nn::{Dense, Mlp};
 use crate::optim::Optimizer;
 use crate::simd::LINE;
-use crate::threads::block_rows;
 use std::ops::Range;
 
 /// One layer's share of the workspace.
@@ -22,15 +23,24 @@ pub(super) struct LayerBuffers {
     pub(super) z: Option<Tensor>,
     /// batch x columns: ∂L/∂z
     pub(super) d: Tensor,
-    /// columns x n_in: the transposed weights, for every layer but the first
+    /// columns x n_in: the transposed weights, for every layer but the first and those that are
+    /// split
     pub(super) wt: Option<Tensor>,
     /// the optimiser's state, weights and biases
     pub(super) slots: Vec<Slot>,
     /// what dropout, maxout, norms and residual connections need
     pub(super) extras: Option<Box<Extras>>,
+    /// the operands in bf16 parts, where the layer's products use them
+    pub(super) split: Option<Box<SplitLayer>>,
 }
 
 impl LayerBuffers {
+    /// What the derivative of the layer's activation is made of: its inputs or outputs.
+    pub(super) fn kept(&self) -> &Tensor {
+        let behind = self.extras.as_deref().and_then(|e| e.kept.as_ref());
+        behind.or(self.z.as_ref()).unwrap_or(&self.a)
+    }
+
     /// Moves a layer's running statistics towards those of the batch in these buffers.
     pub(super) fn observe(&self, layer: &mut Dense, rows: usize) {
         let moments = self.extras.as_deref().and_then(|e| e.moments.as_ref());
@@ -78,6 +88,8 @@ pub(super) struct Buffers {
 pub(super) struct Workspace {
     /// Rows that the buffers have room for.
     pub(super) rows: usize,
+    /// How large layers split their operands.
+    pub(super) split: Option<SplitBy>,
     pub(super) buffers: Buffers,
     /// The class of each row; empty for values.
     pub(super) labels: Vec<u32>,
@@ -112,11 +124,12 @@ pub(super) struct Needs {
     pub(super) values: bool,
     /// Whether phase 2 keeps the gradients.
     pub(super) gradients: bool,
+    pub(super) split: Option<SplitBy>,
 }
 
 impl Workspace {
     pub(super) fn new(net: &Mlp, optimizer: &Optimizer, needs: Needs) -> Result<Workspace> {
-        let Needs { rows, threads, values, gradients } = needs;
+        let Needs { rows, threads, values, gradients, split: by } = needs;
         let ld = padded_rows(rows);
         let mut layers = Vec::with_capacity(net.layers.len());
         for (i, layer) in net.layers.iter().enumerate() {
@@ -126,8 +139,9 @@ impl Workspace {
                 let w = Tensor::zeros(n_in, columns, n_in.next_multiple_of(LINE))?;
                 Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
             };
+            let split = SplitLayer::new(net, i, rows, by)?;
             let wt = match i {
-                0 => None,
+                _ if i == 0 || split.is_some() => None,
                 _ => Some(Tensor::zeros(columns, n_in, columns.next_multiple_of(LINE))?),
             };
             layers.push(LayerBuffers {
@@ -137,17 +151,20 @@ impl Workspace {
                 wt,
                 slots: (0..optimizer.slots()).map(|_| slot()).collect::<Result<_>>()?,
                 extras: Extras::new(net, i, rows)?,
+                split,
             });
         }
-        let tiles = tiles(net, rows);
+        let is_split: Vec<_> = layers.iter().map(|l| l.split.is_some()).collect();
+        let tiles = tiles(net, rows, &is_split);
         let deferred = gradients.then(|| Deferred::new(net, tiles.len())).transpose()?;
         // The tiles of kept gradients must not depend on the threads: sums run over them.
-        let plain = net.input_dropout == 0.0 && layers.iter().all(|l| l.extras.is_none());
+        let plain = net.input_dropout == 0.0
+            && layers.iter().all(|l| l.extras.is_none() && l.split.is_none());
         let columns = match plain && !gradients {
             true => Columns::new(net, rows, threads)?,
             false => None,
         };
-        let blocks = rows.div_ceil(block_rows(rows, threads, BLOCK_ROWS)).max(threads);
+        let blocks = rows.div_ceil(rows_of_block(rows, threads, by)).max(threads);
         let buffers = Buffers {
             x: Tensor::zeros(rows, net.n_in(), ld)?,
             layers,
@@ -158,6 +175,7 @@ impl Workspace {
         };
         let mut workspace = Workspace {
             rows,
+            split: by,
             buffers,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
@@ -166,7 +184,7 @@ impl Workspace {
             inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
             deferred,
         };
-        workspace.transpose_weights(net);
+        workspace.copy_weights(net);
         Ok(workspace)
     }
 
@@ -180,9 +198,12 @@ impl Workspace {
         }
     }
 
-    /// Fills the transposed weights from the network's.
-    pub(super) fn transpose_weights(&mut self, net: &Mlp) {
+    /// Fills the transposed and the split weights from the network's.
+    pub(super) fn copy_weights(&mut self, net: &Mlp) {
         for (layer, buffers) in net.layers.iter().zip(&mut self.buffers.layers) {
+            if let Some(split) = &mut buffers.split {
+                split.w.fill_all(net.level, layer.w.view());
+            }
             if let Some(wt) = &mut buffers.wt {
                 for r in 0..layer.n_in() {
                     (0..layer.columns()).for_each(|c| *wt.at_mut(c, r) = layer.w.at(r, c));
@@ -193,24 +214,32 @@ impl Workspace {
 }
 
 /// Cuts every layer's weights into tiles of about [`TILE_WORK`], the largest first, so that the
-/// last ones to finish are small. The cut does not depend on the threads.
-fn tiles(net: &Mlp, rows: usize) -> Vec<Tile> {
+/// last ones to finish are small. The cut does not depend on the threads. Tiles of split layers
+/// begin at even panels of both sides, since operands are split in blocks of 32 x 32.
+fn tiles(net: &Mlp, rows: usize, is_split: &[bool]) -> Vec<Tile> {
     let panels = |n: usize| n.div_ceil(LINE);
     let blocks = |t: &Tile| t.inputs.len() * t.outputs.len();
     let all: usize = net.layers.iter().map(|l| panels(l.n_in()) * panels(l.columns())).sum();
     let work = (rows * LINE * LINE * all / 32).clamp(*TILE_WORK.start(), *TILE_WORK.end());
     let most = (work / (rows * LINE * LINE)).max(1);
     let mut tiles = Vec::new();
-    for (layer, l) in net.layers.iter().enumerate() {
+    for ((layer, l), &is_split) in net.layers.iter().enumerate().zip(is_split) {
         let (inputs, outputs) = (panels(l.n_in()), panels(l.columns()));
         let height = inputs.min((most / outputs).max(HEIGHT));
         let width = (most / height).min(WIDTH / rows).max(1);
         let (down, across) = (inputs.div_ceil(height), outputs.div_ceil(width));
+        let unit = if is_split { 2 } else { 1 };
+        let cut = |n: usize, i: usize, parts: usize| match i {
+            _ if i == parts => n,
+            _ => n * i / parts / unit * unit,
+        };
         for i in 0..down {
             for o in 0..across {
-                let inputs = inputs * i / down..inputs * (i + 1) / down;
-                let outputs = outputs * o / across..outputs * (o + 1) / across;
-                tiles.push(Tile { layer, inputs, outputs });
+                let inputs = cut(inputs, i, down)..cut(inputs, i + 1, down);
+                let outputs = cut(outputs, o, across)..cut(outputs, o + 1, across);
+                if !inputs.is_empty() && !outputs.is_empty() {
+                    tiles.push(Tile { layer, inputs, outputs });
+                }
             }
         }
     }
@@ -232,8 +261,10 @@ mod tests {
             .dense(10, Activation::Softmax)
             .build()
             .unwrap();
-        for rows in [1, 10, 128, 5000] {
-            let tiles = tiles(&net, rows);
+        for (rows, is_split) in [(1, false), (10, true), (128, false), (128, true), (5000, true)] {
+            let tiles = tiles(&net, rows, &[is_split, false, is_split, false]);
+            let begins_even = |t: &Tile| (t.inputs.start | t.outputs.start).is_multiple_of(2);
+            assert!(!is_split || tiles.iter().filter(|t| t.layer % 2 == 0).all(begins_even));
             for (i, l) in net.layers.iter().enumerate() {
                 let panels = l.columns().div_ceil(LINE);
                 let mut seen = vec![0; l.n_in().div_ceil(LINE) * panels];

@@ -1,0 +1,157 @@
+//! What a user chooses, and what runs of it on this machine.
+
+use super::amx;
+use crate::simd::Level;
+use crate::{Error, Result};
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+/// How exact the products of a network are.
+///
+/// Weights, activations, sums and the optimiser are f32 at every precision; what changes is how two
+/// factors are multiplied. Layers with fewer than 64 inputs or 64 outputs always use f32. Within a
+/// precision the results are the same bits for any number of threads and any batch split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32 multiplication, the default: the numeric contract of the crate.
+    #[default]
+    F32,
+    /// Six products of bf16 parts: as exact as f32. Without AMX this is [`Precision::F32`].
+    F32x6,
+    /// Three products of bf16 parts: relative errors of a few 10⁻⁶. Without AMX this is
+    /// [`Precision::F32`].
+    High,
+    /// Both factors rounded to bf16, relative errors of a few 10⁻³. Without AMX the rounded factors
+    /// are multiplied by f32 units: no faster than f32, but the same bits as with AMX (except where
+    /// a sum is below 2⁻¹²⁶, which AMX takes for zero).
+    Bf16,
+}
+
+/// What multiplies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hardware {
+    /// f32 factors in vector units.
+    #[default]
+    F32,
+    /// bf16 factors in AMX tiles.
+    Amx,
+    /// bf16 factors in f32 vector units.
+    Bf16InF32,
+}
+
+/// What multiplies tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Amx,
+    Fma,
+}
+
+/// How operands are split and multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SplitBy {
+    pub(super) unit: Unit,
+    /// bf16 numbers for an f32: 1 to 3.
+    pub(super) parts: usize,
+}
+
+/// Inputs and outputs from which a layer uses tiles: two tiles deep, and two stripes wide. Below
+/// that, padding to whole tiles and the way through them cost more than they save.
+const LEAST: usize = 64;
+
+/// Rows of a batch that a thread's block must begin at a multiple of: a tile is 32 deep, and the
+/// gradient's depth runs over the batch.
+pub(crate) const ROWS: usize = 32;
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Precision; 4] =
+        [Precision::F32, Precision::F32x6, Precision::High, Precision::Bf16];
+
+    /// `f32`, `f32x6`, `high` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F32x6 => "f32x6",
+            Precision::High => "high",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// What multiplies in networks of this level. AMX needs the CPU, the system's permission, the
+    /// level [`avx512`](Level::avx512), and an environment variable `DELTARULE_AMX` that is not
+    /// `off`.
+    pub fn hardware(self, level: Level) -> Hardware {
+        match self.split(level) {
+            None => Hardware::F32,
+            Some(SplitBy { unit: Unit::Amx, .. }) => Hardware::Amx,
+            Some(SplitBy { unit: Unit::Fma, .. }) => Hardware::Bf16InF32,
+        }
+    }
+
+    /// How operands are split at a level; `None` where products are f32.
+    pub(crate) fn split(self, level: Level) -> Option<SplitBy> {
+        let amx = Some(level) == Level::avx512() && amx::available();
+        let unit = if amx { Unit::Amx } else { Unit::Fma };
+        match (self, unit) {
+            (Precision::Bf16, _) => Some(SplitBy { unit, parts: 1 }),
+            (Precision::High, Unit::Amx) => Some(SplitBy { unit, parts: 2 }),
+            (Precision::F32x6, Unit::Amx) => Some(SplitBy { unit, parts: 3 }),
+            _ => None,
+        }
+    }
+}
+
+impl SplitBy {
+    /// The same for a layer, if it is large enough: a rule of its shape alone, so that bits do not
+    /// depend on a batch.
+    pub(crate) fn of_layer(self, n_in: usize, columns: usize) -> Option<SplitBy> {
+        (n_in >= LEAST && columns >= LEAST).then_some(self)
+    }
+}
+
+impl Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let named = Precision::ALL.into_iter().find(|p| p.name() == name);
+        named.ok_or_else(|| Error::value("precision", "f32, f32x6, high or bf16", name))
+    }
+}
+
+impl Display for Hardware {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Hardware::F32 => "f32",
+            Hardware::Amx => "amx",
+            Hardware::Bf16InF32 => "bf16-in-f32",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for precision in Precision::ALL {
+            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
+        }
+        assert!("f16".parse::<Precision>().is_err());
+    }
+
+    #[test]
+    fn without_tiles_only_bf16_is_not_f32() {
+        for level in Level::available().filter(|&level| Some(level) != Level::avx512()) {
+            let hardware = Precision::ALL.map(|precision| precision.hardware(level));
+            assert_eq!(hardware[..3], [Hardware::F32; 3]);
+            assert_eq!(hardware[3], Hardware::Bf16InF32);
+        }
+    }
+}

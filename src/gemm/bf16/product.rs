@@ -1,0 +1,332 @@
+//! The three products of backpropagation on split operands: blocks of 32 x 32, and what becomes of
+//! their sums while they are in L1.
+
+use super::super::epilogue::{Epilogue, Field, Place, Update};
+use super::super::tiles::{Panels, PanelsMut};
+use super::operand::{Operand, Pairs, Split, Sums};
+use super::precision::{ROWS, SplitBy, Unit};
+use super::{amx, fma};
+use crate::activation::Activation;
+use crate::optim::Rule;
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use std::ops::Range;
+
+/// One layer's forward product on a block of rows.
+pub(crate) struct Forward<'a> {
+    pub(crate) by: SplitBy,
+    /// k columns
+    pub(crate) x: &'a Split,
+    /// The row of `x` that is the first of `out`: a multiple of 32.
+    pub(crate) first: usize,
+    /// k x n
+    pub(crate) w: &'a Split,
+    /// n values, one line a panel
+    pub(crate) bias: &'a [Line],
+    /// m x n
+    pub(crate) out: PanelsMut<'a>,
+    /// m x n: where z = x·w + b goes when backward will need it
+    pub(crate) z: Option<PanelsMut<'a>>,
+    pub(crate) activation: Activation,
+    /// Where the outputs go as the inputs of the next layer.
+    pub(crate) next: Option<&'a Split>,
+}
+
+/// out = σ(x·w + bias)
+///
+/// # Safety
+/// Nobody writes `x` and `w`; nobody else uses the rows of `next` that `out` has, rounded up to 32.
+pub(crate) unsafe fn forward(level: Level, f: Forward) {
+    let Forward { by, x, first, w, bias, mut out, mut z, activation, next } = f;
+    assert!(x.shape().1 == w.shape().0 && out.cols == w.shape().1);
+    assert!(bias.len() == out.n_panels() && first + out.rows <= x.shape().0);
+    assert!(z.as_ref().is_none_or(|z| z.rows == out.rows && z.cols == out.cols));
+    let after = |out: &mut PanelsMut, panels: Range<usize>| {
+        for panel in panels.clone() {
+            if let Some(z) = &mut z {
+                z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
+            }
+            if activation != Activation::Identity {
+                activation.forward_lines(level, out.panel_mut(panel));
+            }
+        }
+        if let Some(next) = next {
+            // SAFETY: by this function's contract.
+            unsafe { next.fill(level, out.view().panels(panels.clone()), (first, panels.start)) };
+        }
+    };
+    let (left, right) = (x.along_columns(), w.along_rows(w.shape().0));
+    dispatch(level, Rows { by, left, first, right, bias: Some(bias), out: &mut out, after });
+}
+
+/// The same with `next` exclusive, for callers that share nothing.
+pub(crate) fn forward_alone(level: Level, f: Forward, next: Option<&mut Split>) {
+    assert!(f.next.is_none());
+    // SAFETY: who writes `x` or `w` while they are borrowed has promised that nobody reads them;
+    // `next` is exclusive.
+    unsafe { forward(level, Forward { next: next.map(|next| &*next), ..f }) }
+}
+
+/// One layer's backward product on a block of rows.
+pub(crate) struct Backward<'a> {
+    pub(crate) by: SplitBy,
+    /// n columns: the deltas of the layer above
+    pub(crate) d: &'a Split,
+    /// The row of `d` that is the first of `out`: a multiple of 32.
+    pub(crate) first: usize,
+    /// k x n: the weights between
+    pub(crate) w: &'a Split,
+    /// m x k: what the layer below kept in its forward pass
+    pub(crate) kept: Panels<'a>,
+    /// m x k: the deltas of the layer below
+    pub(crate) out: PanelsMut<'a>,
+    /// of the layer below
+    pub(crate) activation: Activation,
+    /// Where the deltas go as operands of the layer below.
+    pub(crate) next: Option<&'a Split>,
+}
+
+/// out = (d·wᵀ) ⊙ σ′(kept)
+///
+/// # Safety
+/// As [`forward`].
+pub(crate) unsafe fn backward_input(level: Level, b: Backward) {
+    let Backward { by, d, first, w, kept, mut out, activation, next } = b;
+    assert!(d.shape().1 == w.shape().1 && out.cols == w.shape().0);
+    assert!(first + out.rows <= d.shape().0);
+    assert!(kept.rows == out.rows && kept.cols == out.cols);
+    let after = |out: &mut PanelsMut, panels: Range<usize>| {
+        if activation != Activation::Identity {
+            for panel in panels.clone() {
+                activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+            }
+        }
+        if let Some(next) = next {
+            // SAFETY: by this function's contract.
+            unsafe { next.fill(level, out.view().panels(panels.clone()), (first, panels.start)) };
+        }
+    };
+    let (left, right) = (d.along_columns(), w.along_columns());
+    dispatch(level, Rows { by, left, first, right, bias: None, out: &mut out, after });
+}
+
+/// `out = bias + left·right`, and `after` for each stripe of two panels.
+struct Rows<'a, 'b, F> {
+    by: SplitBy,
+    left: Operand<'a>,
+    first: usize,
+    right: Operand<'a>,
+    bias: Option<&'a [Line]>,
+    out: &'a mut PanelsMut<'b>,
+    after: F,
+}
+
+impl<F: FnMut(&mut PanelsMut, Range<usize>)> Kernel for Rows<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (rows, n_panels) = (self.out.rows, self.out.n_panels());
+        let mut sums = [[Line::ZERO; LINE]; 4];
+        let product = Product::new(self.by, self.left, self.right);
+        for panel in (0..n_panels).step_by(2) {
+            let stripe = panel..n_panels.min(panel + 2);
+            for row in (0..rows).step_by(ROWS) {
+                let tiles = ((self.first + row) / LINE, rows - row);
+                // SAFETY: nobody writes the operands, by the contract of the functions above.
+                unsafe { product.block(s, tiles, panel, &mut sums) };
+                for p in stripe.clone() {
+                    let bias = self.bias.map_or(Line::ZERO, |bias| bias[p]);
+                    let out = &mut self.out.panel_mut(p)[row..rows.min(row + ROWS)];
+                    let lines = sums[p - panel].iter().chain(&sums[2 + p - panel]);
+                    for (out, line) in out.iter_mut().zip(lines) {
+                        for lane in (0..LINE).step_by(S::LANES) {
+                            let bias = s.load(&bias.0[lane..]);
+                            let total = s.add(bias, s.load(&line.0[lane..]));
+                            s.store(total, &mut out.0[lane..]);
+                        }
+                    }
+                }
+            }
+            (self.after)(self.out, stripe);
+        }
+    }
+}
+
+/// The gradient of a block of one layer's weights and their update.
+pub(crate) struct Gradient<'a> {
+    pub(crate) by: SplitBy,
+    /// the layer's inputs
+    pub(crate) x: &'a Split,
+    /// the layer's deltas
+    pub(crate) d: &'a Split,
+    /// Rows of the batch.
+    pub(crate) rows: usize,
+    /// The block's first row (input) and panel (of outputs): multiples of 32 and 2.
+    pub(crate) at: (usize, usize),
+    /// the block's weights
+    pub(crate) w: PanelsMut<'a>,
+    /// optimiser state, shaped like the weights, as many as the rule has slots
+    pub(crate) slots: [Option<PanelsMut<'a>>; 2],
+    /// the layer's weights as operands, refreshed from the new ones
+    pub(crate) split: Option<&'a Split>,
+}
+
+/// w, slots = rule(w, slots, xᵀ·d); split = w
+///
+/// # Safety
+/// Nobody writes `x` and `d`; nobody else uses the block of `split`.
+pub(crate) unsafe fn update_weights<R: Rule>(level: Level, mut g: Gradient, rule: R) {
+    let (rows, cols) = (g.w.rows, g.w.cols);
+    assert!(g.at.0 + rows <= g.x.shape().1 && g.at.1 * LINE + cols <= g.d.shape().1);
+    for slot in g.slots.iter().take(R::SLOTS) {
+        assert!(slot.as_ref().is_some_and(|s| s.rows == rows && s.cols == cols));
+    }
+    let weight = Field { ptr: g.w.as_mut_ptr(), panel: g.w.ld * LINE };
+    let slots = g.slots.each_mut().map(|slot| match slot {
+        Some(m) => Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE },
+        None => weight,
+    });
+    let epilogue = Update { weight, slots, rule };
+    let product = Product::new(g.by, g.x.along_rows(g.rows), g.d.along_rows(g.rows));
+    for row in (0..rows).step_by(ROWS) {
+        for panel in (0..g.w.n_panels()).step_by(2) {
+            let height = ROWS.min(rows - row);
+            let panels = panel..g.w.n_panels().min(panel + 2);
+            let tiles = (g.at.0 + row, g.at.1 + panel);
+            let place = (row..row + height, panels.clone());
+            dispatch(level, Block { product: &product, tiles, place, epilogue });
+            if let Some(split) = g.split {
+                let w = g.w.view().rows(row..row + height).panels(panels);
+                // SAFETY: by this function's contract.
+                unsafe { split.fill(level, w, (g.at.0 + row, g.at.1 + panel)) };
+            }
+        }
+    }
+}
+
+/// One block of weights.
+struct Block<'a, E> {
+    product: &'a Product<'a>,
+    /// Its first row and panel in the whole matrix.
+    tiles: (usize, usize),
+    /// Its rows and panels in the part that the epilogue has.
+    place: (Range<usize>, Range<usize>),
+    epilogue: E,
+}
+
+impl<E: Epilogue> Kernel for Block<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Block { product, tiles: (row, panel), place: (rows, panels), epilogue } = self;
+        let mut sums = [[Line::ZERO; LINE]; 4];
+        let epilogue = epilogue.tile(rows.start, panels.start);
+        // SAFETY: nobody writes the operands, by the contract of `update_weights`, which checked
+        // that the epilogue's fields have these rows and panels.
+        unsafe {
+            product.block(s, (row / LINE, rows.len()), panel, &mut sums);
+            for panel in 0..panels.len() {
+                for row in 0..rows.len() {
+                    let line = &sums[2 * (row / LINE) + panel][row % LINE];
+                    for lane in (0..LINE).step_by(S::LANES) {
+                        let at = Place { row, panel, lane };
+                        epilogue.finish(s, s.load(&line.0[lane..]), at);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tiles of the depth that are summed in one chain: with 32, a depth of 1024, the roundings of the
+/// chains' sums stay below those of f32 chains of 256 (docs/performance.md), and adding the blocks
+/// takes 1 % of the time.
+const DEPTH_BLOCK: usize = 32;
+
+/// Two operands and what multiplies them.
+struct Product<'a> {
+    left: Operand<'a>,
+    right: Operand<'a>,
+    /// None: f32 vector units.
+    tiles: Option<amx::Tiles>,
+}
+
+impl<'a> Product<'a> {
+    fn new(by: SplitBy, left: Operand<'a>, right: Operand<'a>) -> Self {
+        assert!(left.depth == right.depth);
+        assert!(left.parts() == by.parts && right.parts() == by.parts);
+        Product { left, right, tiles: (by.unit == Unit::Amx).then(amx::Tiles::configure) }
+    }
+
+    /// The sums of a block: of up to two left tiles from the first on, for so many rows, and up to
+    /// two right ones.
+    ///
+    /// # Safety
+    /// Nobody writes the operands.
+    #[inline(always)]
+    unsafe fn block<S: Simd>(
+        &self,
+        s: S,
+        (left, rows): (usize, usize),
+        right: usize,
+        sums: &mut Sums,
+    ) {
+        let (parts, depth) = (self.left.parts(), self.left.depth);
+        // SAFETY: by this function's contract; `Operand` gives tiles of the depth.
+        unsafe {
+            let (mut a, b) = (self.left.pair(left), self.right.pair(right));
+            if rows <= LINE {
+                a.1 = 1;
+            }
+            let block = |q: usize, sums: &mut Sums| {
+                let from = |(tiles, n): ([*const Line; 2], usize)| {
+                    (tiles.map(|lines| lines.add(q * parts * LINE)), n)
+                };
+                let depth = DEPTH_BLOCK.min(depth - q);
+                let pairs = Pairs { a: from(a), b: from(b), parts, depth };
+                match &self.tiles {
+                    Some(tiles) => tiles.block(&pairs, sums),
+                    None => s.enter(InF32(&pairs, sums)),
+                }
+            };
+            block(0, sums);
+            for q in (DEPTH_BLOCK..depth).step_by(DEPTH_BLOCK) {
+                let mut more = [[Line::ZERO; LINE]; 4];
+                block(q, &mut more);
+                s.enter(Add(&more, sums));
+            }
+        }
+    }
+}
+
+/// The second sums become those of both.
+struct Add<'a>(&'a Sums, &'a mut Sums);
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (more, sums) = (self.0.as_flattened(), self.1.as_flattened_mut());
+        for (more, sum) in more.iter().zip(sums) {
+            for lane in (0..LINE).step_by(S::LANES) {
+                let total = s.add(s.load(&sum.0[lane..]), s.load(&more.0[lane..]));
+                s.store(total, &mut sum.0[lane..]);
+            }
+        }
+    }
+}
+
+/// [`fma::block`], whose contract its maker keeps.
+struct InF32<'a>(&'a Pairs, &'a mut Sums);
+
+impl Kernel for InF32<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: its maker keeps the contract.
+        unsafe { fma::block(s, self.0, self.1) }
+    }
+}
