@@ -2,33 +2,23 @@
 
 #![cfg(feature = "digits")]
 
+#[path = "../support/alone.rs"]
+mod alone;
 mod damage;
+#[path = "../support/folder.rs"]
+mod folder;
 mod processes;
 mod resume;
 
 use deltarule::data::{Dataset, digits};
 use deltarule::{Activation, Adam, EarlyStopping, History, Mlp, Momentum, Schedule, Sgd, Trainer};
-use std::fs;
+use folder::Folder;
 use std::path::PathBuf;
 
-/// A folder of one test, removed at its end.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Folder(dir)
-    }
-
+    /// Where the checkpoint of the test goes.
     fn path(&self) -> PathBuf {
         self.0.join("run.safetensors")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,21 +1,9 @@
 //! Runs in processes of their own, which are killed or whose disk is full.
 
+use crate::alone::{alone_in, folder_of_parent};
 use crate::{Folder, base, facts, net, sets};
 use deltarule::{Activation, Adam, Error, Every, History, Mlp, Sgd, Threads};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// This test binary, running one ignored test alone in `folder`.
-fn alone(test: &str, folder: &Path) -> std::process::Command {
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--ignored", "--test-threads=1", "--nocapture"]);
-    command.env("DELTARULE_FOLDER", folder);
-    command
-}
-
-fn folder_of_parent() -> PathBuf {
-    PathBuf::from(std::env::var_os("DELTARULE_FOLDER").unwrap())
-}
 
 #[test]
 #[ignore = "a part of `a_disk_that_fills_up_leaves_the_old_checkpoint`"]
@@ -31,21 +19,13 @@ fn checkpoint_on_a_full_disk() {
 #[cfg(unix)]
 #[test]
 fn a_disk_that_fills_up_leaves_the_old_checkpoint() {
+    use crate::alone::{assert_passes, on_a_full_disk};
     let (folder, sets) = (Folder::new("full"), sets());
     let mut small = net();
     let mut trainer = base(Sgd::new(0.1)).checkpoint(folder.path(), Every::Epochs(1));
     trainer.fit(&mut small, &sets.train).unwrap();
-    // Files of at most 16 blocks of 512 bytes (or 1 KiB), and no signal when there would be more.
-    let child = alone("processes::checkpoint_on_a_full_disk", &folder.0);
-    let limited = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"])
-        .arg(child.get_program())
-        .args(child.get_args())
-        .env("DELTARULE_FOLDER", &folder.0)
-        .output()
-        .unwrap();
-    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stdout));
-    assert!(String::from_utf8_lossy(&limited.stdout).contains("1 passed"));
+    let child = alone_in(&folder.0, "processes::checkpoint_on_a_full_disk");
+    assert_passes(on_a_full_disk(&child, 16));
     assert_eq!(Mlp::load(folder.path()).unwrap().digest(), small.digest());
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
 }
@@ -82,7 +62,11 @@ fn facts_of(output: &[u8]) -> Option<String> {
 fn killed_runs_end_with_the_same_bits() {
     let kills: u32 = std::env::var("DELTARULE_KILLS").map_or(20, |n| n.parse().unwrap());
     let folder = Folder::new("kills");
-    let child = || alone("processes::run_until_killed", &folder.0);
+    let child = || {
+        let mut child = alone_in(&folder.0, "processes::run_until_killed");
+        child.arg("--nocapture");
+        child
+    };
     let start = std::time::Instant::now();
     let want = facts_of(&child().output().unwrap().stdout).expect("a whole run");
     let whole_run = start.elapsed();
