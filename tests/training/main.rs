@@ -26,6 +26,7 @@ const TOLERANCE_20_STEPS: f64 = 5e-6;
 const LARGE_RATE: f32 = (1 << 20) as f32;
 
 /// A network and one batch, for the fast path.
+#[derive(Clone)]
 struct Fast {
     net: Mlp,
     loss: Loss,
@@ -60,13 +61,7 @@ impl Fast {
 
     /// The loss, and the gradients in the order of [`parameters`].
     fn gradients(&self) -> (f32, Vec<Vec<f64>>) {
-        let mut copy = Fast {
-            net: self.net.clone(),
-            x: self.x.clone(),
-            labels: self.labels.clone(),
-            values: self.values.clone(),
-            ..*self
-        };
+        let mut copy = self.clone();
         let loss = copy.train(Sgd::new(LARGE_RATE), 1);
         let (before, after) = (parameters(&self.net), parameters(&copy.net));
         let tensor = |(w, moved): (Vec<f32>, Vec<f32>)| -> Vec<f64> {

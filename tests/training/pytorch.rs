@@ -3,7 +3,7 @@
 use crate::support::fixtures::{Case, Fixtures, Spec};
 use crate::support::{assert_close, relative_error, widen};
 use crate::{Fast, TOLERANCE, TOLERANCE_20_STEPS, parameters};
-use deltarule::{Activation, Adam, Level, Loss, MatRef, Matrix, Mlp, Momentum, Optimizer, Sgd};
+use deltarule::{Activation, Adam, Level, Loss, Matrix, Mlp, Momentum, Optimizer, Sgd};
 
 /// The activation of a fixture, where the fast path has it.
 fn activation(spec: Spec) -> Option<Activation> {
@@ -33,12 +33,7 @@ fn fast(fixtures: &Fixtures, case: &Case, level: Level) -> Option<Fast> {
     loss.check_output(output).ok()?;
     let builder = Mlp::builder(n_in).dense(hidden, activation(case.hidden)?).dense(n_out, output);
     let mut net = builder.level(level).build().unwrap();
-    for (layer, [w, b], (rows, cols)) in
-        [(0, ["w1", "b1"], (n_in, hidden)), (1, ["w2", "b2"], (hidden, n_out))]
-    {
-        let (w, b) = (fixtures.parameter(case.net, w), fixtures.parameter(case.net, b));
-        net.set_parameters(layer, MatRef::new(&w, rows, cols).unwrap(), &b).unwrap();
-    }
+    fixtures.set_parameters(case.net, &mut net);
     Some(Fast {
         net,
         loss,
@@ -95,13 +90,7 @@ fn twenty_steps_of_every_optimiser_are_pytorchs() {
             };
             count += 1;
             for (steps, expected) in &entry.after {
-                let mut fast = Fast {
-                    net: start.net.clone(),
-                    x: start.x.clone(),
-                    labels: start.labels.clone(),
-                    values: start.values.clone(),
-                    ..start
-                };
+                let mut fast = start.clone();
                 let loss = fast.train(optimizer, *steps);
                 let place = format!("{} {} after {steps}", level.name(), entry.case.name);
                 let [w1, b1, w2, b2] = parameters(&fast.net).try_into().unwrap();
