@@ -236,25 +236,10 @@ fn write_corpus() {
     let empty = format!("{{{},{}}}", entry("a", "F32", "0", "0,0"), entry("b", "F32", "0", "0,0"));
     tensors("empty-tensors", &empty, b"");
     tensors("trailing-bytes", &one("F32", "1", "0,4"), &[0; 5]);
-    tensors(
-        "unaligned",
-        &format!(
-            "{{{},{}}}",
-            entry("0.bias", "F32", "2", "0,8"),
-            entry("0.weight", "F32", "2,3", "8,32")
-        )
-        .replace("{\"0.b", "{ \"0.b"),
-        &[1; 32],
-    );
-    tensors(
-        "not-a-number",
-        &format!(
-            "{{{},{}}}",
-            entry("0.bias", "F32", "2", "0,8"),
-            entry("0.weight", "F32", "2,3", "8,32")
-        ),
-        &[0xff; 32],
-    );
+    let bias = entry("0.bias", "F32", "2", "0,8");
+    let weight = entry("0.weight", "F32", "2,3", "8,32");
+    tensors("unaligned", &format!("{{ {bias},{weight}}}"), &[1; 32]);
+    tensors("not-a-number", &format!("{{{bias},{weight}}}"), &[0xff; 32]);
     tensors("half-precision", &one("F16", "2", "0,4"), &[0; 4]);
     tensors("deep", &"{\"a\":".repeat(3000), b"");
     tensors("brackets", &"[".repeat(5000), b"");

@@ -1,6 +1,8 @@
 //! A file that is refused costs at most twice its size plus 64 KiB of heap, whatever it claims; a
 //! stream costs at most twice what really came out of it. Counted by the allocator.
 
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "data/heap.rs"]
 mod heap;
 
@@ -9,18 +11,10 @@ use std::path::PathBuf;
 
 use deltarule::Result;
 use deltarule::data::{Augment, read_idx, read_idx_file, read_npy, read_npy_file, shuffled};
+use folder::Folder;
 use heap::{SLACK, peak_of};
 
-/// A folder of one test, removed at its end.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Folder(dir)
-    }
-
     /// That `read` refuses a file of these bytes, cheaply and with this reason.
     fn refused<T>(&self, bytes: &[u8], read: impl Fn(&PathBuf) -> Result<T>, reason: &str) {
         let path = self.0.join("file");
@@ -30,12 +24,6 @@ impl Folder {
         assert!(text.contains(reason) && text.contains(path.to_str().unwrap()), "{text}");
         let allowed = 2 * bytes.len() + SLACK;
         assert!(peak <= allowed, "{peak} bytes of heap, allowed {allowed}: {text}");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
     }
 }
 

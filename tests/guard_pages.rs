@@ -6,6 +6,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/alone.rs"]
+mod alone;
 mod support;
 
 use deltarule::gemm::{self, PanelMatrix};
@@ -178,7 +180,6 @@ fn read_a_byte_outside() {
 #[test]
 fn a_byte_outside_is_found() {
     use std::os::unix::process::ExitStatusExt;
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = command.args(["read_a_byte_outside", "--exact", "--ignored"]).output().unwrap();
+    let output = alone::alone("read_a_byte_outside").output().unwrap();
     assert_eq!(output.status.signal(), Some(11), "SIGSEGV");
 }

@@ -1,6 +1,10 @@
 //! A good guest: what a host application may rely on. Threads and processor time are counted in
 //! processes of their own, because the tests of one binary run beside each other.
 
+#[cfg(target_os = "linux")]
+#[path = "support/alone.rs"]
+mod alone;
+
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
     Activation, Adam, BatchTargets, Cancel, Control, Error, History, Matrix, Mlp, Predictor,
@@ -212,16 +216,6 @@ mod float_environment {
     }
 }
 
-/// This test binary, running one ignored test alone.
-#[cfg(target_os = "linux")]
-fn alone(test: &str) {
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--ignored", "--test-threads=1", "--nocapture"]);
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-}
-
 #[cfg(target_os = "linux")]
 fn threads_of_this_process() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
@@ -271,5 +265,5 @@ fn alone_threads_and_time() {
 #[cfg(target_os = "linux")]
 #[test]
 fn no_thread_is_left_and_nothing_spins() {
-    alone("alone_threads_and_time");
+    alone::assert_passes(alone::alone("alone_threads_and_time"));
 }

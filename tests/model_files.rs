@@ -1,13 +1,18 @@
 //! Models in files: round trips, the official crate as the oracle, damage, hostile files, and what
 //! happens when the disk refuses.
 
+use alone::{alone, assert_passes, folder_of_parent};
 use deltarule::{Activation, Error, Matrix, Mlp};
+use folder::Folder;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs;
-use std::path::PathBuf;
 
 #[path = "support/alloc.rs"]
 mod alloc;
+#[path = "support/alone.rs"]
+mod alone;
+#[path = "support/folder.rs"]
+mod folder;
 
 fn net(n_in: usize, layers: &[(usize, Activation)]) -> Mlp {
     let builder = Mlp::builder(n_in).seed(3).init(deltarule::Init::Normal(1.0));
@@ -33,23 +38,6 @@ fn bytes(net: &Mlp) -> Vec<u8> {
     let mut bytes = Vec::new();
     net.write_to(&mut bytes).unwrap();
     bytes
-}
-
-/// A folder of one test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Folder(dir)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[test]
@@ -279,18 +267,9 @@ fn heap_of_refused_files() {
     }
 }
 
-/// This test binary, running one ignored test alone.
-fn alone(test: &str) -> std::process::Command {
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--ignored", "--test-threads=1"]);
-    command
-}
-
 #[test]
 fn refused_files_are_cheap() {
-    let output = alone("heap_of_refused_files").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+    assert_passes(alone("heap_of_refused_files"));
 }
 
 #[test]
@@ -314,11 +293,10 @@ fn errors_of_the_disk_are_answered() {
     }
 }
 
-/// Saves into the folder that the environment names, under a limit of the size of files.
 #[test]
 #[ignore = "a part of `a_disk_that_fills_up_leaves_the_old_file`"]
 fn save_on_a_full_disk() {
-    let path = PathBuf::from(std::env::var_os("DELTARULE_FULL").unwrap()).join("file");
+    let path = folder_of_parent().join("file");
     let error = net(200, &[(100, Activation::Identity)]).save(&path).unwrap_err();
     assert!(matches!(&error, Error::Io { path: Some(p), .. } if *p == path), "{error}");
 }
@@ -329,17 +307,8 @@ fn a_disk_that_fills_up_leaves_the_old_file() {
     let folder = Folder::new("full");
     let small = &nets()[0];
     small.save(folder.0.join("file")).unwrap();
-    // Files of at most 8 blocks of 512 bytes (or 1 KiB), and no signal when there would be more.
-    let child = alone("save_on_a_full_disk");
-    let limited = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
-        .arg(child.get_program())
-        .args(child.get_args())
-        .env("DELTARULE_FULL", &folder.0)
-        .output()
-        .unwrap();
-    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stdout));
-    assert!(String::from_utf8_lossy(&limited.stdout).contains("1 passed"));
+    let child = alone::alone_in(&folder.0, "save_on_a_full_disk");
+    assert_passes(alone::on_a_full_disk(&child, 8));
     assert_eq!(Mlp::load(folder.0.join("file")).unwrap().digest(), small.digest());
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
 }

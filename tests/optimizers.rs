@@ -23,12 +23,7 @@ fn net(f: &Fixtures, level: Level) -> Mlp {
         .level(level)
         .build()
         .unwrap();
-    for (layer, (w, b), (rows, cols)) in
-        [(0, ("w1", "b1"), (n_in, hidden)), (1, ("w2", "b2"), (hidden, n_out))]
-    {
-        let (w, b) = (f.parameter("plain", w), f.parameter("plain", b));
-        net.set_parameters(layer, MatRef::new(&w, rows, cols).unwrap(), &b).unwrap();
-    }
+    f.set_parameters("plain", &mut net);
     net
 }
 

@@ -61,38 +61,30 @@ fn central_difference(mut at: impl FnMut(f64) -> f64, w: f64) -> f64 {
     (at(w + h) - at(w - h)) / (2.0 * h)
 }
 
+/// The weights or the biases of a layer.
+type Tensor = fn(&mut Layer<f64>) -> &mut Vec<f64>;
+
 /// Relative error of the gradient of each tensor and of the input.
 fn errors(network: &Network<f64>, batch: &Batch<f64>, loss: &Loss) -> Vec<f64> {
     let (_, gradients) = network.gradients(batch, loss).unwrap();
     let mut errors = Vec::new();
+    let tensors: [Tensor; 2] = [|l| &mut l.weight, |l| &mut l.bias];
     for (l, gradients_l) in gradients.iter().enumerate() {
         let mut moved = network.clone();
-        let numeric: Vec<f64> = (0..network.layers[l].weight.len())
-            .map(|i| {
-                let w = network.layers[l].weight[i];
-                let at = |w| {
-                    moved.layers[l].weight[i] = w;
+        for (tensor, gradient) in tensors.iter().zip([&gradients_l.weight, &gradients_l.bias]) {
+            let start = tensor(&mut moved.layers[l]).clone();
+            let slope = |(i, &value): (usize, &f64)| {
+                let at = |value| {
+                    tensor(&mut moved.layers[l])[i] = value;
                     moved.loss(batch, loss).unwrap()
                 };
-                let slope = central_difference(at, w);
-                moved.layers[l].weight[i] = w;
+                let slope = central_difference(at, value);
+                tensor(&mut moved.layers[l])[i] = value;
                 slope
-            })
-            .collect();
-        errors.push(relative_error(&gradients_l.weight, &numeric));
-        let numeric: Vec<f64> = (0..network.layers[l].bias.len())
-            .map(|i| {
-                let b = network.layers[l].bias[i];
-                let at = |b| {
-                    moved.layers[l].bias[i] = b;
-                    moved.loss(batch, loss).unwrap()
-                };
-                let slope = central_difference(at, b);
-                moved.layers[l].bias[i] = b;
-                slope
-            })
-            .collect();
-        errors.push(relative_error(&gradients_l.bias, &numeric));
+            };
+            let numeric: Vec<f64> = start.iter().enumerate().map(slope).collect();
+            errors.push(relative_error(gradient, &numeric));
+        }
     }
     let mut x = batch.x.to_vec();
     let numeric: Vec<f64> = (0..x.len())

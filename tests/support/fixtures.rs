@@ -12,6 +12,7 @@
 //! | `cases` | `logits output loss`, gradients `dw1 db1 dw2 db2 dx` |
 //! | `optimizers` | after 1, 2, 5, 20 steps: `w1 b1 w2 b2`, and the `loss` before the last of them |
 
+use deltarule::{MatRef, Mlp};
 use serde_json::Value;
 use std::str::FromStr;
 
@@ -80,6 +81,16 @@ impl Fixtures {
     /// `w1`, `b1`, `w2` or `b2` of a net, before training.
     pub fn parameter(&self, net: &str, name: &str) -> Vec<f32> {
         tensor(field(field(&self.0, "nets"), net), name)
+    }
+
+    /// Gives a network 5-7-4 the parameters of an entry of `nets`.
+    pub fn set_parameters(&self, name: &str, net: &mut Mlp) {
+        let sizes = ["n_in", "hidden", "n_out"].map(|layer| self.size(layer));
+        for (layer, [w, b]) in [["w1", "b1"], ["w2", "b2"]].into_iter().enumerate() {
+            let (w, b) = (self.parameter(name, w), self.parameter(name, b));
+            let w = MatRef::new(&w, sizes[layer], sizes[layer + 1]).unwrap();
+            net.set_parameters(layer, w, &b).unwrap();
+        }
     }
 
     pub fn pointwise(&self) -> Vec<Pointwise<'_>> {

@@ -1,7 +1,8 @@
 //! What the integration tests share: distances between numbers, data from a seed.
 //! `tests/helpers.rs` proves that each of these finds the error it is there to find.
 //!
-//! The counting allocator is apart, in `alloc.rs`: a test binary that wants it says
+//! Apart are the counting allocator (`alloc.rs`), a folder for files (`folder.rs`) and tests in
+//! processes of their own (`alone.rs`): a test binary that wants one of them says
 //! `#[path = "support/alloc.rs"] mod alloc;`.
 
 #![allow(dead_code, reason = "no test binary uses all of it")]

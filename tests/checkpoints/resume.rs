@@ -1,0 +1,141 @@
+//! Runs that stop at a step, after an epoch or at their end, and go on from the file.
+
+use crate::{EPOCHS, Folder, RECIPES, Recipe, Sets, base, facts, net, net_from, sets};
+use deltarule::data::Dataset;
+use deltarule::{
+    Activation, Adam, Control, EarlyStopping, Ending, Error, Every, Mlp, Schedule, Threads, Trainer,
+};
+use std::fs;
+use std::path::Path;
+
+const STEPS: usize = EPOCHS * 5;
+
+/// The run that nothing interrupts.
+fn uninterrupted(sets: &Sets, recipe: Recipe) -> String {
+    let mut net = net();
+    let history = recipe(sets).threads(Threads::One).fit(&mut net, &sets.train).unwrap();
+    facts(&net, &history)
+}
+
+/// The rest of a run, after a checkpoint.
+fn resumed(sets: &Sets, recipe: Recipe, path: &Path, threads: Threads) -> String {
+    // Nothing of the network's own parameters may be left.
+    let mut net = net_from(99);
+    let history = recipe(sets).resume(path).threads(threads).fit(&mut net, &sets.train).unwrap();
+    facts(&net, &history)
+}
+
+#[test]
+fn a_stop_at_every_step_changes_nothing() {
+    let (folder, sets) = (Folder::new("every-step"), sets());
+    for (name, recipe) in RECIPES {
+        let want = uninterrupted(&sets, recipe);
+        let copy = |step: usize| folder.0.join(format!("{step}"));
+        // As a crash leaves it: the checkpoint of every step, by copies of the file.
+        let mut step = 0;
+        let mut run = net();
+        recipe(&sets)
+            .threads(Threads::One)
+            .checkpoint(folder.path(), Every::Steps(1))
+            .on_step(|_| {
+                if step > 0 {
+                    fs::copy(folder.path(), copy(step)).unwrap();
+                }
+                step += 1;
+                Control::Continue
+            })
+            .fit(&mut run, &sets.train)
+            .unwrap();
+        fs::copy(folder.path(), copy(step)).unwrap();
+        assert!(step <= STEPS);
+        for step in 1..=step {
+            for threads in [Threads::One, Threads::N(2), Threads::N(3), Threads::Current] {
+                let got = resumed(&sets, recipe, &copy(step), threads);
+                assert_eq!(got, want, "{name}: after step {step}, {threads:?}");
+            }
+        }
+        // A callback that stops the run leaves a checkpoint from which the same run goes on.
+        for stop in 1..=step {
+            let mut steps = 0;
+            let mut run = net();
+            let history = recipe(&sets)
+                .checkpoint(folder.path(), Every::Epochs(1000))
+                .on_step(|_| {
+                    steps += 1;
+                    if steps == stop { Control::Stop } else { Control::Continue }
+                })
+                .fit(&mut run, &sets.train)
+                .unwrap();
+            assert_eq!(history.ending, Ending::Callback);
+            let got = resumed(&sets, recipe, &folder.path(), Threads::N(2));
+            assert_eq!(got, want, "{name}: stopped at step {stop}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_after_every_epoch_changes_nothing() {
+    let (folder, sets) = (Folder::new("every-epoch"), sets());
+    for (name, recipe) in RECIPES {
+        let want = uninterrupted(&sets, recipe);
+        for epochs in 1..=EPOCHS {
+            let mut run = net();
+            let mut trainer = recipe(&sets).checkpoint(folder.path(), Every::Epochs(1));
+            let mut own_loop = trainer.run(&mut run, &sets.train).unwrap();
+            for _ in 0..epochs {
+                own_loop.next().transpose().unwrap();
+            }
+            drop(own_loop);
+            let got = resumed(&sets, recipe, &folder.path(), Threads::N(2));
+            assert_eq!(got, want, "{name}: after {epochs} epochs");
+        }
+    }
+}
+
+#[test]
+fn a_finished_run_can_be_made_longer() {
+    let (folder, sets) = (Folder::new("longer"), sets());
+    let (mut short, mut long, mut rest) = (net(), net(), net());
+    let trainer = |epochs| base(Adam::new(0.01)).epochs(epochs);
+    trainer(2).checkpoint(folder.path(), Every::Epochs(1000)).fit(&mut short, &sets.train).unwrap();
+    assert_eq!(Mlp::load(folder.path()).unwrap().digest(), short.digest());
+    let want = trainer(4).fit(&mut long, &sets.train).unwrap();
+    let got = trainer(4).resume(folder.path()).fit(&mut rest, &sets.train).unwrap();
+    assert_eq!(facts(&rest, &got), facts(&long, &want));
+    let error = trainer(1).resume(folder.path()).fit(&mut rest, &sets.train).unwrap_err();
+    assert!(error.to_string().starts_with("epochs: "), "{error}");
+}
+
+#[test]
+fn the_checkpoint_of_another_run_is_refused_by_name() {
+    let (folder, sets) = (Folder::new("other-run"), sets());
+    let path = folder.path();
+    base(Adam::new(0.01)).checkpoint(&path, Every::Epochs(1)).fit(&mut net(), &sets.train).unwrap();
+    let refused = |trainer: Trainer, data: &Dataset, option: &str| {
+        let mut net = net();
+        let before = net.digest();
+        let error = trainer.resume(&path).fit(&mut net, data).unwrap_err();
+        let Error::Config { option: named, .. } = &error else { panic!("{error}") };
+        assert_eq!(named, option, "{error}");
+        assert_eq!(net.digest(), before);
+    };
+    let same = || base(Adam::new(0.01));
+    refused(same().seed(4), &sets.train, "seed");
+    refused(same().batch_size(17), &sets.train, "batch size");
+    refused(base(Adam::new(0.02)), &sets.train, "optimizer");
+    refused(same().l2(0.1), &sets.train, "adjustments");
+    refused(same().label_smoothing(0.1), &sets.train, "label smoothing");
+    refused(same().class_weights([1.0; 10]), &sets.train, "class weights");
+    refused(same().sample_weights(&sets.weights), &sets.train, "sample weights");
+    refused(same().schedule(Schedule::cosine(0.0)), &sets.train, "schedule");
+    refused(
+        same().early_stopping(EarlyStopping::on_training_loss()),
+        &sets.train,
+        "early stopping",
+    );
+    refused(same().validate(&sets.test), &sets.train, "validation set");
+    refused(same(), &sets.test, "data set");
+    let mut other = Mlp::builder(64).dense(10, Activation::Softmax).build().unwrap();
+    let error = same().resume(&path).fit(&mut other, &sets.train).unwrap_err();
+    assert!(error.to_string().starts_with("network: "), "{error}");
+}
