@@ -5,6 +5,7 @@
 
 pub mod flops;
 pub mod peak;
+pub mod tiles;
 
 use deltarule::{Activation, Adam, Level, Mlp, Momentum, Optimizer, Sgd, reference};
 

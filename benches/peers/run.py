@@ -60,7 +60,7 @@ def parse_args():
     parser.add_argument("--threads-list", type=numbers, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one variant in one round")
-    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
+    parser.add_argument("--precision", choices=("f32", "f32x6", "high", "bf16"), default="f32")
     parser.add_argument("--ours", type=Path, default=ROOT / "target/release/examples/throughput")
     parser.add_argument("--build", action="store_true", help="first build ours, burn's and candle's programs")
     parser.add_argument("--json", type=Path, help="write every measurement to this file")
@@ -118,7 +118,9 @@ def peer_command(args, peer, row, threads):
         *("--threads", str(threads)),
         *("--seconds", str(args.seconds)),
     ]
-    return command + ["--precision", args.precision] * (peer in BF16_PEERS)
+    # Peers have no precision between f32 and bf16: f32 is the weakest that is no worse.
+    precision = "bf16" if args.precision == "bf16" else "f32"
+    return command + ["--precision", precision] * (peer in BF16_PEERS)
 
 
 def run(command):
@@ -232,7 +234,7 @@ def print_header(args, info, results):
 
 
 def print_table(args, peers, measured):
-    heads = ["µs (variant, threads)", OURS, *peers, "ours is faster by", "goal", "verdict"]
+    heads = ["µs (variant, threads)", f"{OURS} {args.precision}", *peers, "ours is faster by", "goal", "verdict"]
     print("| " + " | ".join(heads) + " |")
     print("|" + " --- |" * len(heads))
     for row, results in measured:

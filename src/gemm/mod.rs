@@ -22,7 +22,7 @@ mod tiles;
 mod weights;
 
 pub(crate) use active::{ActiveInputs, LOOK_FROM};
-pub use bf16::{Hardware, Precision};
+pub use bf16::{Hardware, Precision, SplitProduct};
 pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};

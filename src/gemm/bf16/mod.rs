@@ -14,6 +14,7 @@
 
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), path = "no_amx.rs")]
 mod amx;
+mod bare;
 mod fma;
 mod operand;
 mod precision;
@@ -21,6 +22,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
+pub use bare::SplitProduct;
 pub(crate) use operand::{Along, Role, Split};
 pub use precision::{Hardware, Precision};
 pub(crate) use precision::{ROWS, SplitBy};
