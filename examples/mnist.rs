@@ -245,6 +245,6 @@ fn run(o: &Options) -> Outcome<()> {
     println!("training time: {:.3} s", history.seconds());
     println!("test accuracy: {accuracy:.4}");
     let History { precision, hardware, .. } = history;
-    println!("weights digest: {:016x}, precision {precision} on {hardware}", net.digest());
+    println!("weights digest: {:016x} ({precision}, {hardware} products)", net.digest());
     Ok(())
 }
