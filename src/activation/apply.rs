@@ -90,6 +90,20 @@ impl Activation {
         self.with(Run(level, Line::groups_mut(lines)));
     }
 
+    /// The same inside a level.
+    #[inline(always)]
+    pub(crate) fn forward_here<S: Simd>(self, s: S, lines: &mut [Line]) {
+        struct Run<'a, S>(S, &'a mut [[f32; LINE]]);
+        impl<S: Simd> Visit for Run<'_, S> {
+            type Output = ();
+            #[inline(always)]
+            fn visit<E: Elementwise>(self, e: E) {
+                self.0.enter(ForwardLines(e, self.1));
+            }
+        }
+        self.with(Run(s, Line::groups_mut(lines)));
+    }
+
     /// d = d · σ′(kept), line by line.
     pub(crate) fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
         assert_eq!(kept.len(), d.len(), "kept and d");

@@ -5,6 +5,7 @@ use super::blocking::{Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, max_ro
 use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
+use super::row::RowForward;
 use super::tiles::{Panels, PanelsMut};
 use crate::activation::{Activation, Identity, Relu};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
@@ -30,6 +31,9 @@ pub(crate) struct Forward<'a> {
 /// out = σ(x·w + bias)
 pub(crate) fn forward(level: Level, f: Forward) {
     let (m, n) = (f.x.rows, f.w.cols);
+    if m == 1 && f.z.is_none() && level != Level::portable() {
+        return dispatch(level, RowForward(f));
+    }
     let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
     assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));

@@ -60,14 +60,14 @@ pub(crate) enum Outputs {
 
 /// One worker's buffers.
 pub(crate) struct Scratch {
-    x: Tensor,
-    ping: Tensor,
-    pong: Tensor,
+    pub(super) x: Tensor,
+    pub(super) ping: Tensor,
+    pub(super) pong: Tensor,
     /// Outputs of layers that a residual connection will add; empty for the others.
     saved: Vec<Option<Tensor>>,
     /// A number a row that layer normalisation leaves; not read.
     scales: Vec<Line>,
-    inputs: ActiveInputs,
+    pub(super) inputs: ActiveInputs,
     /// Blocks until the next look for inputs that are zero.
     look_in: usize,
     /// Whether the first layer's weights are finite, so that such inputs may be left out; looked at
@@ -177,7 +177,7 @@ impl Scratch {
 
     /// Looks which inputs are zero in all rows, at once after rows where many were, else now and
     /// then.
-    fn look(&mut self, net: &Mlp, rows: usize) {
+    pub(super) fn look(&mut self, net: &Mlp, rows: usize) {
         if self.look_in > 0 {
             self.look_in -= 1;
             return;
@@ -264,7 +264,7 @@ fn finish(level: Level, layer: &Dense, z: PanelsMut, mut y: PanelsMut, scales: &
 
 impl Dense {
     /// Whether more than a product and an element-wise activation lie between input and output.
-    fn has_passes(&self) -> bool {
+    pub(super) fn has_passes(&self) -> bool {
         self.norm.is_some() || self.activation.pieces() > 1
     }
 }

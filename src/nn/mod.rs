@@ -6,6 +6,7 @@ mod forward;
 mod init;
 mod norm;
 mod predictor;
+mod row;
 mod summary;
 
 pub use builder::Builder;

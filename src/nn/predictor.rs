@@ -24,6 +24,8 @@ pub struct Predictor<'a> {
     rows: usize,
     /// For a precision that is not f32.
     split: Option<SplitWeights>,
+    /// Whether a single row can take the short way.
+    plain: bool,
 }
 
 /// Multiply-adds from which a second thread pays: at 30 a nanosecond on one core, 0.3 Mflop take
@@ -54,7 +56,7 @@ impl<'a> Predictor<'a> {
         };
         let team = Team::new(threads)?;
         let scratch = scratch(net, rows, &team, None)?;
-        Ok(Predictor { net, team, scratch, rows, split: None })
+        Ok(Predictor { net, team, scratch, rows, split: None, plain: net.is_plain() })
     }
 
     /// The same at another precision, with the network's weights split anew.
@@ -63,6 +65,7 @@ impl<'a> Predictor<'a> {
     /// [`Error::Config`] when the memory for the split weights cannot be had.
     pub fn precision(mut self, precision: Precision) -> Result<Self> {
         let by = precision.split(self.net.level());
+        self.plain = by.is_none() && self.net.is_plain();
         self.split = by.map(|by| SplitWeights::new(self.net, by)).transpose()?;
         self.scratch = scratch(self.net, self.rows, &self.team, self.split.as_ref())?;
         Ok(self)
@@ -98,6 +101,10 @@ impl<'a> Predictor<'a> {
                 softmax_rows(net, &mut a);
             }
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+            return Ok(());
+        }
+        if rows == 1 && self.plain {
+            self.scratch[0].forward_row(net, x.row(0), out.row_mut(0));
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);

@@ -1,0 +1,75 @@
+//! A single row through a network of plain layers, inside one dispatch.
+
+use super::Mlp;
+use super::forward::Scratch;
+use crate::activation::{Activation, softmax_panels};
+use crate::gemm::{Forward, Panels, PanelsMut, RowForward};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+impl Mlp {
+    /// Whether a single row can take the short way: nothing but products and element-wise
+    /// activations, on micro-kernels.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = self.layers.iter().all(|l| !l.has_passes() && l.residual == 0);
+        plain && self.level != Level::portable()
+    }
+}
+
+impl Scratch {
+    /// The outputs of one row, of a network that [is plain](Mlp::is_plain).
+    pub(crate) fn forward_row(&mut self, net: &Mlp, x: &[f32], out: &mut [f32]) {
+        dispatch(net.level, Row { scratch: self, net, x, out });
+    }
+}
+
+struct Row<'a> {
+    scratch: &'a mut Scratch,
+    net: &'a Mlp,
+    /// n_in values
+    x: &'a [f32],
+    /// n_out values
+    out: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Row { scratch, net, x, out } = self;
+        fill(scratch.x.lines_mut(), x);
+        scratch.look(net, 1);
+        let (mut from, mut to) = (scratch.ping.lines_mut(), scratch.pong.lines_mut());
+        for (i, layer) in net.layers.iter().enumerate() {
+            let (x, inputs) = match i {
+                0 => (scratch.x.lines(), scratch.inputs.is_sparse().then_some(&scratch.inputs)),
+                _ => (&*from, None),
+            };
+            let x = Panels::new(x, 1, layer.n_in(), 1);
+            let out = PanelsMut::new(to, 1, layer.n_out(), 1);
+            let (w, bias, activation) = (layer.w.view(), layer.bias(), layer.activation);
+            s.enter(RowForward(Forward { x, inputs, w, bias, out, z: None, activation }));
+            (from, to) = (to, from);
+        }
+        if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+            softmax_panels(s, &mut PanelsMut::new(from, 1, out.len(), 1), 0);
+        }
+        for (values, line) in out.chunks_mut(LINE).zip(&*from) {
+            values.copy_from_slice(&line.0[..values.len()]);
+        }
+    }
+}
+
+/// Values into lines, and zeros behind them.
+#[inline(always)]
+fn fill(lines: &mut [Line], values: &[f32]) {
+    for (line, values) in lines.iter_mut().zip(values.chunks(LINE)) {
+        match values.try_into() {
+            Ok(full) => line.0 = full,
+            Err(_) => {
+                line.0[..values.len()].copy_from_slice(values);
+                line.0[values.len()..].fill(0.0);
+            }
+        }
+    }
+}
