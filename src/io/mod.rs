@@ -24,8 +24,10 @@ mod json;
 mod layer;
 mod model;
 mod onnx;
+mod onnx_proto;
 mod pieces;
 mod pipeline;
+mod protobuf;
 mod safetensors;
 mod writer;
 
