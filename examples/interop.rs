@@ -21,7 +21,9 @@ fn nets() -> Result<Vec<(String, Mlp)>> {
     let mut all = Mlp::builder(6).seed(7);
     for activation in hidden {
         let net = Mlp::builder(5).dense(33, activation).dense(3, Activation::Identity);
-        nets.push((activation.name().to_string(), net.init(Init::Normal(0.7)).seed(3).build()?));
+        let mut net = net.init(Init::Normal(0.7)).seed(3).build()?;
+        set_biases(&mut net)?;
+        nets.push((activation.name().to_string(), net));
         if activation != Activation::Step {
             all = all.dense(8, activation);
         }
@@ -31,6 +33,20 @@ fn nets() -> Result<Vec<(String, Mlp)>> {
     nets.push(("mnist".into(), mnist.build()?));
     nets.extend(with_passes()?);
     Ok(nets)
+}
+
+/// Networks begin with biases of zero, which would hide that one is lost.
+fn set_biases(net: &mut Mlp) -> Result<()> {
+    let layers = net.layers().len();
+    for i in 0..layers {
+        let mut biases = net.biases(i)?;
+        biases
+            .iter_mut()
+            .enumerate()
+            .for_each(|(c, b)| *b = ((c * 7 + i) % 17) as f32 / 16.0 - 0.5);
+        net.set_parameters(i, net.weights(i)?.view(), &biases)?;
+    }
+    Ok(())
 }
 
 /// Networks whose layers are more than a product and an activation. Others' `load_weights` is not
@@ -54,6 +70,7 @@ fn with_passes() -> Result<Vec<(String, Mlp)>> {
         ("layers", all, Activation::Softmax),
     ] {
         let mut net = net.dense(3, last).seed(11).build()?;
+        set_biases(&mut net)?;
         let layers = net.layers().len();
         for i in 0..layers {
             // As training might have left them.

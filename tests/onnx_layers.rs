@@ -13,6 +13,11 @@ fn net() -> Mlp {
     let net = Mlp::builder(17).dense(17, Activation::Relu).batch_norm().residual(1).maxout(17, 3);
     let net = net.residual(2).dense(17, Activation::Identity).layer_norm().residual(3);
     let mut net = net.dense(3, Activation::Softmax).seed(11).build().unwrap();
+    for i in 0..4 {
+        let bias = |c: usize| ((c * 7 + i) % 17) as f32 / 16.0 - 0.5;
+        let biases: Vec<f32> = (0..net.biases(i).unwrap().len()).map(bias).collect();
+        net.set_parameters(i, net.weights(i).unwrap().view(), &biases).unwrap();
+    }
     for i in [0, 2] {
         let mut norm = net.norm_parameters(i).unwrap().unwrap();
         let values = [
