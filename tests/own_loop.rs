@@ -3,12 +3,12 @@
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, Adam, BatchTargets, Error, Every, Init, Lion, Loss, MatRef, Matrix, Mlp, Momentum,
-    Optimizer, RmsProp, Sgd, Threads, Trainer, Training,
+    Activation, Adam, BatchTargets, Error, Every, Init, Level, Lion, Loss, MatRef, Matrix, Mlp,
+    Momentum, Optimizer, RmsProp, Sgd, Threads, Trainer, Training,
 };
 use safetensors::SafeTensors;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Of every loop.
 const STEPS: u64 = 8;
@@ -368,4 +368,88 @@ fn every_flipped_byte_and_every_cut_is_detected() {
     assert!(checkpoint(&training) == before);
     training.read_checkpoint(&whole[..]).unwrap();
     assert!(checkpoint(&training) == whole);
+}
+
+/// Texts that only somebody who signs the file anew can write: they are refused, or the session
+/// goes on from what they say, but nothing panics.
+#[test]
+fn a_text_that_was_changed_and_signed_never_panics() {
+    let trainer = || base(Adam::new(0.1)).accumulate(3).threads(Threads::One);
+    let net = || Mlp::builder(2).dense(2, Activation::Softmax).build().unwrap();
+    let mut source = net();
+    let mut training = trainer().start(&mut source).unwrap();
+    let x = values(0, 3, 2);
+    let labels = BatchTargets::Classes(&[0, 1, 1]);
+    training.step(x.view(), labels).unwrap();
+    let whole = checkpoint(&training);
+    let find = |what: &[u8]| whole.windows(what.len()).position(|w| w == what).unwrap();
+    let digits = find(b"deltarule.checksum\":\"") + 21;
+    let digits = digits..digits + 16;
+    let text = find(b"option loop");
+    let text = text..text
+        + SafeTensors::deserialize(&whole).unwrap().tensor("training.state").unwrap().data().len();
+    let sign = |bytes: &mut Vec<u8>| {
+        bytes[digits.clone()].fill(b'0');
+        let sum = format!("{:016x}", xxhash_rust::xxh64::xxh64(bytes, 0));
+        bytes[digits.clone()].copy_from_slice(sum.as_bytes());
+    };
+    let mut same = whole.clone();
+    sign(&mut same);
+    assert!(same == whole, "not how files are signed");
+    let (mut taken, mut refused) = (0, 0);
+    for i in text {
+        for byte in *b"09f -\n\x00\xff" {
+            let mut changed = whole.clone();
+            changed[i] = byte;
+            sign(&mut changed);
+            let mut net = net();
+            let mut training = trainer().start(&mut net).unwrap();
+            match training.read_checkpoint(&changed[..]) {
+                Ok(()) => {
+                    taken += 1;
+                    // An error is a good answer too.
+                    let _ = (0..3).try_for_each(|_| training.step(x.view(), labels).map(|_| ()));
+                    let _ = training.flush();
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+}
+
+/// Files that this version wrote are read for ever, as those of `tests/old_files.rs`.
+const FROZEN: &str = "tests/data/own_loop_0_1.safetensors";
+/// The network at the end of that loop, at the levels with fused multiply-adds.
+const END: u64 = 0xdcf0_07e0_04e6_759e;
+
+fn frozen_net(level: Level) -> Mlp {
+    let net = Mlp::builder(4).dense(3, Activation::Tanh).batch_norm().dropout(0.25);
+    net.dense(3, Activation::Softmax).seed(2).level(level).build().unwrap()
+}
+
+fn frozen_trainer() -> Trainer<'static> {
+    base(Adam::new(0.02)).accumulate(2).l2(0.001)
+}
+
+#[test]
+fn a_checkpoint_of_version_0_1_is_loaded() {
+    let Some(level) = Level::avx2() else { return };
+    let mut net = frozen_net(level);
+    let mut training = frozen_trainer().start(&mut net).unwrap();
+    training.load_checkpoint(Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN)).unwrap();
+    assert_eq!(training.steps(), 3);
+    train(&mut training, STEPS, false);
+    assert_eq!(format!("{:016x}", training.network().digest()), format!("{END:016x}"));
+}
+
+#[test]
+#[ignore = "writes tests/data; run by hand with a new version of the format"]
+fn write_file() {
+    let mut net = frozen_net(Level::avx2().unwrap());
+    let mut training = frozen_trainer().start(&mut net).unwrap();
+    train(&mut training, 3, false);
+    training.save_checkpoint(Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN)).unwrap();
+    train(&mut training, STEPS, false);
+    println!("END {:016x}", training.network().digest());
 }
