@@ -193,3 +193,24 @@ fn penalties_clipping_and_accumulation_keep_the_split_weights_true() {
 fn names_that_are_none_are_refused() {
     assert!(matches!("fp8".parse::<Precision>(), Err(Error::Value { .. })));
 }
+
+#[test]
+fn a_checkpoint_of_another_precision_is_refused() {
+    let folder = std::env::temp_dir().join(format!("deltarule-precision-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("run.safetensors");
+    let trainer = |precision| Trainer::new(Adam::new(0.001)).precision(precision).batch_size(50);
+    let (mut first, mut second) = (net(Level::best()), net(Level::best()));
+    trainer(Precision::Bf16)
+        .epochs(1)
+        .checkpoint(&file, deltarule::Every::Epochs(1))
+        .fit(&mut first, &data())
+        .unwrap();
+    let refused = trainer(Precision::F32).epochs(2).resume(&file).fit(&mut second, &data());
+    assert!(refused.unwrap_err().to_string().contains("precision"));
+    trainer(Precision::Bf16).epochs(2).resume(&file).fit(&mut second, &data()).unwrap();
+    let mut whole = net(Level::best());
+    trainer(Precision::Bf16).epochs(2).fit(&mut whole, &data()).unwrap();
+    assert_eq!(second.digest(), whole.digest());
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -24,8 +24,10 @@ mod json;
 mod layer;
 mod model;
 mod onnx;
+mod onnx_proto;
 mod pieces;
 mod pipeline;
+mod protobuf;
 mod safetensors;
 mod writer;
 
@@ -34,5 +36,5 @@ pub(crate) use atomic::{remove_unfinished, write_atomically};
 pub(crate) use hash::Hasher;
 pub(crate) use model::{CHECKPOINT, STATE, empty_model};
 pub use pipeline::Pipeline;
-pub(crate) use safetensors::{Contents, read_file};
+pub(crate) use safetensors::{Contents, read_file, read_stream};
 pub(crate) use writer::{Stored, Values, encode};

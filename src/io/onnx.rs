@@ -1,26 +1,27 @@
 //! ONNX export: a network as a graph of Gemm and activations that any runtime can serve.
 //!
-//! The few protobuf messages are written by hand (no compiler, no crate): a message is fields, a
-//! field is a key and a number, four bytes, or a length and bytes. Weights are streamed, so the
-//! export never holds a second copy of them. Opset 13, which every runtime knows; GELU and SiLU
-//! are therefore written out in the operations that opset has.
+//! Weights are streamed, so the export never holds a second copy of them. Opset 13, which every
+//! runtime knows; GELU and SiLU are therefore written out in the operations that opset has. Layer
+//! normalisation alone needs more: it came with opset 17, and written out it would be five
+//! operations that a runtime has to recognise.
 
-use super::writer::{Buffers, Values};
+use super::onnx_proto::{FLOAT, Number, node, tensor, value, vector};
+use super::protobuf::Message;
+use super::writer::Values;
 use crate::activation::Activation;
-use crate::nn::{Dense, Mlp};
+use crate::nn::{Dense, Mlp, Norm, NormKind};
+use crate::passes::EPSILON;
+use crate::simd::LINE;
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::Path;
 
 /// Bytes of a protobuf message at most, by its specification.
 const MOST: usize = (1 << 31) - 1;
-/// The version of the operators.
-const OPSET: u64 = 13;
-/// The version of the file format that came with that opset.
-const IR: u64 = 7;
-/// `FLOAT` among the data types and among the types of an attribute, where `INT` is 2.
-const FLOAT: u64 = 1;
-const INT: u64 = 2;
+/// The version of the operators, and of the file format that came with it.
+const OPSET: (u64, u64) = (13, 7);
+/// The first of them with layer normalisation.
+const LAYER_NORM_OPSET: (u64, u64) = (17, 8);
 /// The names of the graph's ends.
 const NAME_IN: &str = "input";
 const NAME_OUT: &str = "output";
@@ -28,12 +29,13 @@ const NAME_OUT: &str = "output";
 impl Mlp {
     /// Writes the network as an ONNX model: input `input` (rows x n_in, any number of rows),
     /// output `output` (rows x n_out; probabilities where the output layer is softmax), as
-    /// [`Mlp::predict`] gives them up to rounding. Opset 13.
+    /// [`Mlp::predict`] gives them up to rounding; dropout is not in it. Opset 13, with layer
+    /// normalisation 17.
     ///
     /// # Errors
     /// [`Error::Io`] when writing fails, [`Error::Value`] when a parameter is not finite,
-    /// [`Error::Config`] when the model would have more than 2 GiB, ONNX's limit, or has norms,
-    /// maxout or residual connections; an old file is then as it was.
+    /// [`Error::Config`] when the model would have more than 2 GiB, ONNX's limit; an old file is
+    /// then as it was.
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let model = self.onnx()?;
         super::atomic::write_atomically(path.as_ref(), &mut |file| model.write(file))
@@ -50,45 +52,29 @@ impl Mlp {
 
     fn onnx(&self) -> Result<Message<'_>> {
         self.check_finite()?;
-        let is_plain =
-            |l: &Dense| l.norm.is_none() && l.residual == 0 && l.activation.pieces() == 1;
-        if let Some(i) = self.layers.iter().position(|l| !is_plain(l)) {
-            let reason =
-                format!("layer {i}: norms, maxout and residual connections have no export");
-            return Err(Error::config("ONNX", reason));
-        }
-        let mut graph = Message::default();
-        let mut from = String::from(NAME_IN);
-        let mut tensors = Message::default();
+        let mut graph = Graph::default();
+        // What goes into each layer, and what comes out of the last one.
+        let mut names = vec![String::from(NAME_IN)];
         let last = self.layers.len().saturating_sub(1);
-        for (i, Dense { w, b, activation, .. }) in self.layers.iter().enumerate() {
-            let (weight, bias) = (format!("layers.{i}.weight"), format!("layers.{i}.bias"));
+        for (i, layer) in self.layers.iter().enumerate() {
             let to = if i == last { NAME_OUT.into() } else { format!("layers.{i}") };
-            let z = match activation {
-                Activation::Identity => to.clone(),
-                _ => format!("layers.{i}.z"),
-            };
-            node(&mut graph, "Gemm", &[&from, &weight, &bias], &z, &[("transB", Number::Int(1))]);
-            activate(&mut graph, &mut tensors, *activation, (&z, &to));
-            let mut message = Message::default();
-            [w.cols(), w.rows()].iter().for_each(|&n| message.number(1, n as u64));
-            tensor(&mut tensors, message, &weight, Values::Matrix(w));
-            let mut message = Message::default();
-            message.number(1, b.cols() as u64);
-            tensor(&mut tensors, message, &bias, Values::Row(b));
-            from = to;
+            graph.layer(i, layer, &names, &to);
+            names.push(to);
         }
-        graph.text(2, "deltarule");
-        graph.append(tensors);
-        graph.message(11, value(NAME_IN, self.n_in()));
-        graph.message(12, value(NAME_OUT, self.n_out()));
+        let mut message = graph.nodes;
+        message.text(2, "deltarule");
+        message.append(graph.tensors);
+        message.message(11, value(NAME_IN, self.n_in()));
+        message.message(12, value(NAME_OUT, self.n_out()));
+        let is_layer = |l: &Dense| l.norm.as_ref().is_some_and(|n| n.kind == NormKind::Layer);
+        let (version, ir) = if self.layers.iter().any(is_layer) { LAYER_NORM_OPSET } else { OPSET };
         let mut opset = Message::default();
         opset.text(1, "");
-        opset.number(2, OPSET);
+        opset.number(2, version);
         let mut model = Message::default();
-        model.number(1, IR);
+        model.number(1, ir);
         model.text(2, "deltarule");
-        model.message(7, graph);
+        model.message(7, message);
         model.message(8, opset);
         match model.length {
             0..=MOST => Ok(model),
@@ -96,6 +82,130 @@ impl Mlp {
                 let reason = format!("{n} bytes, more than the {MOST} of an ONNX model");
                 Err(Error::config("ONNX", reason))
             }
+        }
+    }
+}
+
+/// A step of a layer; what comes out of all but the last has the layer's name and the step's.
+enum Step<'a> {
+    Product,
+    Norm(&'a Norm),
+    Activation,
+    /// The residual connection's.
+    Sum(&'a str),
+}
+
+impl Step<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Step::Product => "z",
+            Step::Norm(_) => "norm",
+            Step::Activation => "a",
+            Step::Sum(_) => "sum",
+        }
+    }
+}
+
+/// A graph's nodes and its constant tensors.
+#[derive(Default)]
+struct Graph<'a> {
+    nodes: Message<'a>,
+    tensors: Message<'a>,
+}
+
+impl<'a> Graph<'a> {
+    /// Adds layer `i` from the last of `names` to `to`. `names` are what went into each layer.
+    fn layer(&mut self, i: usize, layer: &'a Dense, names: &[String], to: &str) {
+        let mut steps = vec![Step::Product];
+        steps.extend(layer.norm.as_ref().map(Step::Norm));
+        if !matches!(layer.activation, Activation::Identity | Activation::Maxout { .. }) {
+            steps.push(Step::Activation);
+        }
+        let back = layer.residual.checked_sub(1);
+        let source = back.and_then(|layers| names.iter().rev().nth(layers));
+        steps.extend(source.map(|name| Step::Sum(name)));
+        let mut from = names.last().cloned().unwrap_or_default();
+        // The layer's own tensors stand behind the constants of its activation.
+        let mut tensors = Message::default();
+        let mut steps = steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
+            let out = match steps.peek() {
+                Some(_) => format!("layers.{i}.{}", step.name()),
+                None => to.into(),
+            };
+            match step {
+                Step::Product => product(&mut self.nodes, &mut tensors, (i, layer), (&from, &out)),
+                Step::Norm(norm) => {
+                    normalise(&mut self.nodes, &mut tensors, (i, layer, norm), (&from, &out));
+                }
+                Step::Activation => {
+                    activate(&mut self.nodes, &mut self.tensors, layer.activation, (&from, &out));
+                }
+                Step::Sum(source) => node(&mut self.nodes, "Add", &[source, &from], &out, &[]),
+            }
+            from = out;
+        }
+        self.tensors.append(tensors);
+    }
+}
+
+/// Adds x·W + b of layer `i`; for maxout one product a piece, and the largest of them.
+fn product<'a>(
+    graph: &mut Message<'a>,
+    tensors: &mut Message<'a>,
+    (i, layer): (usize, &'a Dense),
+    (from, to): (&str, &str),
+) {
+    let (n_out, pieces) = (layer.n_out(), layer.activation.pieces());
+    let mut outputs = Vec::new();
+    let biases = layer.biases();
+    for piece in 0..pieces {
+        let own = |what: &str| match pieces {
+            1 => format!("layers.{i}.{what}"),
+            _ => format!("layers.{i}.piece.{piece}.{what}"),
+        };
+        let (weight, bias) = (own("weight"), own("bias"));
+        let out = if pieces == 1 { to.into() } else { own("z") };
+        node(graph, "Gemm", &[from, &weight, &bias], &out, &[("transB", Number::Int(1))]);
+        // Each piece begins at a panel of its own.
+        let first_panel = piece.saturating_mul(n_out.div_ceil(LINE));
+        let columns = Values::Columns { tensor: &layer.w, first_panel, n_cols: n_out };
+        tensor(tensors, &[n_out, layer.n_in()], &weight, |message| message.values(9, columns));
+        // Users see the pieces of a neuron side by side.
+        vector(tensors, &bias, biases.iter().copied().skip(piece).step_by(pieces));
+        outputs.push(out);
+    }
+    if pieces > 1 {
+        let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        node(graph, "Max", &outputs, to, &[]);
+    }
+}
+
+/// Adds the norm of layer `i`.
+fn normalise<'a>(
+    graph: &mut Message<'a>,
+    tensors: &mut Message<'a>,
+    (i, layer, norm): (usize, &Dense, &Norm),
+    (from, to): (&str, &str),
+) {
+    let name = |what: &str| format!("layers.{i}.{what}");
+    let [gamma, beta, mean, variance] = ["gamma", "beta", "mean", "variance"].map(name);
+    let epsilon = [("epsilon", Number::Float(EPSILON))];
+    match norm.kind {
+        NormKind::Layer => {
+            node(graph, "LayerNormalization", &[from, &gamma, &beta], to, &epsilon);
+        }
+        NormKind::Batch => {
+            let inputs = [from, &gamma, &beta, &mean, &variance];
+            node(graph, "BatchNormalization", &inputs, to, &epsilon);
+        }
+    }
+    vector(tensors, &gamma, layer.norm_vector(1));
+    vector(tensors, &beta, layer.norm_vector(2));
+    if norm.kind == NormKind::Batch {
+        for (which, name) in [(0, &mean), (1, &variance)] {
+            let values = norm.running(which).iter().flat_map(|line| line.0);
+            vector(tensors, name, values.take(layer.n_out()));
         }
     }
 }
@@ -109,23 +219,24 @@ fn activate<'a>(
 ) {
     let mut constant = |what: &str, value: f32| {
         let name = format!("{to}.{what}");
-        let mut message = Message::default();
-        message.number(2, FLOAT);
-        message.text(8, &name);
-        message.bytes(9, &value.to_le_bytes());
-        tensors.message(5, message);
+        tensor(tensors, &[], &name, |message| message.bytes(9, &value.to_le_bytes()));
         name
     };
     let alpha = |value| [("alpha", Number::Float(value))];
     match activation {
-        // The caller refused maxout.
+        // No step of their own.
         Activation::Identity | Activation::Maxout { .. } => {}
         Activation::Sigmoid => node(graph, "Sigmoid", &[z], to, &[]),
         Activation::Tanh => node(graph, "Tanh", &[z], to, &[]),
         Activation::Relu => node(graph, "Relu", &[z], to, &[]),
         Activation::LeakyRelu { slope } => node(graph, "LeakyRelu", &[z], to, &alpha(slope)),
         Activation::Elu { alpha: a } => node(graph, "Elu", &[z], to, &alpha(a)),
-        Activation::Selu => node(graph, "Selu", &[z], to, &[]),
+        Activation::Selu => {
+            // ONNX's defaults, said because tract rounds them to six digits.
+            let constants = [("alpha", 1.673_263_2), ("gamma", 1.050_701)];
+            let constants = constants.map(|(name, value)| (name, Number::Float(value)));
+            node(graph, "Selu", &[z], to, &constants);
+        }
         Activation::Softplus => node(graph, "Softplus", &[z], to, &[]),
         Activation::Softsign => node(graph, "Softsign", &[z], to, &[]),
         Activation::Softmax => node(graph, "Softmax", &[z], to, &[("axis", Number::Int(1))]),
@@ -156,193 +267,5 @@ fn activate<'a>(
             node(graph, "GreaterOrEqual", &[z, &zero], &reached, &[]);
             node(graph, "Cast", &[&reached], to, &[("to", Number::Int(FLOAT))]);
         }
-    }
-}
-
-/// The value of an attribute.
-enum Number {
-    Float(f32),
-    Int(u64),
-}
-
-/// Adds a NodeProto; its name is that of its output.
-fn node(
-    graph: &mut Message,
-    operator: &str,
-    inputs: &[&str],
-    output: &str,
-    attributes: &[(&str, Number)],
-) {
-    let mut message = Message::default();
-    inputs.iter().for_each(|input| message.text(1, input));
-    message.text(2, output);
-    message.text(3, output);
-    message.text(4, operator);
-    for (name, value) in attributes {
-        let mut attribute = Message::default();
-        attribute.text(1, name);
-        match value {
-            Number::Float(x) => {
-                attribute.four_bytes(2, x.to_le_bytes());
-                attribute.number(20, FLOAT);
-            }
-            Number::Int(n) => {
-                attribute.number(3, *n);
-                attribute.number(20, INT);
-            }
-        }
-        message.message(5, attribute);
-    }
-    graph.message(1, message);
-}
-
-/// Adds a TensorProto of floats whose dimensions are in `message`.
-fn tensor<'a>(graph: &mut Message<'a>, mut message: Message<'a>, name: &str, values: Values<'a>) {
-    message.number(2, FLOAT);
-    message.text(8, name);
-    message.values(9, values);
-    graph.message(5, message);
-}
-
-/// The ValueInfoProto of rows of `width` floats.
-fn value(name: &str, width: usize) -> Message<'static> {
-    let mut rows = Message::default();
-    rows.text(2, "rows");
-    let mut cols = Message::default();
-    cols.number(1, width as u64);
-    let mut shape = Message::default();
-    shape.message(1, rows);
-    shape.message(1, cols);
-    let mut tensor = Message::default();
-    tensor.number(1, FLOAT);
-    tensor.message(2, shape);
-    let mut kind = Message::default();
-    kind.message(1, tensor);
-    let mut value = Message::default();
-    value.text(1, name);
-    value.message(2, kind);
-    value
-}
-
-/// A protobuf message: its bytes in pieces, of which the large ones stay where they are.
-#[derive(Default)]
-struct Message<'a> {
-    pieces: Vec<Piece<'a>>,
-    length: usize,
-}
-
-enum Piece<'a> {
-    Bytes(Vec<u8>),
-    Values(Values<'a>),
-}
-
-impl<'a> Message<'a> {
-    fn push(&mut self, bytes: &[u8]) {
-        self.length = self.length.saturating_add(bytes.len());
-        match self.pieces.last_mut() {
-            Some(Piece::Bytes(last)) => last.extend_from_slice(bytes),
-            _ => self.pieces.push(Piece::Bytes(bytes.to_vec())),
-        }
-    }
-
-    /// Seven bits a byte, the lowest first.
-    fn varint(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.push(&[(n & 0x7f) as u8 | 0x80]);
-            n >>= 7;
-        }
-        self.push(&[n as u8]);
-    }
-
-    /// Wire types: 0 is a number, 2 a length and bytes, 5 four bytes.
-    fn key(&mut self, field: u64, wire: u64) {
-        self.varint(field << 3 | wire);
-    }
-
-    fn number(&mut self, field: u64, n: u64) {
-        self.key(field, 0);
-        self.varint(n);
-    }
-
-    fn four_bytes(&mut self, field: u64, bytes: [u8; 4]) {
-        self.key(field, 5);
-        self.push(&bytes);
-    }
-
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.key(field, 2);
-        self.varint(bytes.len() as u64);
-        self.push(bytes);
-    }
-
-    fn text(&mut self, field: u64, text: &str) {
-        self.bytes(field, text.as_bytes());
-    }
-
-    fn values(&mut self, field: u64, values: Values<'a>) {
-        self.key(field, 2);
-        self.varint(values.n_bytes() as u64);
-        self.push_values(values);
-    }
-
-    fn message(&mut self, field: u64, message: Message<'a>) {
-        self.key(field, 2);
-        self.varint(message.length as u64);
-        self.append(message);
-    }
-
-    /// Adds the fields of another message.
-    fn append(&mut self, message: Message<'a>) {
-        for piece in message.pieces {
-            match piece {
-                Piece::Bytes(bytes) => self.push(&bytes),
-                Piece::Values(values) => self.push_values(values),
-            }
-        }
-    }
-
-    fn push_values(&mut self, values: Values<'a>) {
-        self.length = self.length.saturating_add(values.n_bytes());
-        self.pieces.push(Piece::Values(values));
-    }
-
-    fn write(&self, writer: &mut dyn Write) -> Result<()> {
-        let mut buffers = Buffers::default();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Bytes(bytes) => writer.write_all(bytes)?,
-                Piece::Values(values) => {
-                    values.pieces(&mut buffers, |part| writer.write_all(part))?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The examples of the protobuf encoding's documentation.
-    #[test]
-    fn messages_are_encoded_as_protobuf_says() {
-        let bytes = |message: Message| {
-            let mut bytes = Vec::new();
-            message.write(&mut bytes).unwrap();
-            assert_eq!(bytes.len(), message.length);
-            bytes
-        };
-        let mut a = Message::default();
-        a.number(1, 150);
-        let mut b = Message::default();
-        b.text(2, "testing");
-        let mut c = Message::default();
-        let mut inner = Message::default();
-        inner.number(1, 150);
-        c.message(3, inner);
-        assert_eq!(bytes(a), [0x08, 0x96, 0x01]);
-        assert_eq!(bytes(b), b"\x12\x07testing");
-        assert_eq!(bytes(c), [0x1a, 0x03, 0x08, 0x96, 0x01]);
     }
 }

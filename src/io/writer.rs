@@ -19,6 +19,8 @@ pub(crate) struct Stored<'a> {
 pub(crate) enum Values<'a> {
     /// F32, transposed: columns x rows.
     Matrix(&'a Tensor),
+    /// F32, transposed: so many columns from panel `first_panel` on, which have to be there.
+    Columns { tensor: &'a Tensor, first_panel: usize, n_cols: usize },
     /// F32, the only row.
     Row(&'a Tensor),
     /// U8
@@ -39,6 +41,9 @@ impl Values<'_> {
             Values::Matrix(t) | Values::Row(t) => {
                 t.rows().saturating_mul(t.cols()).saturating_mul(4)
             }
+            Values::Columns { tensor, n_cols, .. } => {
+                tensor.rows().saturating_mul(n_cols).saturating_mul(4)
+            }
             Values::Bytes(bytes) => bytes.len(),
         }
     }
@@ -51,10 +56,19 @@ impl Values<'_> {
     ) -> io::Result<()> {
         match self {
             Values::Matrix(t) | Values::Row(t) => {
+                let all = Values::Columns { tensor: t, first_panel: 0, n_cols: t.cols() };
+                all.pieces(buffers, each)
+            }
+            Values::Columns { tensor: t, first_panel, n_cols } => {
                 let Buffers { values, bytes } = buffers;
-                for panel in 0..t.cols().div_ceil(LINE) {
+                let mut rest = n_cols.saturating_mul(t.rows());
+                let panels = first_panel..first_panel.saturating_add(n_cols.div_ceil(LINE));
+                for panel in panels {
                     values.resize(t.panel_len(panel), 0.0);
                     t.export_panel(panel, values);
+                    // Columns beyond the last one are pads, or the next piece's.
+                    values.truncate(rest);
+                    rest = rest.saturating_sub(values.len());
                     each(bytes_of(values, bytes))?;
                 }
                 Ok(())
@@ -79,6 +93,9 @@ fn preamble(metadata: &[(&str, String)], tensors: &[Stored], checksum: &str) -> 
         let end = start.saturating_add(values.n_bytes());
         let (kind, shape) = match values {
             Values::Matrix(t) => ("F32", format!("{},{}", t.cols(), t.rows())),
+            Values::Columns { tensor, n_cols, .. } => {
+                ("F32", format!("{n_cols},{}", tensor.rows()))
+            }
             Values::Row(t) => ("F32", t.cols().to_string()),
             Values::Bytes(bytes) => ("U8", bytes.len().to_string()),
         };

@@ -12,6 +12,7 @@ mod summary;
 pub use builder::Builder;
 pub(crate) use dense::Dense;
 pub use init::Init;
+pub(crate) use norm::Norm;
 pub use norm::{NormKind, NormParameters};
 pub use predictor::Predictor;
 pub(crate) use predictor::{Ordered, check_data, evaluate, gather_features};

@@ -199,3 +199,18 @@ pub(super) fn first_odd_value(batch: &Batch) -> Error {
     };
     found.unwrap_or_else(|| Error::value("data set", "finite numbers after scaling", "an infinity"))
 }
+
+/// Checks a weight a sample.
+pub(super) fn check_sample_weights(weights: &[f32], samples: usize) -> Result<()> {
+    if weights.len() != samples {
+        return Err(Error::shape("sample weights", samples, weights.len()));
+    }
+    match weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
+        Some(i) => Err(Error::value(
+            format!("sample weight {i}"),
+            "a finite number of at least 0",
+            weights[i],
+        )),
+        None => Ok(()),
+    }
+}

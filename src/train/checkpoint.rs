@@ -5,55 +5,17 @@
 //! update, the network of the best epoch, and a text with the run's options and where it stands.
 //! Randomness is counted, so no generator has a state.
 
-use super::deferred::Deferred;
 use super::epochs::Epochs;
 use super::history::{Ending, History};
-use super::recipe::recipe;
+use super::recipe::{Kind, recipe};
 use super::saver::{Every, Saver};
 use super::state::{self, State};
+use super::tensors::{TEXT, encode_checkpoint, fill, parts};
 use super::trainer::Trainer;
-use super::workspace::Slot;
-use crate::gemm::Tensor;
-use crate::io::{CHECKPOINT, Contents, STATE, Stored, Values, empty_model, encode, read_file};
+use super::training::Training;
+use crate::io::{Contents, empty_model, read_file};
 use crate::{Error, Result};
 use std::path::Path;
-
-/// Name of the text.
-const TEXT: &str = "training.state";
-
-/// A tensor of a checkpoint that belongs to a layer.
-struct Part<T> {
-    name: String,
-    tensor: T,
-    is_row: bool,
-}
-
-/// Tensors of layer `layer`, with their names, as parts of the kind `kind`.
-fn parts<T>(
-    kind: &str,
-    layer: usize,
-    tensors: impl IntoIterator<Item = (&'static str, T)>,
-) -> impl Iterator<Item = Part<T>> {
-    let prefix = match kind {
-        "" => format!("layers.{layer}"),
-        _ => format!("{STATE}{kind}.{layer}"),
-    };
-    tensors.into_iter().map(move |(what, tensor)| Part {
-        name: format!("{prefix}.{what}"),
-        tensor,
-        is_row: what != "weight",
-    })
-}
-
-/// The tensors of what is shaped like the parameters.
-fn of_slot(slot: &Slot) -> [(&'static str, &Tensor); 2] {
-    [("weight", &slot.w), ("bias", &slot.b)]
-}
-
-/// As [`of_slot`].
-fn of_slot_mut(slot: &mut Slot) -> [(&'static str, &mut Tensor); 2] {
-    [("weight", &mut slot.w), ("bias", &mut slot.b)]
-}
 
 impl<'a> Trainer<'a> {
     /// Writes a checkpoint to `path`, again and again: everything from which
@@ -147,51 +109,25 @@ impl Epochs<'_, '_> {
     /// The bytes of a checkpoint.
     fn encode(&self, recipe: &[state::OptionText]) -> Result<Vec<u8>> {
         let training = &self.training;
-        let (net, workspace) = (training.network(), training.workspace());
-        let deferred = workspace.deferred.as_ref().filter(|d| d.waiting());
         let state = State {
             counts: training.counts(),
             partial: self.partial,
-            waiting: deferred.map_or((0, 0), Deferred::counts),
+            waiting: training.waiting(),
             rates: self.rates.as_ref().map(|r| r.state()),
             watch: self.watch.state(),
             has_best: self.best.is_some(),
             history: self.history.clone(),
         };
-        let text = state::write(recipe, &state);
-        let mut all: Vec<Part<&Tensor>> = Vec::new();
-        for (i, layer) in net.layers.iter().enumerate() {
-            all.extend(parts("", i, layer.tensors()));
-        }
-        for (i, layer) in workspace.buffers.layers.iter().enumerate() {
-            for (n, slot) in layer.slots.iter().enumerate() {
-                all.extend(parts(&format!("slot{n}"), i, of_slot(slot)));
-            }
-        }
-        for (i, gradient) in deferred.iter().flat_map(|d| d.gradients()).enumerate() {
-            all.extend(parts("gradient", i, of_slot(gradient)));
-        }
+        let mut all = training.tensors();
         for (i, layer) in self.best.iter().flat_map(|n| &n.layers).enumerate() {
             all.extend(parts("best", i, layer.tensors()));
         }
-        let stored = |part: Part<_>| Stored {
-            values: if part.is_row { Values::Row } else { Values::Matrix }(part.tensor),
-            name: part.name,
-        };
-        let text = Stored { name: TEXT.into(), values: Values::Bytes(text.as_bytes()) };
-        let stored: Vec<_> = [text].into_iter().chain(all.into_iter().map(stored)).collect();
-        encode(&net.metadata(CHECKPOINT), &stored)
+        encode_checkpoint(training.network(), &state::write(recipe, &state), all)
     }
 
     /// Becomes the run of a checkpoint.
     fn take(&mut self, mut file: Contents) -> Result<()> {
-        // For its checks: that it is of a version that this one knows, and well-formed.
-        empty_model(&file)?;
-        let text = file.bytes(TEXT)?;
-        let text = str::from_utf8(&text).map_err(|e| file.refuse(format!("{TEXT}: {e}")))?;
-        let (options, state) =
-            state::read(text).map_err(|reason| file.refuse(format!("{TEXT}: {reason}")))?;
-        same_recipe(&options, &recipe(self))?;
+        let state = read_state(&mut file, &self.training, Kind::Run, &recipe(self))?;
         let (done, epochs) = (state.history.epochs.len(), self.trainer.epochs);
         if done > epochs {
             let reason = format!("the checkpoint's run has done {done}, this one has {epochs}");
@@ -200,45 +136,15 @@ impl Epochs<'_, '_> {
         if state.partial.batches > self.data.len().div_ceil(self.batch_size) {
             return Err(file.refuse("more batches of an epoch than there are"));
         }
-        if state.waiting.0 >= self.trainer.setup.adjustments.accumulate {
-            return Err(file.refuse("more gradients than wait for one update"));
-        }
         if state.rates.is_some() != self.rates.is_some() {
             return Err(file.refuse("its schedule and its options differ"));
         }
         let mut best = state.has_best.then(|| self.training.network().clone());
-        let (net, workspace) = self.training.parts_mut();
-        let mut all: Vec<Part<&mut Tensor>> = Vec::new();
-        for (i, layer) in net.layers.iter_mut().enumerate() {
-            all.extend(parts("", i, layer.tensors_mut()));
-        }
-        for (i, layer) in workspace.buffers.layers.iter_mut().enumerate() {
-            for (n, slot) in layer.slots.iter_mut().enumerate() {
-                all.extend(parts(&format!("slot{n}"), i, of_slot_mut(slot)));
-            }
-        }
-        if state.waiting.0 > 0 {
-            let Some(deferred) = &mut workspace.deferred else {
-                return Err(file.refuse("gradients that this run does not keep"));
-            };
-            for (i, gradient) in deferred.resume(state.waiting).iter_mut().enumerate() {
-                all.extend(parts("gradient", i, of_slot_mut(gradient)));
-            }
-        }
+        let mut all = self.training.tensors_mut(state.waiting.0 > 0);
         for (i, layer) in best.iter_mut().flat_map(|n| &mut n.layers).enumerate() {
             all.extend(parts("best", i, layer.tensors_mut()));
         }
-        let fits = |part: &Part<&mut Tensor>, (name, rows, cols): (&str, usize, usize)| {
-            let t = &*part.tensor;
-            let shape = if part.is_row { (1, t.cols()) } else { (t.cols(), t.rows()) };
-            part.name == name && shape == (rows, cols)
-        };
-        let found: Vec<_> = file.matrices().collect();
-        if found.len() != all.len() || !all.iter().zip(found).all(|(part, f)| fits(part, f)) {
-            return Err(file.refuse("its tensors are not those of its options"));
-        }
-        let mut targets = all.into_iter().map(|part| part.tensor);
-        file.read(|name| if name == TEXT { None } else { targets.next() })?;
+        fill(file, all)?;
         self.best = best;
         self.go_on_from(state);
         Ok(())
@@ -246,7 +152,7 @@ impl Epochs<'_, '_> {
 
     /// Takes all of a state but the tensors.
     fn go_on_from(&mut self, state: State) {
-        self.training.resume(state.counts);
+        self.training.resume(state.counts, state.waiting);
         if let (Some(rates), Some(state)) = (&mut self.rates, state.rates) {
             rates.resume(state);
         }
@@ -259,6 +165,28 @@ impl Epochs<'_, '_> {
             self.end();
         }
     }
+}
+
+/// What a checkpoint of this kind and with these options says; the checks of everything but the
+/// tensors.
+pub(super) fn read_state(
+    file: &mut Contents,
+    training: &Training,
+    kind: Kind,
+    own: &[state::OptionText],
+) -> Result<State> {
+    // For its checks: that it is of a version that this one knows, and well-formed.
+    empty_model(file)?;
+    let text = file.bytes(TEXT)?;
+    let text = str::from_utf8(&text).map_err(|e| file.refuse(format!("{TEXT}: {e}")))?;
+    let (options, state) =
+        state::read(text).map_err(|reason| file.refuse(format!("{TEXT}: {reason}")))?;
+    kind.check(&options)?;
+    same_recipe(&options, own)?;
+    if state.waiting.0 >= training.accumulate() {
+        return Err(file.refuse("more gradients than wait for one update"));
+    }
+    Ok(state)
 }
 
 /// Refuses the checkpoint of another run, with the first option that differs.

@@ -13,7 +13,7 @@ use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Keep, Optimizer, Pass, Rule, VisitRule};
 use crate::optim::{add_to, apply, column_squares, sum_of_squares};
-use crate::simd::LINE;
+use crate::simd::{LINE, Line};
 
 /// Runs so many items of a phase's work on the team.
 pub(super) type Run<'a> = &'a mut dyn FnMut(usize, Item) -> Result<()>;
@@ -65,10 +65,21 @@ impl Deferred {
         (self.batches, self.rows)
     }
 
-    /// So many batches and rows wait for an update, with the gradients that the caller writes.
-    pub(super) fn resume(&mut self, (batches, rows): (usize, usize)) -> &mut [Slot] {
-        (self.batches, self.rows) = (batches, rows);
+    /// The gradients, for what a checkpoint writes into them before [`Deferred::resume`].
+    pub(super) fn gradients_mut(&mut self) -> &mut [Slot] {
         &mut self.gradients
+    }
+
+    /// So many batches and rows wait for an update now, with the gradients as they are; none where
+    /// there are no batches.
+    pub(super) fn resume(&mut self, (batches, rows): (usize, usize)) {
+        if batches == 0 {
+            // The next batch is added to them.
+            for tensor in self.gradients.iter_mut().flat_map(|g| [&mut g.w, &mut g.b]) {
+                tensor.lines_mut().fill(Line::ZERO);
+            }
+        }
+        (self.batches, self.rows) = (batches, rows);
     }
 
     /// Gradients that wait for an update.

@@ -2,52 +2,59 @@
 //! of the same words.
 
 use super::epochs::Epochs;
-use crate::Level;
+use super::training::Training;
 use crate::data::{Dataset, Features, Targets};
-use crate::gemm::Precision;
 use crate::io::Hasher;
 use crate::optim::Adjustments;
+use crate::{Error, Result};
 
 /// An option of a run and its value, as text.
 pub(super) type OptionText = (&'static str, String);
+
+/// The option that only a loop of one's own has.
+const LOOP: &str = "loop";
+
+/// Whose loop makes the steps. No checkpoint of one kind goes on as the other: a run's says which
+/// samples come next, a session's does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A run over a data set.
+    Run,
+    /// A loop of the user's own.
+    Session,
+}
+
+impl Kind {
+    /// Refuses the options of a checkpoint of the other kind.
+    pub(super) fn check(self, options: &[(String, String)]) -> Result<()> {
+        let is_own = options.iter().any(|(name, _)| name == LOOP);
+        let reason = match (self, is_own) {
+            (Kind::Run, false) | (Kind::Session, true) => return Ok(()),
+            (Kind::Run, true) => {
+                "is of a loop of one's own: `Training::load_checkpoint` goes on from it"
+            }
+            (Kind::Session, false) => {
+                "is of a run over a data set: `Trainer::resume` goes on from it"
+            }
+        };
+        Err(Error::config("checkpoint", reason))
+    }
+}
 
 /// The options of a run.
 ///
 /// The `Debug` texts of optimiser, loss and schedule are part of the format: what is added to them
 /// must not change the texts of those that were there (`tests/old_files.rs` notices).
 pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
-    let (trainer, training) = (&*run.trainer, &run.training);
-    let setup = &trainer.setup;
-    let level = match training.network().level() {
-        l if l == Level::portable() => "portable",
-        _ => "avx2 or avx512",
-    };
-    let mut recipe = vec![
-        ("network", training.network().architecture()),
-        ("SIMD level", level.into()),
-        ("optimizer", format!("{:?}", setup.optimizer)),
-        ("adjustments", adjustments(&setup.adjustments)),
-        ("loss", format!("{:?}", training.loss())),
-        ("label smoothing", format!("{:?}", setup.smoothing)),
-        ("class weights", format!("{:?}", setup.class_weights)),
-        ("batch size", run.batch_size.to_string()),
-        ("seed", trainer.seed.to_string()),
+    let trainer = &*run.trainer;
+    let mut recipe = run.training.options();
+    recipe.extend([
         ("schedule", format!("{:?}", trainer.schedule)),
         ("early stopping", format!("{:?}", trainer.stopping)),
         ("sample weights", trainer.sample_weights.map_or("none".into(), fingerprint_of_weights)),
         ("data set", fingerprint(run.data)),
         ("validation set", trainer.validation.map_or("none".into(), fingerprint)),
-    ];
-    if setup.precision != Precision::F32 {
-        // Not f32's, so that a run of an older version has no other words than before.
-        let hardware = setup.precision.hardware(training.network().level());
-        let words = match setup.precision {
-            // The same bits on both.
-            Precision::Bf16 => "bf16".into(),
-            precision => format!("{precision} on {hardware}"),
-        };
-        recipe.push(("precision", words));
-    }
+    ]);
     if trainer.schedule.is_some() {
         // A schedule may depend on the length of the run; without one a run can be made longer.
         recipe.push(("epochs", trainer.epochs.to_string()));
@@ -55,8 +62,16 @@ pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
     recipe
 }
 
+/// The options of a session whose batches are its user's.
+pub(super) fn recipe_of_session(training: &Training) -> Vec<OptionText> {
+    let mut recipe = vec![(LOOP, "own".into())];
+    recipe.extend(training.options());
+    recipe.push(("targets", if training.values() { "values" } else { "labels" }.into()));
+    recipe
+}
+
 /// The adjustments that are not the default: further kinds do not change the words for the others.
-fn adjustments(a: &Adjustments) -> String {
+pub(super) fn adjustments(a: &Adjustments) -> String {
     let none = Adjustments::default();
     // By name, so that a new kind cannot be forgotten here.
     let &Adjustments { l1, l2, decay, biases, max_norm, clip_value, clip_norm, accumulate } = a;

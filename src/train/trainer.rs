@@ -1,11 +1,12 @@
 //! The options of training, and what they begin.
 
+use super::batch::check_sample_weights;
 use super::early_stopping::{EarlyStopping, Watch};
 use super::epochs::Epochs;
 use super::history::{Cancel, Control, Epoch, History, Progress};
 use super::saver::Every;
 use super::state::Partial;
-use super::training::{Setup, Training, check_sample_weights};
+use super::training::{Setup, Training};
 use crate::data::{Dataset, Targets};
 use crate::gemm::Precision;
 use crate::loss::Loss;

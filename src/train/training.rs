@@ -1,6 +1,8 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
-use super::batch::{Batch, BatchTargets, SampleWeights, check_rows};
+use super::batch::{Batch, BatchTargets, SampleWeights, check_rows, check_sample_weights};
+use super::deferred::Deferred;
+use super::recipe::{OptionText, adjustments};
 use super::state::Counts;
 use super::step::{self, Step};
 use super::workspace::{Needs, Workspace};
@@ -11,7 +13,7 @@ use crate::metrics::Evaluation;
 use crate::nn::{Mlp, check_data, evaluate};
 use crate::optim::{Adjustments, Optimizer};
 use crate::threads::{Team, Threads};
-use crate::{Error, MatRef, Result};
+use crate::{Error, Level, MatRef, Result};
 
 /// How a [`Training`] runs.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub struct Training<'a> {
     optimizer: Optimizer,
     adjustments: Adjustments,
     loss: Loss,
+    precision: Precision,
     smoothing: f32,
     class_weights: Vec<f32>,
     lr: f32,
@@ -105,6 +108,7 @@ impl<'a> Training<'a> {
             optimizer,
             adjustments,
             loss,
+            precision: setup.precision,
             smoothing: setup.smoothing,
             class_weights: setup.class_weights.clone(),
             lr,
@@ -255,10 +259,6 @@ impl<'a> Training<'a> {
         self.net
     }
 
-    pub(super) fn loss(&self) -> Loss {
-        self.loss
-    }
-
     pub(super) fn workspace(&self) -> &Workspace {
         &self.workspace
     }
@@ -273,25 +273,57 @@ impl<'a> Training<'a> {
         Counts { steps: self.steps, updates: self.updates, lr: self.lr }
     }
 
-    /// Goes on from there, with the parameters that the network has now.
-    pub(super) fn resume(&mut self, counts: Counts) {
+    /// Batches and rows whose gradients wait for an update.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        self.workspace.deferred.as_ref().map_or((0, 0), Deferred::counts)
+    }
+
+    /// Goes on from there, with the tensors as they are now.
+    pub(super) fn resume(&mut self, counts: Counts, waiting: (usize, usize)) {
         Counts { steps: self.steps, updates: self.updates, lr: self.lr } = counts;
+        if let Some(deferred) = &mut self.workspace.deferred {
+            deferred.resume(waiting);
+        }
         self.workspace.copy_weights(self.net);
     }
-}
 
-/// Checks a weight a sample.
-pub(super) fn check_sample_weights(weights: &[f32], samples: usize) -> Result<()> {
-    if weights.len() != samples {
-        return Err(Error::shape("sample weights", samples, weights.len()));
+    /// Every option that decides the bits of a step, as text.
+    pub(super) fn options(&self) -> Vec<OptionText> {
+        let level = match self.net.level() {
+            l if l == Level::portable() => "portable",
+            _ => "avx2 or avx512",
+        };
+        let mut options = vec![
+            ("network", self.net.architecture()),
+            ("SIMD level", level.into()),
+            ("optimizer", format!("{:?}", self.optimizer)),
+            ("adjustments", adjustments(&self.adjustments)),
+            ("loss", format!("{:?}", self.loss)),
+            ("label smoothing", format!("{:?}", self.smoothing)),
+            ("class weights", format!("{:?}", self.class_weights)),
+            ("batch size", self.workspace.rows.to_string()),
+            ("seed", self.seed.to_string()),
+        ];
+        if self.precision != Precision::F32 {
+            // Not f32's, so that a run of an older version has no other words than before.
+            let words = match self.precision {
+                // The same bits on both.
+                Precision::Bf16 => "bf16".into(),
+                other => format!("{other} on {}", other.hardware(self.net.level())),
+            };
+            options.push(("precision", words));
+        }
+        options
     }
-    match weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
-        Some(i) => Err(Error::value(
-            format!("sample weight {i}"),
-            "a finite number of at least 0",
-            weights[i],
-        )),
-        None => Ok(()),
+
+    /// Batches of an update.
+    pub(super) fn accumulate(&self) -> usize {
+        self.adjustments.accumulate
+    }
+
+    /// Whether targets are values, not labels.
+    pub(super) fn values(&self) -> bool {
+        self.values
     }
 }
 

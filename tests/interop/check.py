@@ -4,8 +4,8 @@
 
 Needs torch, safetensors, onnx, onnxruntime and numpy. It runs the example `interop`, which writes
 our models. PyTorch loads our safetensors files, strictly, and its outputs are compared with ours;
-random weights that PyTorch saves are read by us and compared the same way; ONNX Runtime runs our
-ONNX files, which ONNX's own checker has seen. All differences have to be at most 1e-6 of the
+random weights that PyTorch saves for plain layers are read by us and compared the same way; ONNX
+Runtime runs our ONNX files, which ONNX's own checker has seen. All differences have to be at most 1e-6 of the
 largest output. With --fixtures the files of tests/data that a test compares with are written anew.
 """
 
@@ -51,22 +51,73 @@ def activation(text):
     }[name]()
 
 
+class Maxout(nn.Module):
+    """The columns are piece after piece, each padded to `stride` of them."""
+
+    def __init__(self, n_out, pieces):
+        super().__init__()
+        self.n_out, self.pieces, self.stride = n_out, pieces, padded(n_out)
+
+    def forward(self, z):
+        return z.unflatten(1, (self.pieces, self.stride)).amax(1)[:, : self.n_out]
+
+
+def padded(n):
+    return (n + 15) // 16 * 16
+
+
 class Net(nn.Module):
     """The network that the metadata describes, with our names of the parameters."""
 
     def __init__(self, architecture):
         super().__init__()
         width, *layers = architecture.split(", ")
-        width, self.layers, self.activations = int(width), nn.ModuleList(), []
+        width, self.layers, self.activations = int(width.split(" ")[0]), nn.ModuleList(), []
+        self.norms, self.residuals = [], []
         for layer in layers:
-            n_out, name = layer.split(" ")
-            self.layers.append(nn.Linear(width, int(n_out)))
-            self.activations.append(activation(name))
-            width = int(n_out)
+            n_out, name, *words = layer.split(" ")
+            n_out, (kind, _, parameter) = int(n_out), name.partition(":")
+            if kind == "maxout":
+                self.layers.append(nn.Linear(width, padded(n_out) * int(parameter)))
+                self.activations.append(Maxout(n_out, int(parameter)))
+            else:
+                self.layers.append(nn.Linear(width, n_out))
+                self.activations.append(activation(name))
+            norm = {"batch-norm": nn.BatchNorm1d, "layer-norm": nn.LayerNorm}
+            self.norms += [norm[w](n_out) for w in words if w in norm] or [None]
+            self.residuals += [int(w[9:]) for w in words if w.startswith("residual:")] or [0]
+            width = n_out
+        self.is_plain = not any(self.norms) and not any(self.residuals)
+        self.is_plain &= not any(isinstance(a, Maxout) for a in self.activations)
+        self.eval()
+
+    def load(self, tensors):
+        """Takes the norms' parameters out of ours, and the rest strictly."""
+        for i, norm in enumerate(self.norms):
+            if norm is None:
+                continue
+            norm.eval()
+            n = norm.weight.shape[0]
+            bias = tensors.pop(f"layers.{i}.bias").view(3, padded(n))[:, :n]
+            tensors[f"layers.{i}.bias"] = bias[0]
+            state = {"weight": bias[1], "bias": bias[2]}
+            if isinstance(norm, nn.BatchNorm1d):
+                running = tensors.pop(f"layers.{i}.running").view(2, padded(n))[:, :n]
+                state |= {"running_mean": running[0], "running_var": running[1]}
+                state["num_batches_tracked"] = norm.num_batches_tracked
+            norm.load_state_dict(state)
+        self.load_state_dict(tensors)
 
     def forward(self, x):
-        for layer, f in zip(self.layers, self.activations):
-            x = f(layer(x))
+        inputs = []
+        for layer, norm, f, residual in zip(
+            self.layers, self.norms, self.activations, self.residuals
+        ):
+            inputs.append(x)
+            z = layer(x)
+            x = f(z if norm is None else norm(z))
+            if residual:
+                x = x + inputs[-residual]
         return x
 
 
@@ -95,16 +146,19 @@ def main():
         y = np.loadtxt(path("y.txt"), dtype=np.float32, ndmin=2)
         with safe_open(path("safetensors"), "pt") as file:
             net = Net(file.metadata()["deltarule.architecture"])
-        net.load_state_dict(load_file(path("safetensors")))
+        net.load(load_file(path("safetensors")))
         with torch.no_grad():
             compare(f"{name}: ours in PyTorch", net(torch.tensor(x)).numpy(), y)
         onnx.checker.check_model(onnx.load(path("onnx")), full_check=True)
         session = onnxruntime.InferenceSession(path("onnx"), providers=["CPUExecutionProvider"])
         ort = session.run(None, {"input": x})[0]
         compare(f"{name}: ours in ONNX Runtime", ort, y)
-        if name == "all" and "--fixtures" in sys.argv:
-            shutil.copy(path("onnx"), "tests/data/all_activations.onnx")
-            np.savetxt("tests/data/all_activations.txt", ort, fmt="%.9g")
+        fixture = {"all": "all_activations", "layers": "all_layers"}.get(name)
+        if fixture and "--fixtures" in sys.argv:
+            shutil.copy(path("onnx"), f"tests/data/{fixture}.onnx")
+            np.savetxt(f"tests/data/{fixture}.txt", ort, fmt="%.9g")
+        if not net.is_plain:
+            continue
         torch.manual_seed(1)
         other = Net(safe_open(path("safetensors"), "pt").metadata()["deltarule.architecture"])
         with torch.no_grad():
@@ -116,7 +170,7 @@ def main():
             shutil.copy(path("others.safetensors"), "tests/data/pytorch.safetensors")
             np.savetxt("tests/data/pytorch.txt", theirs[name], fmt="%.9g")
     example("read", folder)
-    for name in names:
+    for name in theirs:
         read = np.loadtxt(folder / f"{name}.read.txt", dtype=np.float32, ndmin=2)
         compare(f"{name}: PyTorch's in ours", read, theirs[name])
     shutil.rmtree(folder)
