@@ -51,6 +51,48 @@ fn idx(c: &mut Criterion) {
     group.bench_function("stream", |b| b.iter(|| read_idx(black_box(&file[..]))));
 }
 
+/// Bytes a second of MNIST's four files, 55 MB when unpacked, as they come and raw; the peers only
+/// unpack and only read them. `DELTARULE_DATA` names the folder.
+#[cfg(feature = "gzip")]
+fn mnist(c: &mut Criterion) {
+    use deltarule::data::mnist;
+    use std::fs;
+    use std::io::Read;
+    let Some(packed) = std::env::var_os("DELTARULE_DATA").map(std::path::PathBuf::from) else {
+        return eprintln!("DELTARULE_DATA is not set: reading MNIST is not timed");
+    };
+    let raw = std::env::temp_dir().join(format!("deltarule-mnist-{}", std::process::id()));
+    fs::create_dir_all(&raw).expect("a folder for temporary files");
+    let names = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"];
+    let names = names.map(|name| format!("{name}-ubyte"));
+    let unpacked = |name: &String| {
+        let file = fs::File::open(packed.join(format!("{name}.gz"))).expect("a file of MNIST");
+        let mut bytes = Vec::new();
+        flate2::read::MultiGzDecoder::new(file).read_to_end(&mut bytes).expect("good gzip");
+        bytes
+    };
+    let mut size = 0;
+    for name in &names {
+        let bytes = unpacked(name);
+        size += bytes.len() as u64;
+        fs::write(raw.join(name), bytes).expect("room for MNIST");
+    }
+    assert_eq!(mnist::load(&raw).expect("raw MNIST"), mnist::load(&packed).expect("MNIST in gzip"));
+    let mut group = c.benchmark_group("mnist");
+    group.throughput(Throughput::Bytes(size)).sample_size(10);
+    group.bench_function("gz", |b| b.iter(|| mnist::load(black_box(&packed)).expect("read")));
+    group.bench_function("peer: gunzip", |b| b.iter(|| names.each_ref().map(&unpacked)));
+    group.bench_function("raw", |b| b.iter(|| mnist::load(black_box(&raw)).expect("read")));
+    group.bench_function("peer: read", |b| {
+        b.iter(|| names.each_ref().map(|name| fs::read(raw.join(name)).expect("read")));
+    });
+    group.finish();
+    fs::remove_dir_all(&raw).expect("removed");
+}
+
+#[cfg(not(feature = "gzip"))]
+fn mnist(_: &mut Criterion) {}
+
 /// Bytes a second of text: pixels as in `mnist.csv`, and numbers with six digits.
 #[cfg(feature = "csv")]
 fn csv(c: &mut Criterion) {
@@ -71,5 +113,5 @@ fn csv(c: &mut Criterion) {
 #[cfg(not(feature = "csv"))]
 fn csv(_: &mut Criterion) {}
 
-criterion_group!(benches, augment, idx, csv);
+criterion_group!(benches, augment, idx, mnist, csv);
 criterion_main!(benches);

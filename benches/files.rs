@@ -1,5 +1,6 @@
 //! Saving and loading models of 10 million parameters, and what a checkpoint an epoch costs.
-//! `cargo bench --bench files`; files go to `TMPDIR`, which decides what syncing costs.
+//! `TMPDIR=/dev/shm cargo bench --bench files`: files go to `TMPDIR`, which decides what syncing costs
+//! (nothing there, so that `save` is memory to page cache). The peers are the same bytes as they are.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deltarule::data::{Dataset, Targets};
@@ -39,6 +40,9 @@ fn models(c: &mut Criterion) {
             net.write_to(file).expect("written");
         });
     });
+    group.bench_function("peer: write bytes to a file", |b| {
+        b.iter(|| fs::write(folder.join("unsynced"), black_box(&whole)).expect("written"));
+    });
     group.bench_function("save, synced", |b| b.iter(|| net.save(&path).expect("saved")));
     group.bench_function("write onnx to memory", |b| {
         b.iter(|| {
@@ -47,6 +51,9 @@ fn models(c: &mut Criterion) {
         });
     });
     group.bench_function("load", |b| b.iter(|| Mlp::load(black_box(&path)).expect("loaded")));
+    group.bench_function("peer: read bytes of a file", |b| {
+        b.iter(|| fs::read(black_box(&path)).expect("read"));
+    });
     group.bench_function("read from memory", |b| {
         b.iter(|| Mlp::read_from(black_box(&whole[..])).expect("read"));
     });

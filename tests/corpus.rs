@@ -283,6 +283,11 @@ fn write_corpus() {
     idx("wrong-magic", [1, 2, 8, 1], &[1], &[1]);
     put("idx/gzip-cut", b"\x1f\x8b\x08\0\0\0\0\0\0\x03");
     put("idx/gzip-of-nothing", b"\x1f\x8b");
+    // Twelve bytes that claim an extra field of 64 KiB, also behind a good member.
+    let extra = b"\x1f\x8b\x08\x04\0\0\0\0\0\x03\xff\xff";
+    let nothing = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    put("idx/gzip-extra-of-64-kb", extra);
+    put("idx/gzip-second-extra-of-64-kb", &[&nothing[..], extra].concat());
 
     let npy = |name: &str, version: u8, header: &str, data: &[u8]| {
         let length = (header.len() as u32).to_le_bytes();

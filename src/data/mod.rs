@@ -16,6 +16,8 @@ mod csv;
 mod dataset;
 #[cfg(feature = "digits")]
 mod digits;
+#[cfg(feature = "gzip")]
+mod gunzip;
 mod idx;
 pub mod mnist;
 mod npy;

@@ -250,7 +250,7 @@ fn gunzip<'a>(reader: impl Read + 'a, _name: &str) -> Result<Box<dyn Read + 'a>>
     // A file may hold several gzip members (`cat a.gz b.gz`, bgzip); anything else behind the
     // last one is an error of the decoder.
     let buffered = io::BufReader::with_capacity(8 * 1024, reader);
-    Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered)))
+    Ok(Box::new(super::gunzip::Gunzip::new(buffered)))
 }
 
 #[cfg(not(feature = "gzip"))]

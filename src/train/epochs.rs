@@ -1,6 +1,7 @@
 //! A run over a data set, epoch by epoch.
 
 use super::checkpoint::Saving;
+use super::clock::Moment;
 use super::early_stopping::{Verdict, Watch};
 use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
 use super::state::Partial;
@@ -10,7 +11,6 @@ use crate::data::{Dataset, shuffled};
 use crate::nn::Mlp;
 use crate::optim::Rates;
 use crate::{Error, Result};
-use std::time::Instant;
 
 /// A run, as an iterator over its epochs: for loops of your own around `fit`'s. Made by
 /// [`Trainer::run`]. After an error there are no more epochs. A checkpoint that is due after an
@@ -95,7 +95,8 @@ impl Epochs<'_, '_> {
             _ => None,
         };
         let learning_rate = self.training.learning_rate();
-        let samples_per_second = samples as f64 / seconds;
+        // Without a clock there is no speed, and JSON has no infinity.
+        let samples_per_second = if seconds > 0.0 { samples as f64 / seconds } else { 0.0 };
         let report = Epoch { epoch, loss, validation, learning_rate, seconds, samples_per_second };
         if let Some(rates) = &mut self.rates {
             rates.epoch(report.validation.as_ref().map_or(loss, |v| v.loss));
@@ -126,7 +127,7 @@ impl Epochs<'_, '_> {
     /// The steps of an epoch that are not done yet.
     fn steps(&mut self, order: &[u32], epoch: usize) -> Result<()> {
         let steps = order.len().div_ceil(self.batch_size);
-        let mut start = Instant::now();
+        let mut start = Moment::now();
         let done = self.partial.batches;
         for (i, batch) in order.chunks(self.batch_size).enumerate().skip(done) {
             if self.trainer.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
@@ -166,7 +167,7 @@ impl Epochs<'_, '_> {
             if is_due || self.history.stopped {
                 self.save()?;
             }
-            start = Instant::now();
+            start = Moment::now();
             if self.history.stopped {
                 break;
             }

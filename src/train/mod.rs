@@ -2,6 +2,7 @@
 
 mod batch;
 mod checkpoint;
+mod clock;
 mod columns;
 mod deferred;
 mod early_stopping;
