@@ -18,32 +18,56 @@ pub(crate) const K_BLOCK: usize = 256;
 /// |---|---|---|---|---|---|---|
 /// | AVX2 | 1 | 2 | 6 | 12 of 16 registers | 8 / 12 | everything else |
 /// | AVX2 | 2 | 4 | 3 | 12 | 7 / 12 | 2 or 3 rows |
-/// | AVX2 | 4 | 8 | 1 | 8 | 9 / 8 | one row: bound by memory anyway |
 /// | AVX-512 | 3 | 3 | 8 | 24 of 32 registers | 11 / 24 | everything else |
 /// | AVX-512 | 2 | 2 | 8 | 16 | 10 / 16 | the last two panels |
 /// | AVX-512 | 1 | 1 | 8 | 8 | 9 / 8 | the last panel, outputs up to 16 wide |
 /// | AVX-512 | 4 | 4 | 2 | 8 | 6 / 8 | 2 rows |
-/// | AVX-512 | 8 | 8 | 1 | 8 | 9 / 8 | one row |
+///
+/// One row has tiles of its own, see [`row_panels`].
 pub(super) const fn max_rows<S: Simd>(panels: usize) -> usize {
     match (S::LANES, panels) {
-        (16, 8) => 1,
         (16, 4) => 2,
         (16, _) => 8,
-        (_, 4) => 1,
         (_, 2) => 3,
         _ => 6,
     }
 }
 
-/// Panels of a tile for a product with so many rows, when so many panels are left.
+/// Panels of a tile for one row, when so many panels are left: eight vectors, which hide the latency
+/// with 9 loads for 8 FMAs (one row is bound by memory anyway).
+#[inline(always)]
+pub(super) fn row_panels<S: Simd>(left: usize) -> usize {
+    match S::LANES {
+        16 if left >= 8 => 8,
+        _ if left >= 4 => 4,
+        16 => left,
+        _ => left.min(2),
+    }
+}
+
+/// Panels of a tile for a product with so many rows, two or more, when so many panels are left.
 #[inline(always)]
 pub(super) fn tile_panels<S: Simd>(rows: usize, left: usize) -> usize {
     match (S::LANES, rows) {
-        (16, 1) if left >= 8 => 8,
-        (16, 1 | 2) if left >= 4 => 4,
+        (16, 2) if left >= 4 => 4,
         (16, _) => left.min(3),
-        (_, 1) if left >= 4 => 4,
-        (_, 1..=3) if left >= 2 => 2,
+        (_, 2 | 3) if left >= 2 => 2,
+        _ => 1,
+    }
+}
+
+/// Rows of the next tile of a gradient when so many of a panel's 16 are left: 8 + 8 at AVX-512 and
+/// 6 + 5 + 5 at AVX2. Only a layer's last inputs take the low tiles, so that few heights are enough:
+/// each is compiled for every optimiser.
+#[inline(always)]
+pub(super) const fn weight_rows<S: Simd>(left: usize) -> usize {
+    match (S::LANES, left) {
+        (16, 8..) => 8,
+        // 16 = 6 + 5 + 5, 10 = 5 + 5, 9 = 5 + 4, 8 = 4 + 4.
+        (8, 6 | 11..) => 6,
+        (8, 5 | 9..) => 5,
+        (_, 4..) => 4,
+        (_, 2..) => 2,
         _ => 1,
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
 pub(crate) use panels::padded_rows;
-pub(crate) use row::RowForward;
+pub(crate) use row::RowProduct;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
 pub(crate) use tiles::{Panels, PanelsMut, SharedPanels, SharedSlice};

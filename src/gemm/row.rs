@@ -2,35 +2,48 @@
 //! small network takes a tenth of a microsecond, in which the general product of `rows.rs` has
 //! just found its way to the first tile.
 
-use super::active::{ALL, GROUP};
-use super::blocking::{K_BLOCK, tile_panels};
+use super::active::{ALL, ActiveInputs, GROUP};
+use super::blocking::{K_BLOCK, row_panels};
 use super::microkernel::{Operands, Rows, block_sums};
-use super::rows::Forward;
+use super::tiles::{Panels, PanelsMut};
 use crate::activation::Activation;
-use crate::simd::{Kernel, LINE, Simd};
+use crate::simd::{Kernel, LINE, Line, Simd};
 
-/// One layer's forward product on a row, without z, for a level with micro-kernels: out = σ(x·w +
-/// bias), bit for bit as for the row in any company. Softmax is the caller's.
-pub(crate) struct RowForward<'a>(pub(crate) Forward<'a>);
+/// out = σ(bias + x·w) for one row, bit for bit as for the row in any company; for a level with
+/// micro-kernels.
+pub(crate) struct RowProduct<'a> {
+    /// 1 x k
+    pub(crate) x: Panels<'a>,
+    /// The inputs to take, if some may be left out: those are zero, and their weights are finite.
+    pub(crate) inputs: Option<&'a ActiveInputs>,
+    /// k x n
+    pub(crate) w: Panels<'a>,
+    /// n values, one line a panel
+    pub(crate) bias: Option<&'a [Line]>,
+    /// 1 x n
+    pub(crate) out: PanelsMut<'a>,
+    /// Softmax is the caller's.
+    pub(crate) activation: Activation,
+}
 
-impl Kernel for RowForward<'_> {
+impl Kernel for RowProduct<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let f = &self.0;
-        let n_panels = f.w.n_panels();
-        assert!(f.x.rows == 1 && f.out.rows == 1 && f.z.is_none());
-        assert!(f.x.cols == f.w.rows && f.out.cols == f.w.cols && f.bias.len() == n_panels);
+        let n_panels = self.w.n_panels();
+        assert!(self.x.rows == 1 && self.x.cols == self.w.rows);
+        assert!(self.out.rows == 1 && self.out.cols == self.w.cols);
+        assert!(self.bias.is_none_or(|bias| bias.len() == n_panels));
         let mut p = 0;
         while p < n_panels {
-            let panels = tile_panels::<S>(1, n_panels - p);
+            let panels = row_panels::<S>(n_panels - p);
             // SAFETY: the panels are there, and the assertions are what `tile` asks for.
             unsafe {
                 // `const` conditions, so that only the shapes of this level are compiled.
                 if const { S::LANES == 8 } {
                     match panels {
-                        1 if self.0.w.cols - p * LINE <= 8 => self.tile::<S, 1, 1>(s, p),
+                        1 if self.w.cols - p * LINE <= 8 => self.tile::<S, 1, 1>(s, p),
                         1 => self.tile::<S, 1, 2>(s, p),
                         2 => self.tile::<S, 2, 2>(s, p),
                         _ => self.tile::<S, 4, 2>(s, p),
@@ -48,15 +61,15 @@ impl Kernel for RowForward<'_> {
             p += panels;
         }
         let done = [Activation::Relu, Activation::Identity, Activation::Softmax];
-        if !done.contains(&self.0.activation) {
+        if !done.contains(&self.activation) {
             for p in 0..n_panels {
-                self.0.activation.forward_here(s, self.0.out.panel_mut(p));
+                self.activation.forward_here(s, self.out.panel_mut(p));
             }
         }
     }
 }
 
-impl RowForward<'_> {
+impl RowProduct<'_> {
     /// The outputs of P panels from panel `p` on, all blocks of the depth.
     ///
     /// # Safety
@@ -64,14 +77,16 @@ impl RowForward<'_> {
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
-        let Forward { x, inputs, w, bias, out, activation, .. } = &mut self.0;
+        let RowProduct { x, inputs, w, bias, out, activation } = self;
         let k = w.rows;
         let mut totals = [[s.splat(0.0); H]; P];
-        for q in 0..P {
-            for h in 0..H {
-                // +0 for −0: so a total is never −0, see `active.rs`.
-                let bias = s.load(&bias[p + q].0[h * S::LANES..]);
-                totals[q][h] = s.add(bias, s.splat(0.0));
+        if let Some(bias) = bias {
+            for q in 0..P {
+                for h in 0..H {
+                    // +0 for −0: so a total is never −0, see `active.rs`.
+                    let bias = s.load(&bias[p + q].0[h * S::LANES..]);
+                    totals[q][h] = s.add(bias, s.splat(0.0));
+                }
             }
         }
         for k0 in (0..k).step_by(K_BLOCK) {
@@ -92,9 +107,12 @@ impl RowForward<'_> {
                 };
                 block_sums::<S, Rows, 1, P, H>(s, operands)
             };
+            // Without a bias the first sums are the totals, −0 and all.
+            let is_total = k0 == 0 && bias.is_none();
             for q in 0..P {
                 for h in 0..H {
-                    totals[q][h] = s.add(totals[q][h], sums[q][h]);
+                    let sum = sums[q][h];
+                    totals[q][h] = if is_total { sum } else { s.add(totals[q][h], sum) };
                 }
             }
         }

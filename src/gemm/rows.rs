@@ -5,7 +5,7 @@ use super::blocking::{Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, max_ro
 use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
-use super::row::RowForward;
+use super::row::RowProduct;
 use super::tiles::{Panels, PanelsMut};
 use crate::activation::{Activation, Identity, Relu};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
@@ -31,17 +31,22 @@ pub(crate) struct Forward<'a> {
 /// out = σ(x·w + bias)
 pub(crate) fn forward(level: Level, f: Forward) {
     let (m, n) = (f.x.rows, f.w.cols);
-    if m == 1 && f.z.is_none() && level != Level::portable() {
-        return dispatch(level, RowForward(f));
-    }
     let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
     assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
     let bias = Some(bias);
+    let one_row = m == 1 && level != Level::portable();
+    if one_row && z.is_none() {
+        return dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
+    }
     let totals = field(&mut out);
     if activation == Activation::Relu && z.is_none() {
         let epilogue = Activate { out: totals, op: Relu };
         return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
+    }
+    if one_row {
+        let (out, activation) = (out.reborrow(), Activation::Identity);
+        dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
     }
     let epilogue = Activate { out: totals, op: Identity };
     let mut after = |panel: usize| {
@@ -50,6 +55,9 @@ pub(crate) fn forward(level: Level, f: Forward) {
         }
         activation.forward_lines(level, out.panel_mut(panel));
     };
+    if one_row {
+        return (0..w.n_panels()).for_each(after);
+    }
     let after: Option<&mut dyn FnMut(usize)> = match activation {
         Activation::Identity => None,
         _ => Some(&mut after),
@@ -76,7 +84,16 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
-    let (inputs, bias, totals) = (None, None, field(&mut out));
+    let (inputs, bias) = (None, None);
+    if x.rows == 1 && level != Level::portable() {
+        let (to, identity) = (out.reborrow(), Activation::Identity);
+        dispatch(level, RowProduct { x, inputs, w, bias, out: to, activation: identity });
+        for panel in 0..w.n_panels() {
+            activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+        }
+        return;
+    }
+    let totals = field(&mut out);
     if activation == Activation::Relu {
         let kept = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
         let epilogue = TimesDerivative { out: totals, kept, op: Relu };
@@ -98,7 +115,8 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
     Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE }
 }
 
-/// `epilogue(bias + x·w)`, where x·w is summed block by block into `totals`.
+/// `epilogue(bias + x·w)`, where x·w is summed block by block into `totals`; at levels with
+/// micro-kernels for two rows or more, so that no tile has one row (`Balanced` cuts none off).
 ///
 /// The constructors above checked that all shapes agree, so every field is valid at every place of
 /// the m x n result.
@@ -144,16 +162,14 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                     match panels {
                         1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<_, 1, 1>(at)),
                         1 => s.enter(Stripe::<_, 1, 2>(at)),
-                        2 => s.enter(Stripe::<_, 2, 2>(at)),
-                        _ => s.enter(Stripe::<_, 4, 2>(at)),
+                        _ => s.enter(Stripe::<_, 2, 2>(at)),
                     }
                 } else {
                     match panels {
                         1 => s.enter(Stripe::<_, 1, 1>(at)),
                         2 => s.enter(Stripe::<_, 2, 1>(at)),
                         3 => s.enter(Stripe::<_, 3, 1>(at)),
-                        4 => s.enter(Stripe::<_, 4, 1>(at)),
-                        _ => s.enter(Stripe::<_, 8, 1>(at)),
+                        _ => s.enter(Stripe::<_, 4, 1>(at)),
                     }
                 }
                 if block.last
@@ -192,10 +208,7 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P
             // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
             unsafe {
                 match rows {
-                    1 => product.tile::<S, 1, P, H>(s, block, row, panel),
-                    2 if const { max_rows::<S>(P) >= 2 } => {
-                        product.tile::<S, 2, P, H>(s, block, row, panel)
-                    }
+                    2 => product.tile::<S, 2, P, H>(s, block, row, panel),
                     3 if const { max_rows::<S>(P) >= 3 } => {
                         product.tile::<S, 3, P, H>(s, block, row, panel)
                     }

@@ -1,6 +1,6 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{Balanced, K_BLOCK, max_rows, x_group};
+use super::blocking::{K_BLOCK, weight_rows, x_group};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
@@ -117,39 +117,28 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
     fn run<S: Simd>(self, s: S) {
         let Column((product, x_panels, panel)) = self;
         for x_panel in x_panels {
-            let heights = match product.x.cols - x_panel * LINE {
-                rows @ ..LINE => Balanced::new(rows, max_rows::<S>(P)),
-                _ => const { Balanced::new(LINE, max_rows::<S>(P)) },
-            };
-            for (row, rows) in heights.iter() {
-                // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
+            let (mut row, end) = (0, LINE.min(product.x.cols - x_panel * LINE));
+            while row < end {
+                let rows = weight_rows::<S>(end - row);
+                // SAFETY: the rows are left, and the caller counted the panels.
                 unsafe {
                     match rows {
-                        1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
-                        2 if const { max_rows::<S>(P) >= 2 } => {
-                            product.tile::<S, 2, P, H>(s, x_panel, row, panel)
-                        }
-                        3 if const { max_rows::<S>(P) >= 3 } => {
-                            product.tile::<S, 3, P, H>(s, x_panel, row, panel)
-                        }
-                        4 if const { max_rows::<S>(P) >= 4 } => {
-                            product.tile::<S, 4, P, H>(s, x_panel, row, panel)
-                        }
-                        5 if const { max_rows::<S>(P) >= 5 } => {
-                            product.tile::<S, 5, P, H>(s, x_panel, row, panel)
-                        }
-                        6 if const { max_rows::<S>(P) >= 6 } => {
-                            product.tile::<S, 6, P, H>(s, x_panel, row, panel)
-                        }
-                        7 if const { max_rows::<S>(P) >= 7 } => {
-                            product.tile::<S, 7, P, H>(s, x_panel, row, panel)
-                        }
-                        8 if const { max_rows::<S>(P) >= 8 } => {
+                        8 if const { S::LANES == 16 } => {
                             product.tile::<S, 8, P, H>(s, x_panel, row, panel)
                         }
-                        _ => unreachable!("`Balanced` keeps to the most"),
+                        6 if const { S::LANES == 8 } => {
+                            product.tile::<S, 6, P, H>(s, x_panel, row, panel)
+                        }
+                        5 if const { S::LANES == 8 } => {
+                            product.tile::<S, 5, P, H>(s, x_panel, row, panel)
+                        }
+                        4 => product.tile::<S, 4, P, H>(s, x_panel, row, panel),
+                        2 => product.tile::<S, 2, P, H>(s, x_panel, row, panel),
+                        1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
+                        _ => unreachable!("`weight_rows` knows no other height"),
                     }
                 }
+                row += rows;
             }
             (panel..panel + P).for_each(|p| product.transpose(s, x_panel, p));
         }

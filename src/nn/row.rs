@@ -3,7 +3,7 @@
 use super::Mlp;
 use super::forward::Scratch;
 use crate::activation::{Activation, softmax_panels};
-use crate::gemm::{Forward, Panels, PanelsMut, RowForward};
+use crate::gemm::{Panels, PanelsMut, RowProduct};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 impl Mlp {
@@ -47,8 +47,8 @@ impl Kernel for Row<'_> {
             };
             let x = Panels::new(x, 1, layer.n_in(), 1);
             let out = PanelsMut::new(to, 1, layer.n_out(), 1);
-            let (w, bias, activation) = (layer.w.view(), layer.bias(), layer.activation);
-            s.enter(RowForward(Forward { x, inputs, w, bias, out, z: None, activation }));
+            let (w, bias, activation) = (layer.w.view(), Some(layer.bias()), layer.activation);
+            s.enter(RowProduct { x, inputs, w, bias, out, activation });
             (from, to) = (to, from);
         }
         if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
