@@ -2,7 +2,8 @@
 //! the gradient of a tile is kept (2a), then a pass over it changes the weights (2b). Where the
 //! update needs no other tile, 2b follows at once, while the tile is in the cache.
 //!
-//! With `step` and `rows` the only files of `train` with `unsafe`: they hand out disjoint blocks.
+//! With `step`, `rows`, `layers` and `columns` the only files of `train` with `unsafe`: they hand out
+//! disjoint blocks.
 
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};

@@ -9,6 +9,7 @@ mod early_stopping;
 mod epochs;
 mod extras;
 mod history;
+mod layers;
 mod range_test;
 mod recipe;
 mod rows;
