@@ -1,5 +1,5 @@
-//! One training step: two parallel phases. With `rows`, `layers`, `columns` and `deferred` the only files of
-//! `train` with `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
+//! One training step: two parallel phases. With `rows`, `layers`, `columns` and `deferred` the only
+//! files of `train` with `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
