@@ -6,6 +6,7 @@ use super::fma;
 use super::operand::{Pairs, Sums, terms};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use std::arch::asm;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 /// The environment variable that switches the tile unit off.
@@ -118,8 +119,9 @@ macro_rules! dot {
 }
 
 /// The tiles of this thread, configured: eight of 16 rows of 64 bytes. They are released at the
-/// end, so that the host's thread is left as it was and switching threads costs nothing.
-pub(super) struct Tiles(());
+/// end, so that the host's thread is left as it was and switching threads costs nothing. Not `Send`,
+/// because they are this thread's.
+pub(super) struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
     /// Only where tiles are [`available`]; the instruction faults elsewhere.
@@ -143,7 +145,7 @@ impl Tiles {
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack, preserves_flags));
         }
-        Tiles(())
+        Tiles(PhantomData)
     }
 
     /// The sums of a block of up to 2 x 2 tiles. Tiles 0 to 3 are the sums, 4 and 5 hold the left
