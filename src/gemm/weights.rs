@@ -1,6 +1,6 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{K_BLOCK, weight_rows, x_group};
+use super::blocking::{K_BLOCK, samples_of_a_pass, weight_rows, x_group};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
@@ -103,9 +103,19 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     }
 }
 
-/// Totals of a tile between its blocks: at most 3 panels of 8 rows.
+/// Totals of a panel's 16 rows between their blocks: at most 3 panels of d.
 #[repr(C, align(64))]
-struct Totals([[[f32; LINE]; 8]; 3]);
+struct Totals([[[f32; LINE]; LINE]; 3]);
+
+/// Where a tile is: rows (lanes of a panel of x) from one on, panels of d from one on, and a block
+/// of samples.
+#[derive(Clone, Copy)]
+struct At {
+    x_panel: usize,
+    row: usize,
+    panel: usize,
+    k0: usize,
+}
 
 /// The weight rows of some panels of x, up to 16 a panel, for P panels of d, H vectors a panel.
 struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, Range<usize>, usize));
@@ -116,29 +126,40 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Column((product, x_panels, panel)) = self;
+        let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
+        let totals = Field { ptr: scratch.as_mut_ptr().cast(), panel: LINE * LINE };
         for x_panel in x_panels {
-            let (mut row, end) = (0, LINE.min(product.x.cols - x_panel * LINE));
-            while row < end {
-                let rows = weight_rows::<S>(end - row);
-                // SAFETY: the rows are left, and the caller counted the panels.
-                unsafe {
-                    match rows {
-                        8 if const { S::LANES == 16 } => {
-                            product.tile::<S, 8, P, H>(s, x_panel, row, panel)
+            let end = LINE.min(product.x.cols - x_panel * LINE);
+            let samples = product.x.rows;
+            let span = samples_of_a_pass(samples);
+            for first in (0..samples).step_by(span) {
+                let mut row = 0;
+                while row < end {
+                    let rows = weight_rows::<S>(end - row);
+                    for k0 in (first..samples.min(first + span)).step_by(K_BLOCK) {
+                        let at = At { x_panel, row, panel, k0 };
+                        // SAFETY: the rows are left, and the caller counted the panels; the blocks
+                        // come in order.
+                        unsafe {
+                            match rows {
+                                8 if const { S::LANES == 16 } => {
+                                    product.tile::<S, 8, P, H>(s, at, totals)
+                                }
+                                6 if const { S::LANES == 8 } => {
+                                    product.tile::<S, 6, P, H>(s, at, totals)
+                                }
+                                5 if const { S::LANES == 8 } => {
+                                    product.tile::<S, 5, P, H>(s, at, totals)
+                                }
+                                4 => product.tile::<S, 4, P, H>(s, at, totals),
+                                2 => product.tile::<S, 2, P, H>(s, at, totals),
+                                1 => product.tile::<S, 1, P, H>(s, at, totals),
+                                _ => unreachable!("`weight_rows` knows no other height"),
+                            }
                         }
-                        6 if const { S::LANES == 8 } => {
-                            product.tile::<S, 6, P, H>(s, x_panel, row, panel)
-                        }
-                        5 if const { S::LANES == 8 } => {
-                            product.tile::<S, 5, P, H>(s, x_panel, row, panel)
-                        }
-                        4 => product.tile::<S, 4, P, H>(s, x_panel, row, panel),
-                        2 => product.tile::<S, 2, P, H>(s, x_panel, row, panel),
-                        1 => product.tile::<S, 1, P, H>(s, x_panel, row, panel),
-                        _ => unreachable!("`weight_rows` knows no other height"),
                     }
+                    row += rows;
                 }
-                row += rows;
             }
             (panel..panel + P).for_each(|p| product.transpose(s, x_panel, p));
         }
@@ -146,62 +167,58 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
 }
 
 impl<E: Epilogue> Product<'_, E> {
-    /// One tile over the whole batch: MR inputs from lane `row` of one panel of x.
+    /// One block of samples of a tile: MR inputs from lane `row` of one panel of x.
     ///
     /// # Safety
-    /// The lanes and panels exist.
+    /// The lanes and panels exist; `totals` has 16 rows of P panels, and holds what the blocks
+    /// before left there.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,
-        x_panel: usize,
-        row: usize,
-        panel: usize,
+        At { x_panel, row, panel, k0 }: At,
+        totals: Field<*mut f32>,
     ) {
         let active = self.active.get(x_panel).is_none_or(|mask| mask >> row & ((1 << MR) - 1) != 0);
-        let (x, d) = (&self.x, &self.d);
-        let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
-        let totals = Field { ptr: scratch.as_mut_ptr().cast(), panel: 8 * LINE };
-        let epilogue = self.epilogue.tile(x_panel * LINE + row, panel);
-        for k0 in (0..x.rows).step_by(K_BLOCK) {
-            let last = k0 + K_BLOCK >= x.rows;
-            // SAFETY: samples, lanes and panels are inside x and d, whose geometry their
-            // constructors checked; `update_weights` checked that the epilogue's fields have the
-            // block's shape, and the block is exclusively ours. The totals are read only after the
-            // first block wrote them.
-            unsafe {
-                let operands = Operands {
-                    a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
-                    a_hop: 0,
-                    b: d.as_ptr().add((panel * d.ld + k0) * LINE),
-                    b_panel: d.ld * LINE,
-                    k: K_BLOCK.min(x.rows - k0),
-                    groups: &[],
-                };
-                let mut sums = match active {
-                    true => block_sums::<S, Lanes, MR, P, H>(s, operands),
-                    false => [[[s.splat(0.0); H]; P]; MR],
-                };
-                if k0 > 0 {
-                    for r in 0..MR {
-                        for p in 0..P {
-                            for h in 0..H {
-                                let at = Place { row: r, panel: p, lane: h * S::LANES };
-                                sums[r][p][h] = s.add(totals.load(s, at), sums[r][p][h]);
-                            }
-                        }
-                    }
-                }
+        let (x, d, totals) = (&self.x, &self.d, totals.tile(row, 0));
+        // SAFETY: samples, lanes and panels are inside x and d, whose geometry their
+        // constructors checked; `update_weights` checked that the epilogue's fields have the
+        // block's shape, and the block is exclusively ours. The totals are read only after the
+        // first block wrote them.
+        unsafe {
+            let operands = Operands {
+                a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
+                a_hop: 0,
+                b: d.as_ptr().add((panel * d.ld + k0) * LINE),
+                b_panel: d.ld * LINE,
+                k: K_BLOCK.min(x.rows - k0),
+                groups: &[],
+            };
+            let mut sums = match active {
+                true => block_sums::<S, Lanes, MR, P, H>(s, operands),
+                false => [[[s.splat(0.0); H]; P]; MR],
+            };
+            if k0 > 0 {
                 for r in 0..MR {
                     for p in 0..P {
                         for h in 0..H {
                             let at = Place { row: r, panel: p, lane: h * S::LANES };
-                            if last {
-                                epilogue.finish(s, sums[r][p][h], at);
-                            } else {
-                                totals.store(s, sums[r][p][h], at);
-                            }
+                            sums[r][p][h] = s.add(totals.load(s, at), sums[r][p][h]);
+                        }
+                    }
+                }
+            }
+            let (last, epilogue) =
+                (k0 + K_BLOCK >= x.rows, self.epilogue.tile(x_panel * LINE + row, panel));
+            for r in 0..MR {
+                for p in 0..P {
+                    for h in 0..H {
+                        let at = Place { row: r, panel: p, lane: h * S::LANES };
+                        if last {
+                            epilogue.finish(s, sums[r][p][h], at);
+                        } else {
+                            totals.store(s, sums[r][p][h], at);
                         }
                     }
                 }
