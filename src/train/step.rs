@@ -11,8 +11,8 @@
 use super::batch::{Batch, SampleWeights, first_odd_value};
 use super::columns::Columns;
 use super::split::SplitLayer;
-use super::workspace::{Buffers, Tile, Workspace};
-use crate::gemm::bf16::{self, SplitBy};
+use super::workspace::{Buffers, LayerBuffers, Tile, Workspace};
+use crate::gemm::bf16;
 use crate::gemm::{
     ActiveInputs, BiasBlock, LOOK_FROM, Panels, PanelsMut, SharedPanels, SharedSlice, Tensor,
     WeightBlock, update_bias, update_weights,
@@ -67,11 +67,11 @@ const BLOCK_ROWS: usize = 256;
 const SPLIT_ROWS: usize = 128;
 
 /// Rows of a block of phase 1 for a batch of so many.
-pub(super) fn rows_of_block(rows: usize, threads: usize, split: Option<SplitBy>) -> usize {
-    match split {
-        None => block_rows(rows, threads, BLOCK_ROWS),
+pub(super) fn rows_of_block(rows: usize, threads: usize, layers: &[LayerBuffers]) -> usize {
+    match layers.iter().any(|l| l.split.is_some()) {
+        false => block_rows(rows, threads, BLOCK_ROWS),
         // The gradient's operands are split in blocks of so many rows.
-        Some(_) => block_rows(rows, threads, SPLIT_ROWS).next_multiple_of(bf16::ROWS),
+        true => block_rows(rows, threads, SPLIT_ROWS).next_multiple_of(bf16::ROWS),
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) fn run(
     // What is left where columns were shared out is one thread's.
     let block = match &ws.buffers.columns {
         Some(_) => rows,
-        None => rows_of_block(rows, threads, ws.split),
+        None => rows_of_block(rows, threads, &ws.buffers.layers),
     };
     let looks = net.n_in() >= LOOK_FROM && ws.buffers.layers[0].split.is_none();
     let look = looks && (step.number % LOOK_EVERY == 1 || !ws.buffers.active.is_empty());

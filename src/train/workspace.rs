@@ -88,8 +88,6 @@ pub(super) struct Buffers {
 pub(super) struct Workspace {
     /// Rows that the buffers have room for.
     pub(super) rows: usize,
-    /// How large layers split their operands.
-    pub(super) split: Option<SplitBy>,
     pub(super) buffers: Buffers,
     /// The class of each row; empty for values.
     pub(super) labels: Vec<u32>,
@@ -164,7 +162,7 @@ impl Workspace {
             true => Columns::new(net, rows, threads)?,
             false => None,
         };
-        let blocks = rows.div_ceil(rows_of_block(rows, threads, by)).max(threads);
+        let blocks = rows.div_ceil(rows_of_block(rows, threads, &layers)).max(threads);
         let buffers = Buffers {
             x: Tensor::zeros(rows, net.n_in(), ld)?,
             layers,
@@ -175,7 +173,6 @@ impl Workspace {
         };
         let mut workspace = Workspace {
             rows,
-            split: by,
             buffers,
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],

@@ -248,13 +248,13 @@ impl Kernel for FillBlock<'_> {
             }
             for (half, panel_half) in rounded.iter().enumerate() {
                 if let Some(packed) = &split.columns {
-                    let quarters = [rounded[0][half], rounded[1][half]];
+                    let quarters = [&rounded[0][half], &rounded[1][half]];
                     let turned = split.role == Role::Weights;
                     put(s, quarters, turned, (packed, row + half, panel / 2, part));
                 }
                 if let Some(packed) = &split.by_rows {
                     let turned = split.role == Role::Inputs;
-                    put(s, *panel_half, turned, (packed, panel + half, row / 2, part));
+                    put(s, panel_half.each_ref(), turned, (packed, panel + half, row / 2, part));
                 }
             }
         }
@@ -289,25 +289,25 @@ fn next_part<S: Simd>(s: S, line: &mut Line, rounded: &mut Line) {
 #[inline(always)]
 fn put<S: Simd>(
     s: S,
-    mut quarters: [[Line; LINE]; 2],
+    quarters: [&[Line; LINE]; 2],
     transposed: bool,
     (packed, outer, q, part): (&Packed, usize, usize, usize),
 ) {
     if outer >= packed.outer {
         return;
     }
+    let mut turned = [[Line::ZERO; LINE]; 2];
     if transposed {
-        for quarter in &mut quarters {
-            let from = *quarter;
+        for (quarter, turned) in quarters.into_iter().zip(&mut turned) {
             // SAFETY: both are 16 lines.
-            unsafe { s.transpose(from.as_ptr().cast(), quarter.as_mut_ptr().cast(), LINE) };
+            unsafe { s.transpose(quarter.as_ptr().cast(), turned.as_mut_ptr().cast(), LINE) };
         }
     }
+    let [low, high] = if transposed { turned.each_ref() } else { quarters };
     let first = packed.at(outer, q) + part * LINE;
     // SAFETY: nobody else uses the tiles of this block (`Split::fill`).
     let mut lines = unsafe { packed.lines.shared().rows_mut(first..first + LINE) };
     let (low_half, high_half) = (s.int_splat(0xffff), s.int_splat(!0xffff));
-    let [low, high] = &quarters;
     for ((line, low), high) in lines.panel_mut(0).iter_mut().zip(low).zip(high) {
         for lane in (0..LINE).step_by(S::LANES) {
             let low = s.int_shr(s.to_bits(s.load(&low.0[lane..])), 16);
