@@ -8,7 +8,7 @@ mod alloc;
 use alloc::Region;
 use deltarule::{
     Activation, Adam, BatchTargets, Level, Loss, MatRef, Matrix, Mlp, Momentum, Optimizer,
-    Predictor, RmsProp, Sgd, Threads, Trainer,
+    Precision, Predictor, RmsProp, Sgd, Threads, Trainer,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -96,6 +96,36 @@ fn steps_allocate_nothing_after_the_first() {
                     assert_eq!(allocations, 0, "{place}, regression");
                 }
             }
+        }
+    }
+}
+
+/// Operands in bf16 parts are made in memory that is there from the start.
+#[test]
+fn no_precision_allocates_after_the_first_step() {
+    let _alone = alone();
+    for (level, precision) in levels().flat_map(|l| Precision::ALL.map(|p| (l, p))) {
+        for threads in [Threads::One, Threads::N(2)] {
+            let place = format!("{} {precision} {threads:?}", level.name());
+            let sizes = SIZES[1];
+            let (x, labels) = (values(ROWS, sizes[0]), vec![1; ROWS]);
+            let mut net = net(level, sizes, Activation::Softmax);
+            let trainer = Trainer::new(Adam::new(0.001)).precision(precision);
+            let trainer = trainer.batch_size(ROWS).threads(threads);
+            let mut training = trainer.start(&mut net).unwrap();
+            let mut step =
+                |n| training.step(first(&x, n), BatchTargets::Classes(&labels[..n])).unwrap();
+            step(ROWS);
+            let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));
+            assert_eq!(allocations, 0, "{place}");
+            drop(training);
+
+            let mut out = Matrix::zeros(ROWS, sizes[2]);
+            let predictor = Predictor::new(&net, ROWS, threads).unwrap();
+            let mut predictor = predictor.precision(precision).unwrap();
+            let mut predict = || predictor.predict_into(x.view(), out.view_mut()).unwrap();
+            predict();
+            assert_eq!(fewest(predict), 0, "{place}, prediction");
         }
     }
 }

@@ -2,6 +2,8 @@
 //! and batch split, with every kind of layer. On a CPU with AMX these tests run on its tiles;
 //! `DELTARULE_AMX=off cargo test --release --test precision` runs them without.
 
+#[path = "support/folder.rs"]
+mod folder;
 mod support;
 
 use deltarule::data::{Dataset, Targets};
@@ -9,6 +11,7 @@ use deltarule::{
     Activation, Adam, Error, Hardware, Level, MatMut, MatRef, Mlp, Precision, Predictor, Sgd,
     Threads, Trainer,
 };
+use folder::Folder;
 use support::{Data, assert_same_bits, relative_error};
 
 const N_IN: usize = 100;
@@ -196,9 +199,8 @@ fn names_that_are_none_are_refused() {
 
 #[test]
 fn a_checkpoint_of_another_precision_is_refused() {
-    let folder = std::env::temp_dir().join(format!("deltarule-precision-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("run.safetensors");
+    let folder = Folder::new("precision");
+    let file = folder.0.join("run.safetensors");
     let trainer = |precision| Trainer::new(Adam::new(0.001)).precision(precision).batch_size(50);
     let (mut first, mut second) = (net(Level::best()), net(Level::best()));
     trainer(Precision::Bf16)
@@ -212,5 +214,4 @@ fn a_checkpoint_of_another_precision_is_refused() {
     let mut whole = net(Level::best());
     trainer(Precision::Bf16).epochs(2).fit(&mut whole, &data()).unwrap();
     assert_eq!(second.digest(), whole.digest());
-    std::fs::remove_dir_all(folder).unwrap();
 }

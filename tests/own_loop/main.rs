@@ -2,12 +2,13 @@
 
 mod damage;
 mod files;
+#[path = "../support/folder.rs"]
+mod folder;
 mod refused;
 mod stops;
 
 use deltarule::{Activation, BatchTargets, Matrix, Mlp, Optimizer, Trainer, Training};
-use std::fs;
-use std::path::PathBuf;
+use folder::Folder;
 
 /// Of every loop.
 const STEPS: u64 = 8;
@@ -75,21 +76,4 @@ fn checkpoint(training: &Training) -> Vec<u8> {
 
 fn base(optimizer: impl Into<Optimizer>) -> Trainer<'static> {
     Trainer::new(optimizer).batch_size(ROWS).seed(3)
-}
-
-/// A folder of one test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Folder(dir)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
