@@ -32,7 +32,7 @@ pub(crate) use panels::padded_rows;
 pub(crate) use row::RowProduct;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
-pub(crate) use tiles::{Panels, PanelsMut, SharedPanels, SharedSlice};
+pub(crate) use tiles::{Panels, PanelsMut, RowsView, SharedPanels, SharedSlice};
 pub(crate) use weights::{BiasBlock, WeightBlock, transpose, update_bias, update_weights};
 
 use crate::activation::Activation;
@@ -69,7 +69,7 @@ pub fn xw(level: Level, x: &PanelMatrix, w: &PanelMatrix, out: &mut PanelMatrix)
         level,
         Forward {
             inputs: None,
-            x: x.view(),
+            x: x.view().into(),
             w: w.view(),
             bias: &bias,
             out: out.view_mut(),

@@ -189,6 +189,7 @@ impl<E: Epilogue> Product<'_, E> {
         unsafe {
             let operands = Operands {
                 a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
+                a_row: 1,
                 a_hop: 0,
                 b: d.as_ptr().add((panel * d.ld + k0) * LINE),
                 b_panel: d.ld * LINE,
