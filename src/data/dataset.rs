@@ -1,15 +1,5 @@
 //! Samples in memory, or in a mapped file: features, one row a sample, and what the network should answer to each.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use super::targets::{Targets, check_finite};
 use super::values::Values;
 use crate::{Error, Matrix, Result};
