@@ -13,11 +13,14 @@
 //! `--minutes 30`, `--checkpoint FILE`, `--lr 0.05`, `--seed 1`, `--hold-out 0` (so many training
 //! images to test on instead of the test images).
 
+#[path = "common/distortions.rs"]
+mod distortions;
 #[path = "common/mnist_files.rs"]
 mod mnist_files;
 
-use deltarule::data::{Augment, Dataset, Features, Targets, shuffled};
+use deltarule::data::{Dataset, Features, Targets, shuffled};
 use deltarule::{Activation, BatchTargets, MatRef, Mlp, Momentum, Result, Schedule, Trainer};
+use distortions::distortions;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{File, read_to_string};
 use std::io::Write;
@@ -213,15 +216,6 @@ impl Run<'_> {
             threads.into_iter().try_for_each(|t| t.join().expect("bending does not panic"))
         })?;
         Ok((images, order.iter().map(|&i| labels[i as usize]).collect()))
-    }
-}
-
-/// As in `simard`.
-fn distortions(side: usize) -> Augment {
-    let images = Augment::new(side, side).rotate(7.5);
-    match side {
-        28 => images.scale(0.1).elastic(34.0, 4.0),
-        _ => images.scale(0.05).elastic(2.0, 1.2),
     }
 }
 
