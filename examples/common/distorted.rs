@@ -5,6 +5,7 @@
 #[path = "distortions.rs"]
 mod distortions;
 
+use clap::Args;
 use deltarule::data::{Augment, Dataset, Features, Targets, shuffled};
 use deltarule::{
     Activation, AdamW, BatchTargets, MatRef, Mlp, Result, Schedule, Threads, Trainer, Training,
@@ -14,17 +15,23 @@ use std::sync::mpsc::sync_channel;
 
 const BATCH: usize = 128;
 
-/// What a run does.
+// What a run does. Not a doc comment: clap would take it for what the example as a whole does.
+#[derive(Args)]
 pub struct Options {
-    /// Hidden units.
+    /// Hidden units
+    #[arg(long, default_value_t = 800)]
     pub hidden: usize,
-    /// Passes over the training images.
+    /// Passes over the training images
+    #[arg(long, default_value_t = 30)]
     pub epochs: usize,
-    /// The learning rate at the start.
+    /// Learning rate at the start
+    #[arg(long, default_value_t = 0.002)]
     pub lr: f32,
-    /// Of weights, order and distortions.
+    /// Of weights, order and distortions
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Whether images stay as they are.
+    /// Leave the images as they are
+    #[arg(long)]
     pub plain: bool,
 }
 
