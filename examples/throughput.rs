@@ -1,71 +1,53 @@
 //! How fast a network trains or predicts here: one line of `key=value` pairs.
 //!
-//! `cargo run --release --example throughput -- --layers 784,128,10 --activation relu
-//! --optimizer adam --batch 128 --threads 2 [--predict] [--seconds 2] [--zeros 0.81]
-//! [--level avx512|avx2|portable|reference] [--precision f32|f32x6|high|bf16]`
+//! `cargo run --release --example throughput -- --layers 784,128,10 --batch 128 --threads 2`;
+//! `--help` lists the flags.
 
+use clap::Parser;
 use deltarule::reference;
 use deltarule::{
     Activation, Adam, BatchTargets, Hardware, Level, MatMut, MatRef, Mlp, Momentum, Optimizer,
     Precision, Predictor, Sgd, Threads, Trainer,
 };
+use std::num::NonZero;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// What the command line says.
+/// How fast a network trains or predicts here.
+#[derive(Parser)]
 struct Options {
+    /// Neurons a layer, from the inputs to the outputs
+    #[arg(long, value_delimiter = ',', default_value = "784,128,10")]
     layers: Vec<usize>,
+    /// Of the hidden layers
+    #[arg(long, default_value = "relu")]
     activation: Activation,
+    /// sgd, momentum or adam
+    #[arg(long, default_value = "adam")]
     optimizer: String,
+    /// Rows a step or call
+    #[arg(long, default_value_t = 128)]
     batch: usize,
-    threads: usize,
+    /// All cores without it
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+    /// Predict instead of training
+    #[arg(long)]
     predict: bool,
+    /// How long to measure
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// The share of the inputs that are zero
+    #[arg(long, default_value_t = 0.0)]
     zeros: f64,
-    /// `None` is the naive reference path.
-    level: Option<Level>,
+    /// avx512, avx2, portable, or reference, the naive path; the best one without it
+    #[arg(long)]
+    level: Option<String>,
+    /// Of the products: f32, f32x6, high or bf16
+    #[arg(long, default_value = "f32")]
     precision: Precision,
-}
-
-fn parse() -> Outcome<Options> {
-    let mut o = Options {
-        layers: vec![784, 128, 10],
-        activation: Activation::Relu,
-        optimizer: "adam".to_string(),
-        batch: 128,
-        threads: std::thread::available_parallelism()?.get(),
-        predict: false,
-        seconds: 2.0,
-        zeros: 0.0,
-        level: Some(Level::from_env()?),
-        precision: Precision::F32,
-    };
-    let mut args = std::env::args().skip(1);
-    while let Some(flag) = args.next() {
-        if flag == "--predict" {
-            o.predict = true;
-            continue;
-        }
-        let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
-            "--layers" => o.layers = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
-            "--activation" => o.activation = value.parse()?,
-            "--optimizer" => o.optimizer = value,
-            "--batch" => o.batch = value.parse()?,
-            "--threads" => o.threads = value.parse()?,
-            "--seconds" => o.seconds = value.parse()?,
-            "--zeros" => o.zeros = value.parse()?,
-            "--level" if value == "reference" => o.level = None,
-            "--level" => o.level = Some(Level::from_name(&value)?),
-            "--precision" => o.precision = value.parse()?,
-            _ => return Err(format!("unknown option {flag} {value}").into()),
-        }
-    }
-    if o.layers.len() < 2 || o.batch == 0 {
-        return Err("expected at least two layer sizes and a batch of at least 1".into());
-    }
-    Ok(o)
 }
 
 fn optimizer(name: &str) -> Outcome<Optimizer> {
@@ -122,7 +104,17 @@ fn forward_flops(layers: &[usize]) -> usize {
 }
 
 fn main() -> Outcome<()> {
-    let o = parse()?;
+    let o = Options::parse();
+    if o.layers.len() < 2 || o.batch == 0 {
+        return Err("expected at least two layer sizes and a batch of at least 1".into());
+    }
+    let threads = o.threads.map_or_else(available_parallelism, Ok)?.get();
+    // `None` is the naive reference path.
+    let level = match o.level.as_deref() {
+        None => Some(Level::from_env()?),
+        Some("reference") => None,
+        Some(name) => Some(Level::from_name(name)?),
+    };
     let (n_in, n_out) = (o.layers[0], o.layers[o.layers.len() - 1]);
     let mut numbers = Uniform(7);
     let mut inputs = || -> Vec<f32> {
@@ -144,8 +136,8 @@ fn main() -> Outcome<()> {
     let train = 3 * forward - 2 * n_in * o.layers[1];
     let flops = o.batch * if o.predict { forward } else { train };
 
-    let seconds = match o.level {
-        Some(level) => fast(&o, level, &xs, label)?,
+    let seconds = match level {
+        Some(level) => fast(&o, level, threads, &xs, label)?,
         None => naive(&o, &xs, label)?,
     };
     let sizes: Vec<String> = o.layers.iter().map(usize::to_string).collect();
@@ -159,10 +151,10 @@ fn main() -> Outcome<()> {
         sizes.join(","),
         o.activation,
         o.batch,
-        o.threads,
-        o.level.map_or("reference", Level::name),
+        threads,
+        level.map_or("reference", Level::name),
         o.precision,
-        o.level.map_or(Hardware::F32, |level| o.precision.hardware(level)),
+        level.map_or(Hardware::F32, |level| o.precision.hardware(level)),
         seconds * 1e6,
         o.batch as f64 / seconds,
         flops as f64 / seconds * 1e-9,
@@ -174,6 +166,7 @@ fn main() -> Outcome<()> {
 fn fast(
     o: &Options,
     level: Level,
+    threads: usize,
     xs: &[Vec<f32>],
     label: impl Fn(usize) -> usize,
 ) -> Outcome<f64> {
@@ -183,7 +176,7 @@ fn fast(
         builder = builder.dense(n, if i == last { Activation::Softmax } else { o.activation });
     }
     let mut net = builder.build()?;
-    let threads = if o.threads == 1 { Threads::One } else { Threads::N(o.threads) };
+    let threads = if threads == 1 { Threads::One } else { Threads::N(threads) };
     let x = |i: usize| MatRef::new(&xs[i], o.batch, o.layers[0]);
     if o.predict {
         let mut predictor = Predictor::new(&net, o.batch, threads)?.precision(o.precision)?;
