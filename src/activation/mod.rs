@@ -23,7 +23,6 @@ mod softsign;
 mod tanh;
 mod vector;
 
-pub(crate) use hard::Identity;
 pub(crate) use relu::Relu;
 pub(crate) use softmax::softmax_panels;
 

@@ -1,7 +1,7 @@
 //! What happens to a tile's sums while they are in registers: bias and activation, ⊙ σ′, or the
 //! optimiser's update of the very weights whose gradient the sums are.
 
-use crate::activation::Elementwise;
+use crate::activation::{Elementwise, Relu};
 use crate::optim::Rule;
 use crate::simd::{LINE, Simd};
 
@@ -81,47 +81,42 @@ pub(super) trait Epilogue: Copy {
     unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place);
 }
 
-/// Forward: A = σ(total).
+/// Forward: A = max(floor, total), the identity or ReLU. Backward: D' = total ⊙ ReLU′.
+///
+/// One epilogue for the three, so that each tile is compiled once.
 #[derive(Clone, Copy)]
-pub(super) struct Activate<E> {
+pub(super) struct Finish {
     pub(super) out: Field<*mut f32>,
-    pub(super) op: E,
+    /// 0 for ReLU, −∞ for the identity.
+    pub(super) floor: f32,
+    /// Backward: what forward kept of the layer below, if that has ReLU.
+    pub(super) kept: Option<Field<*const f32>>,
 }
 
-impl<E: Elementwise> Epilogue for Activate<E> {
+impl Finish {
+    /// What leaves a total as it is.
+    pub(super) fn identity(out: Field<*mut f32>) -> Self {
+        Finish { out, floor: f32::NEG_INFINITY, kept: None }
+    }
+}
+
+impl Epilogue for Finish {
     #[inline(always)]
     fn tile(self, row: usize, panel: usize) -> Self {
-        Activate { out: self.out.tile(row, panel), ..self }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place) {
-        // SAFETY: by this function's contract.
-        unsafe { self.out.store(s, self.op.forward(s, total), at) }
-    }
-}
-
-/// Backward: D' = total ⊙ σ′, the derivative from what forward kept.
-#[derive(Clone, Copy)]
-pub(super) struct TimesDerivative<E> {
-    pub(super) out: Field<*mut f32>,
-    pub(super) kept: Field<*const f32>,
-    pub(super) op: E,
-}
-
-impl<E: Elementwise> Epilogue for TimesDerivative<E> {
-    #[inline(always)]
-    fn tile(self, row: usize, panel: usize) -> Self {
-        let (out, kept) = (self.out.tile(row, panel), self.kept.tile(row, panel));
-        TimesDerivative { out, kept, ..self }
+        let kept = self.kept.map(|kept| kept.tile(row, panel));
+        Finish { out: self.out.tile(row, panel), kept, ..self }
     }
 
     #[inline(always)]
     unsafe fn finish<S: Simd>(self, s: S, total: S::V, at: Place) {
         // SAFETY: by this function's contract.
         unsafe {
-            let derivative = self.op.derivative(s, self.kept.load(s, at));
-            self.out.store(s, s.mul(total, derivative), at);
+            let total = match self.kept {
+                Some(kept) => s.mul(total, Relu.derivative(s, kept.load(s, at))),
+                // The second one, where that is NaN.
+                None => s.max(s.splat(self.floor), total),
+            };
+            self.out.store(s, total, at);
         }
     }
 }

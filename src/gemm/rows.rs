@@ -2,12 +2,12 @@
 
 use super::active::{ALL, ActiveInputs, GROUP};
 use super::blocking::{Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, max_rows, tile_panels};
-use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
+use super::epilogue::{Epilogue, Field, Finish, Place};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
 use super::tiles::{Panels, PanelsMut, RowsView};
-use crate::activation::{Activation, Identity, Relu};
+use crate::activation::Activation;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// One layer's forward product on a block of rows.
@@ -41,14 +41,14 @@ pub(crate) fn forward(level: Level, f: Forward) {
     }
     let totals = field(&mut out);
     if activation == Activation::Relu && z.is_none() {
-        let epilogue = Activate { out: totals, op: Relu };
+        let epilogue = Finish { floor: 0.0, ..Finish::identity(totals) };
         return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
     }
     if one_row {
         let (out, activation) = (out.reborrow(), Activation::Identity);
         dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
     }
-    let epilogue = Activate { out: totals, op: Identity };
+    let epilogue = Finish::identity(totals);
     let mut after = |panel: usize| {
         if let Some(z) = &mut z {
             z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
@@ -97,10 +97,10 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
     let totals = field(&mut out);
     if activation == Activation::Relu {
         let kept = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
-        let epilogue = TimesDerivative { out: totals, kept, op: Relu };
+        let epilogue = Finish { kept: Some(kept), ..Finish::identity(totals) };
         return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
     }
-    let epilogue = Activate { out: totals, op: Identity };
+    let epilogue = Finish::identity(totals);
     let mut after = |panel: usize| {
         activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
     };
@@ -121,20 +121,20 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
 ///
 /// The constructors above checked that all shapes agree, so every field is valid at every place of
 /// the m x n result.
-struct Product<'a, E> {
+struct Product<'a> {
     x: RowsView<'a>,
     inputs: Option<&'a ActiveInputs>,
     w: Panels<'a>,
     /// One line a panel of w.
     bias: Option<&'a [Line]>,
     totals: Field<*mut f32>,
-    epilogue: E,
+    epilogue: Finish,
     /// Work that is not worth an instance of every tile: it runs over a panel's rows right after
     /// their last tile, while they are in L1.
     after: Option<&'a mut dyn FnMut(usize)>,
 }
 
-impl<E: Epilogue> Kernel for Product<'_, E> {
+impl Kernel for Product<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -164,16 +164,16 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                 // `const` conditions, so that only the shapes of this level are compiled.
                 if const { S::LANES == 8 } {
                     match panels {
-                        1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<_, 1, 1>(at)),
-                        1 => s.enter(Stripe::<_, 1, 2>(at)),
-                        _ => s.enter(Stripe::<_, 2, 2>(at)),
+                        1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<1, 1>(at)),
+                        1 => s.enter(Stripe::<1, 2>(at)),
+                        _ => s.enter(Stripe::<2, 2>(at)),
                     }
                 } else {
                     match panels {
-                        1 => s.enter(Stripe::<_, 1, 1>(at)),
-                        2 => s.enter(Stripe::<_, 2, 1>(at)),
-                        3 => s.enter(Stripe::<_, 3, 1>(at)),
-                        _ => s.enter(Stripe::<_, 4, 1>(at)),
+                        1 => s.enter(Stripe::<1, 1>(at)),
+                        2 => s.enter(Stripe::<2, 1>(at)),
+                        3 => s.enter(Stripe::<3, 1>(at)),
+                        _ => s.enter(Stripe::<4, 1>(at)),
                     }
                 }
                 if block.last
@@ -201,11 +201,9 @@ struct Block<'a> {
 }
 
 /// All rows of P panels, from a panel on, for one block, H vectors a panel.
-struct Stripe<'a, 'b, E, const P: usize, const H: usize>(
-    (&'a Product<'b, E>, &'a Block<'b>, usize),
-);
+struct Stripe<'a, 'b, const P: usize, const H: usize>((&'a Product<'b>, &'a Block<'b>, usize));
 
-impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P, H> {
+impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
     type Output = ();
 
     #[inline(always)]
@@ -267,7 +265,7 @@ impl<const P: usize> Next<P> {
     }
 }
 
-impl<E: Epilogue> Product<'_, E> {
+impl Product<'_> {
     /// What follows the P panels from `panel` on in this block of the depth, where it pays.
     #[inline(always)]
     fn next<const P: usize>(&self, block: &Block, panel: usize) -> Next<P> {
