@@ -9,15 +9,18 @@
 //! bits, when it is started again with the same flags: the log beside FILE says how many epochs there
 //! are, whatever `--minutes` says by then, and which weights are of which epoch.
 //!
-//! `cargo run --release --example ciresan -- --minutes 30`; flags: `--data DIR`, `--digits`,
-//! `--minutes 30`, `--checkpoint FILE`, `--lr 0.05`, `--seed 1`, `--hold-out 0` (so many training
-//! images to test on instead of the test images).
+//! `cargo run --release --example ciresan -- --minutes 30`; `--help` lists the flags.
 
-#[path = "common/mnist_files.rs"]
-mod mnist_files;
+#[path = "common/distortions.rs"]
+mod distortions;
+#[path = "common/images.rs"]
+mod images;
 
-use deltarule::data::{Augment, Dataset, Features, Targets, shuffled};
+use clap::Parser;
+use deltarule::data::{Dataset, Features, Targets, shuffled};
 use deltarule::{Activation, BatchTargets, MatRef, Mlp, Momentum, Result, Schedule, Trainer};
+use distortions::distortions;
+use images::Images;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{File, read_to_string};
 use std::io::Write;
@@ -35,29 +38,31 @@ const RESERVE: f64 = 0.02;
 /// Checkpoints are at least so far apart.
 const BETWEEN: Duration = Duration::from_secs(20);
 
+/// Trains a large network on bent images for as long as one is ready to wait.
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    images: Images,
+    /// How long to train: 30 on MNIST, 0.05 on the digits
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Keep the weights here, with a log beside them, and go on from them
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Learning rate at the start
+    #[arg(long, default_value_t = 0.05)]
+    lr: f32,
+    /// Of weights, order and distortions
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Test on so many of the training images instead of the test images
+    #[arg(long, value_name = "IMAGES", default_value_t = 0)]
+    hold_out: usize,
+}
+
 fn main() -> Outcome<()> {
-    let (mut minutes, mut lr, mut seed, mut hold_out) = (None::<f64>, 0.05, 1, 0);
-    let (mut dir, mut checkpoint, mut digits) = (None::<PathBuf>, None::<PathBuf>, false);
-    let mut args = std::env::args().skip(1);
-    while let Some(flag) = args.next() {
-        let mut value = || args.next().ok_or(format!("{flag}: expected a value, got nothing"));
-        match flag.as_str() {
-            "--digits" => digits = true,
-            "--data" => dir = Some(value()?.into()),
-            "--minutes" => minutes = Some(value()?.parse()?),
-            "--checkpoint" => checkpoint = Some(value()?.into()),
-            "--lr" => lr = value()?.parse()?,
-            "--seed" => seed = value()?.parse()?,
-            "--hold-out" => hold_out = value()?.parse()?,
-            _ => {
-                return Err(
-                    format!("{flag}: no such flag; the first lines of the file list them").into()
-                );
-            }
-        }
-    }
-    let source =
-        if digits { mnist_files::digits() } else { mnist_files::find_or_fetch(dir.as_deref()) };
+    let Flags { images, minutes, checkpoint, lr, seed, hold_out } = Flags::parse();
+    let source = images.load();
     println!("data: {}", source.description);
     let (train, test) = match hold_out {
         0 => (source.train, source.test),
@@ -213,15 +218,6 @@ impl Run<'_> {
             threads.into_iter().try_for_each(|t| t.join().expect("bending does not panic"))
         })?;
         Ok((images, order.iter().map(|&i| labels[i as usize]).collect()))
-    }
-}
-
-/// As in `simard`.
-fn distortions(side: usize) -> Augment {
-    let images = Augment::new(side, side).rotate(7.5);
-    match side {
-        28 => images.scale(0.1).elastic(34.0, 4.0),
-        _ => images.scale(0.05).elastic(2.0, 1.2),
     }
 }
 

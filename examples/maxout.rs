@@ -6,16 +6,16 @@
 //! outputs, AdamW with one cycle of the learning rate, and the norm of the weights into each neuron
 //! kept at or below 2, as in the paper.
 //!
-//! `cargo run --release --example maxout`; flags: `--data DIR`, `--digits`, `--epochs 30`,
-//! `--seed 1`, `--threads N`.
+//! `cargo run --release --example maxout`; `-- --help` lists the flags.
 
 #[path = "common/mnist_run.rs"]
 mod mnist_run;
 
+use clap::Parser;
 use deltarule::{Activation, AdamW, Mlp, Schedule, Trainer};
 
 fn main() -> mnist_run::Outcome {
-    let flags = mnist_run::flags(30)?;
+    let flags = mnist_run::Flags::parse();
     let network = |n_in| {
         Mlp::builder(n_in)
             .dropout(0.2)
@@ -29,6 +29,7 @@ fn main() -> mnist_run::Outcome {
     };
     let trainer = Trainer::new(AdamW::new(0.002))
         .batch_size(128)
+        .epochs(30)
         .max_norm(2.0)
         .schedule(Schedule::one_cycle());
     mnist_run::run(&flags, network, trainer)

@@ -3,136 +3,72 @@
 //! Finds or fetches MNIST, trains on its 60,000 training images, and counts how many of the 10,000
 //! test images it then gets right. `-- --help` lists the flags.
 
-#[path = "common/mnist_files.rs"]
-mod mnist_files;
+#[path = "common/images.rs"]
+mod images;
 
+use clap::{Parser, ValueEnum};
 use deltarule::{
     Activation, Adam, Control, Epoch, History, Init, Loss, Mlp, Momentum, Optimizer, Precision,
     Progress, Sgd, Threads, Trainer,
 };
+use images::{Images, Source};
 use indicatif::{ProgressBar, ProgressStyle};
-use mnist_files::Source;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-const HELP: &str = "\
-Trains a multilayer perceptron on MNIST.
+/// Trains a multilayer perceptron on MNIST
+#[derive(Parser)]
+#[command(after_help = NIELSEN)]
+struct Options {
+    /// Neurons a layer, from the inputs to the ten classes
+    #[arg(long, value_delimiter = ',', default_value = "784,128,10")]
+    layers: Vec<usize>,
+    /// Of the hidden layers: relu, sigmoid, tanh, leaky-relu:0.1, elu:1, gelu …
+    #[arg(long, default_value = "relu")]
+    activation: Activation,
+    /// Output layer and loss
+    #[arg(long)]
+    loss: Option<Output>,
+    /// sgd, momentum (0.9) or adam
+    #[arg(long, default_value = "adam")]
+    optimizer: String,
+    /// Learning rate: 0.002 for adam, 0.1 for sgd, 0.02 for momentum
+    #[arg(long)]
+    lr: Option<f32>,
+    /// Samples a step: 128, or 32 on the digits
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Passes over the training images: 5, or 20 on the digits
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Of the initial weights and of the order of the samples
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The calling thread and N − 1 more; without it the rayon pool. The digest is the same for
+    /// every N
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Of the products: f32, f32x6, high or bf16
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
+    #[command(flatten)]
+    images: Images,
+}
 
-usage: cargo run --release --example mnist -- [flags]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Output {
+    /// Softmax with cross-entropy (the default)
+    Ce,
+    /// Sigmoid with the quadratic cost ½‖ŷ − y‖² (the default with --activation sigmoid)
+    Mse,
+}
 
-  --layers 784,128,10   neurons a layer, from the inputs to the ten classes
-  --activation relu     of the hidden layers: relu, sigmoid, tanh, leaky-relu:0.1, elu:1, gelu …
-  --loss ce|mse         ce: a softmax output layer with cross-entropy (the default);
-                        mse: a sigmoid output layer with the quadratic cost ½‖ŷ − y‖²
-                        (the default with --activation sigmoid)
-  --optimizer adam      sgd, momentum (0.9) or adam
-  --lr F                learning rate (0.002 for adam, 0.1 for sgd, 0.02 for momentum)
-  --batch 128           samples a step (32 on the digits)
-  --epochs 5            passes over the training images (20 on the digits)
-  --seed 0              of the initial weights and of the order of the samples
-  --threads N           the calling thread and N − 1 more; without it the rayon pool.
-                        The digest is the same for every N.
-  --precision f32       of the products: f32, f32x6, high or bf16
-  --data DIR            where the four files of MNIST are, raw or .gz; then $DELTARULE_DATA and
-                        data/mnist are looked at, and what is missing is fetched into data/mnist
-  --digits              train on the embedded 8x8 digits, without a look for MNIST
-
+const NIELSEN: &str = "\
 The first experiment of Nielsen's book (sigmoid and quadratic cost, all weights and biases drawn
 from the standard normal distribution):
 
-  --activation sigmoid --layers 784,30,10 --optimizer sgd --lr 3.0 --batch 10 --epochs 30
-";
-
-/// What the command line says. `None` is a default that depends on other flags or on the data.
-struct Options {
-    layers: Vec<usize>,
-    activation: Activation,
-    quadratic: Option<bool>,
-    optimizer: String,
-    lr: Option<f32>,
-    batch: Option<usize>,
-    epochs: Option<usize>,
-    seed: u64,
-    threads: Threads,
-    precision: Precision,
-    data: Option<PathBuf>,
-    digits: bool,
-}
-
-/// `None` when help was asked for.
-fn parse(args: impl Iterator<Item = String>) -> Outcome<Option<Options>> {
-    let mut o = Options {
-        layers: vec![784, 128, 10],
-        activation: Activation::Relu,
-        quadratic: None,
-        optimizer: "adam".to_string(),
-        lr: None,
-        batch: None,
-        epochs: None,
-        seed: 0,
-        threads: Threads::Current,
-        precision: Precision::F32,
-        data: None,
-        digits: false,
-    };
-    let mut args = args;
-    while let Some(arg) = args.next() {
-        let (flag, value) = match arg.split_once('=') {
-            Some((flag, value)) => (flag.to_string(), Some(value.to_string())),
-            None => (arg, None),
-        };
-        match flag.as_str() {
-            "--help" | "-h" => return Ok(None),
-            "--digits" => {
-                o.digits = true;
-                continue;
-            }
-            "--layers" | "--activation" | "--loss" | "--optimizer" | "--lr" | "--batch"
-            | "--epochs" | "--seed" | "--threads" | "--precision" | "--data" => {}
-            _ => return Err(format!("{flag}: no such flag; --help lists them").into()),
-        }
-        let Some(value) = value.or_else(|| args.next()) else {
-            return Err(format!("{flag}: expected a value, got nothing").into());
-        };
-        let whole = || number::<usize>(&flag, &value, "a whole number");
-        match flag.as_str() {
-            "--layers" => {
-                let what = "whole numbers with commas, as in 784,128,10";
-                let sizes = value.split(',').map(|n| number(&flag, n, what));
-                o.layers = sizes.collect::<Outcome<_>>()?;
-                if o.layers.len() < 2 {
-                    return Err(format!("--layers: expected two sizes or more, got {value}").into());
-                }
-            }
-            "--activation" => o.activation = value.parse()?,
-            "--loss" => {
-                o.quadratic = Some(match value.as_str() {
-                    "mse" => true,
-                    "ce" => false,
-                    _ => return Err(format!("--loss: expected mse or ce, got {value}").into()),
-                })
-            }
-            "--optimizer" => o.optimizer = value,
-            "--lr" => o.lr = Some(number(&flag, &value, "a number")?),
-            "--batch" => o.batch = Some(whole()?),
-            "--epochs" => o.epochs = Some(whole()?),
-            "--seed" => o.seed = number(&flag, &value, "a whole number")?,
-            "--threads" => o.threads = Threads::N(whole()?),
-            "--precision" => o.precision = value.parse()?,
-            _ => o.data = Some(value.into()),
-        }
-    }
-    // Bad values end here, before anything is read or fetched.
-    o.threads.validate()?;
-    optimizer(&o)?.validate()?;
-    Ok(Some(o))
-}
-
-fn number<T: std::str::FromStr>(flag: &str, value: &str, what: &str) -> Outcome<T> {
-    value.parse().map_err(|_| format!("{flag}: expected {what}, got {value:?}").into())
-}
+  --activation sigmoid --layers 784,30,10 --optimizer sgd --lr 3.0 --batch 10 --epochs 30";
 
 fn optimizer(o: &Options) -> Outcome<Optimizer> {
     let lr = |default: f32| o.lr.unwrap_or(default);
@@ -147,7 +83,7 @@ fn optimizer(o: &Options) -> Outcome<Optimizer> {
 /// The network that the options describe, and its loss.
 fn network(o: &Options, layers: &[usize]) -> Outcome<(Mlp, Loss)> {
     let sigmoid = o.activation == Activation::Sigmoid;
-    let quadratic = o.quadratic.unwrap_or(sigmoid);
+    let quadratic = o.loss.map_or(sigmoid, |output| output == Output::Mse);
     let output = if quadratic { Activation::Sigmoid } else { Activation::Softmax };
     let mut builder = Mlp::builder(layers[0]).seed(o.seed);
     for &n in &layers[1..layers.len() - 1] {
@@ -163,15 +99,7 @@ fn network(o: &Options, layers: &[usize]) -> Outcome<(Mlp, Loss)> {
 }
 
 fn main() -> ExitCode {
-    let outcome = match parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => run(&options),
-        Ok(None) => {
-            print!("{HELP}");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    match outcome {
+    match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -181,12 +109,15 @@ fn main() -> ExitCode {
 }
 
 fn run(o: &Options) -> Outcome<()> {
-    let source = if o.digits {
-        mnist_files::digits()
-    } else {
-        mnist_files::find_or_fetch(o.data.as_deref())
-    };
-    let Source { description, train, test, is_mnist } = source;
+    // Bad values end here, before anything is read or fetched.
+    if o.layers.len() < 2 {
+        return Err(format!("--layers: expected two sizes or more, got {:?}", o.layers).into());
+    }
+    let threads = o.threads.map_or(Threads::Current, Threads::N);
+    threads.validate()?;
+    let optimizer = optimizer(o)?;
+    optimizer.validate()?;
+    let Source { description, train, test, is_mnist } = o.images.load();
     println!("data: {description}, {} to train on, {} to test with", train.len(), test.len());
     let mut layers = o.layers.clone();
     if !is_mnist && layers[0] != train.n_features() {
@@ -195,7 +126,6 @@ fn run(o: &Options) -> Outcome<()> {
     }
     let batch = o.batch.unwrap_or(if is_mnist { 128 } else { 32 });
     let epochs = o.epochs.unwrap_or(if is_mnist { 5 } else { 20 });
-    let optimizer = optimizer(o)?;
     let (mut net, loss) = network(o, &layers)?;
     println!("network: {net:?}");
     println!(
@@ -233,7 +163,7 @@ fn run(o: &Options) -> Outcome<()> {
         .batch_size(batch)
         .epochs(epochs)
         .seed(o.seed)
-        .threads(o.threads)
+        .threads(threads)
         .precision(o.precision)
         .validate(&test)
         .on_step(on_step)

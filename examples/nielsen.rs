@@ -1,29 +1,40 @@
 //! The networks of Michael Nielsen's "Neural Networks and Deep Learning", chapters 1, 3 and 5, on
-//! MNIST, each with several seeds: `cargo run --release --example nielsen`. What is run, and how it
-//! differs from the book, is in `common/nielsen_networks.rs`.
+//! MNIST, each with several seeds: `cargo run --release --example nielsen`; `-- --help` lists the
+//! flags. What is run, and how it differs from the book, is in `common/nielsen_networks.rs`.
 //!
 //! Where MNIST is missing it trains on the digits in the crate, and the book has no figure.
 
-#[path = "common/mnist_files.rs"]
-mod mnist_files;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/nielsen_networks.rs"]
 mod nielsen_networks;
 
+use clap::{Parser, value_parser};
+use images::Images;
 use nielsen_networks::{Data, EXPERIMENTS, run};
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-const HELP: &str = "\
-The networks of Nielsen's book on MNIST.
+/// The networks of Nielsen's book on MNIST.
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    images: Images,
+    /// A run of each network with each seed from the first to the last
+    #[arg(long, value_parser = seeds, default_value = "1-5")]
+    seeds: RangeInclusive<u64>,
+    /// Only the network of this number in the table
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u64).range(1..))]
+    only: Option<u64>,
+}
 
-usage: cargo run --release --example nielsen -- [flags]
-
-  --data DIR    where the four files of MNIST are; then as in the example mnist
-  --digits      train on the embedded 8x8 digits, without a look for MNIST
-  --seeds 1-5   a run of each network with each seed
-  --only 5      only the fifth network of the table
-";
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let seeds = first.parse().ok().zip(last.parse().ok()).map(|(first, last)| first..=last);
+    let rising = seeds.filter(|seeds| *seeds.start() > 0 && !seeds.is_empty());
+    rising.ok_or_else(|| "expected two numbers from 1 up, as in 1-5, or one".into())
+}
 
 /// Mean and standard deviation.
 fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
@@ -33,37 +44,9 @@ fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (square / (n - 1.0).max(1.0)).sqrt())
 }
 
-fn whole(flag: &str, text: &str) -> Outcome<u64> {
-    let number = text.parse().ok().filter(|&n| n > 0);
-    number.ok_or_else(|| format!("{flag}: expected a whole number from 1 up, got {text:?}").into())
-}
-
 fn main() -> Outcome<()> {
-    let (mut dir, mut only, mut seeds, mut digits) = (None::<PathBuf>, None::<u64>, 1..=5, false);
-    let mut args = std::env::args().skip(1);
-    while let Some(flag) = args.next() {
-        let mut value = || args.next().ok_or(format!("{flag}: expected a value, got nothing"));
-        match flag.as_str() {
-            "--help" | "-h" => {
-                print!("{HELP}");
-                return Ok(());
-            }
-            "--digits" => digits = true,
-            "--data" => dir = Some(value()?.into()),
-            "--only" => only = Some(whole(&flag, &value()?)?),
-            "--seeds" => {
-                let text = value()?;
-                let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-                seeds = whole(&flag, first)?..=whole(&flag, last)?;
-                if seeds.is_empty() {
-                    return Err(format!("--seeds: {first} comes after {last}").into());
-                }
-            }
-            _ => return Err(format!("{flag}: no such flag; --help lists them").into()),
-        }
-    }
-    let source =
-        if digits { mnist_files::digits() } else { mnist_files::find_or_fetch(dir.as_deref()) };
+    let Flags { images, seeds, only } = Flags::parse();
+    let source = images.load();
     println!("data: {}\n", source.description);
     let (train, validation) = source.train.split_at(source.train.len() / 6 * 5)?;
     let n = if source.is_mnist { train.len() } else { 50_000 };

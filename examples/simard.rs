@@ -6,43 +6,32 @@
 //! Here with ReLU, AdamW, and a learning rate that falls along half a cosine. The training itself is
 //! in `common/distorted.rs`.
 //!
-//! `cargo run --release --example simard`; flags: `--data DIR`, `--digits`, `--epochs 30`,
-//! `--hidden 800`, `--lr 0.002`, `--seed 1`, `--plain` (no distortions).
+//! `cargo run --release --example simard`; `-- --help` lists the flags.
 
 #[path = "common/distorted.rs"]
 mod distorted;
-#[path = "common/mnist_files.rs"]
-mod mnist_files;
+#[path = "common/images.rs"]
+mod images;
 
+use clap::Parser;
 use distorted::{Options, network, train};
-use std::path::PathBuf;
+use images::Images;
 use std::time::Instant;
 
 type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Trains a network on images that are bent anew in each epoch.
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    images: Images,
+    #[command(flatten)]
+    options: Options,
+}
+
 fn main() -> Outcome<()> {
-    let mut options = Options { hidden: 800, epochs: 30, lr: 0.002, seed: 1, plain: false };
-    let (mut dir, mut digits) = (None::<PathBuf>, false);
-    let mut args = std::env::args().skip(1);
-    while let Some(flag) = args.next() {
-        let mut value = || args.next().ok_or(format!("{flag}: expected a value, got nothing"));
-        match flag.as_str() {
-            "--digits" => digits = true,
-            "--plain" => options.plain = true,
-            "--data" => dir = Some(value()?.into()),
-            "--hidden" => options.hidden = value()?.parse()?,
-            "--epochs" => options.epochs = value()?.parse()?,
-            "--lr" => options.lr = value()?.parse()?,
-            "--seed" => options.seed = value()?.parse()?,
-            _ => {
-                return Err(
-                    format!("{flag}: no such flag; the first lines of the file list them").into()
-                );
-            }
-        }
-    }
-    let source =
-        if digits { mnist_files::digits() } else { mnist_files::find_or_fetch(dir.as_deref()) };
+    let Flags { images, options } = Flags::parse();
+    let source = images.load();
     println!("data: {}", source.description);
     let mut net = network(source.train.n_features(), &options)?;
     println!("{}", net.summary());

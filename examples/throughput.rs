@@ -1,71 +1,53 @@
 //! How fast a network trains or predicts here: one line of `key=value` pairs.
 //!
-//! `cargo run --release --example throughput -- --layers 784,128,10 --activation relu
-//! --optimizer adam --batch 128 --threads 2 [--predict] [--seconds 2] [--zeros 0.81]
-//! [--level avx512|avx2|portable|reference] [--precision f32|f32x6|high|bf16]`
+//! `cargo run --release --example throughput -- --layers 784,128,10 --batch 128 --threads 2`;
+//! `--help` lists the flags.
 
+use clap::Parser;
 use deltarule::reference;
 use deltarule::{
     Activation, Adam, BatchTargets, Hardware, Level, MatMut, MatRef, Mlp, Momentum, Optimizer,
     Precision, Predictor, Sgd, Threads, Trainer,
 };
+use std::num::NonZero;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// What the command line says.
+/// How fast a network trains or predicts here.
+#[derive(Parser)]
 struct Options {
+    /// Neurons a layer, from the inputs to the outputs
+    #[arg(long, value_delimiter = ',', default_value = "784,128,10")]
     layers: Vec<usize>,
+    /// Of the hidden layers
+    #[arg(long, default_value = "relu")]
     activation: Activation,
+    /// sgd, momentum or adam
+    #[arg(long, default_value = "adam")]
     optimizer: String,
+    /// Rows a step or call
+    #[arg(long, default_value_t = 128)]
     batch: usize,
-    threads: usize,
+    /// All cores without it
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+    /// Predict instead of training
+    #[arg(long)]
     predict: bool,
+    /// How long to measure
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// The share of the inputs that are zero
+    #[arg(long, default_value_t = 0.0)]
     zeros: f64,
-    /// `None` is the naive reference path.
-    level: Option<Level>,
+    /// avx512, avx2, portable, or reference, the naive path; the best one without it
+    #[arg(long)]
+    level: Option<String>,
+    /// Of the products: f32, f32x6, high or bf16
+    #[arg(long, default_value = "f32")]
     precision: Precision,
-}
-
-fn parse() -> Outcome<Options> {
-    let mut o = Options {
-        layers: vec![784, 128, 10],
-        activation: Activation::Relu,
-        optimizer: "adam".to_string(),
-        batch: 128,
-        threads: std::thread::available_parallelism()?.get(),
-        predict: false,
-        seconds: 2.0,
-        zeros: 0.0,
-        level: Some(Level::from_env()?),
-        precision: Precision::F32,
-    };
-    let mut args = std::env::args().skip(1);
-    while let Some(flag) = args.next() {
-        if flag == "--predict" {
-            o.predict = true;
-            continue;
-        }
-        let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
-            "--layers" => o.layers = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
-            "--activation" => o.activation = value.parse()?,
-            "--optimizer" => o.optimizer = value,
-            "--batch" => o.batch = value.parse()?,
-            "--threads" => o.threads = value.parse()?,
-            "--seconds" => o.seconds = value.parse()?,
-            "--zeros" => o.zeros = value.parse()?,
-            "--level" if value == "reference" => o.level = None,
-            "--level" => o.level = Some(Level::from_name(&value)?),
-            "--precision" => o.precision = value.parse()?,
-            _ => return Err(format!("unknown option {flag} {value}").into()),
-        }
-    }
-    if o.layers.len() < 2 || o.batch == 0 {
-        return Err("expected at least two layer sizes and a batch of at least 1".into());
-    }
-    Ok(o)
 }
 
 fn optimizer(name: &str) -> Outcome<Optimizer> {
@@ -89,15 +71,16 @@ impl Iterator for Uniform {
     }
 }
 
-/// Batches that the runs take in turn, so that no step finds its inputs in L1 from the last one.
-const BATCHES: usize = 4;
+/// Batches that training takes in turn, so that no step finds its inputs in L1 from the last one.
+/// Predictions take one again and again. The peers in `benches/peers` do the same.
+const BATCHES: usize = 8;
 
 /// Seconds a call: the best round of a few, after a warm-up.
-fn best(seconds: f64, mut call: impl FnMut(usize) -> Outcome<()>) -> Outcome<f64> {
+fn best(seconds: f64, batches: usize, mut call: impl FnMut(usize) -> Outcome<()>) -> Outcome<f64> {
     let warm = Instant::now();
     let mut calls = 0;
     while calls < 2 || warm.elapsed().as_secs_f64() < seconds * 0.2 {
-        call(calls % BATCHES)?;
+        call(calls % batches)?;
         calls += 1;
     }
     let per_call = warm.elapsed().as_secs_f64() / calls as f64;
@@ -108,7 +91,7 @@ fn best(seconds: f64, mut call: impl FnMut(usize) -> Outcome<()>) -> Outcome<f64
     while best.is_infinite() || Instant::now() < end {
         let start = Instant::now();
         for i in 0..round {
-            call(i % BATCHES)?;
+            call(i % batches)?;
         }
         best = best.min(start.elapsed().as_secs_f64() / round as f64);
     }
@@ -121,7 +104,17 @@ fn forward_flops(layers: &[usize]) -> usize {
 }
 
 fn main() -> Outcome<()> {
-    let o = parse()?;
+    let o = Options::parse();
+    if o.layers.len() < 2 || o.batch == 0 {
+        return Err("expected at least two layer sizes and a batch of at least 1".into());
+    }
+    let threads = o.threads.map_or_else(available_parallelism, Ok)?.get();
+    // `None` is the naive reference path.
+    let level = match o.level.as_deref() {
+        None => Some(Level::from_env()?),
+        Some("reference") => None,
+        Some(name) => Some(Level::from_name(name)?),
+    };
     let (n_in, n_out) = (o.layers[0], o.layers[o.layers.len() - 1]);
     let mut numbers = Uniform(7);
     let mut inputs = || -> Vec<f32> {
@@ -135,15 +128,16 @@ fn main() -> Outcome<()> {
             })
             .collect()
     };
-    let xs: Vec<Vec<f32>> = (0..BATCHES).map(|_| inputs()).collect();
+    let batches = if o.predict { 1 } else { BATCHES };
+    let xs: Vec<Vec<f32>> = (0..batches).map(|_| inputs()).collect();
     let label = |i: usize| (i * 7 + i / 3) % n_out;
     let forward = forward_flops(&o.layers);
     // Forward, weight gradients, and input gradients of every layer but the first.
     let train = 3 * forward - 2 * n_in * o.layers[1];
     let flops = o.batch * if o.predict { forward } else { train };
 
-    let seconds = match o.level {
-        Some(level) => fast(&o, level, &xs, label)?,
+    let seconds = match level {
+        Some(level) => fast(&o, level, threads, &xs, label)?,
         None => naive(&o, &xs, label)?,
     };
     let sizes: Vec<String> = o.layers.iter().map(usize::to_string).collect();
@@ -157,10 +151,10 @@ fn main() -> Outcome<()> {
         sizes.join(","),
         o.activation,
         o.batch,
-        o.threads,
-        o.level.map_or("reference", Level::name),
+        threads,
+        level.map_or("reference", Level::name),
         o.precision,
-        o.level.map_or(Hardware::F32, |level| o.precision.hardware(level)),
+        level.map_or(Hardware::F32, |level| o.precision.hardware(level)),
         seconds * 1e6,
         o.batch as f64 / seconds,
         flops as f64 / seconds * 1e-9,
@@ -172,6 +166,7 @@ fn main() -> Outcome<()> {
 fn fast(
     o: &Options,
     level: Level,
+    threads: usize,
     xs: &[Vec<f32>],
     label: impl Fn(usize) -> usize,
 ) -> Outcome<f64> {
@@ -181,12 +176,12 @@ fn fast(
         builder = builder.dense(n, if i == last { Activation::Softmax } else { o.activation });
     }
     let mut net = builder.build()?;
-    let threads = if o.threads == 1 { Threads::One } else { Threads::N(o.threads) };
+    let threads = if threads == 1 { Threads::One } else { Threads::N(threads) };
     let x = |i: usize| MatRef::new(&xs[i], o.batch, o.layers[0]);
     if o.predict {
         let mut predictor = Predictor::new(&net, o.batch, threads)?.precision(o.precision)?;
         let mut out = vec![0.0; o.batch * o.layers[last]];
-        return best(o.seconds, |i| {
+        return best(o.seconds, xs.len(), |i| {
             Ok(predictor.predict_into(x(i)?, MatMut::new(&mut out, o.batch, o.layers[last])?)?)
         });
     }
@@ -194,7 +189,7 @@ fn fast(
     let trainer = Trainer::new(optimizer(&o.optimizer)?).batch_size(o.batch).threads(threads);
     let trainer = trainer.precision(o.precision);
     let mut training = trainer.start(&mut net)?;
-    best(o.seconds, |i| {
+    best(o.seconds, xs.len(), |i| {
         training.step(x(i)?, BatchTargets::Classes(&labels))?;
         Ok(())
     })
@@ -221,7 +216,7 @@ fn naive(o: &Options, xs: &[Vec<f32>], label: impl Fn(usize) -> usize) -> Outcom
     }
     let mut net = reference::Network::new(layers)?;
     if o.predict {
-        return best(o.seconds, |i| {
+        return best(o.seconds, xs.len(), |i| {
             net.forward(&xs[i])?;
             Ok(())
         });
@@ -234,7 +229,7 @@ fn naive(o: &Options, xs: &[Vec<f32>], label: impl Fn(usize) -> usize) -> Outcom
         other => return Err(format!("expected sgd, momentum or adam, got {other}").into()),
     };
     let mut optimizer = reference::Optimizer::new(rule, 1e-5);
-    best(o.seconds, |i| {
+    best(o.seconds, xs.len(), |i| {
         let batch = reference::Batch::new(&xs[i], reference::Target::Labels(&labels));
         net.step(&batch, &reference::Loss::cross_entropy(), &mut optimizer)?;
         Ok(())

@@ -132,6 +132,12 @@ impl<'a> MatRef<'a> {
         Ok(MatRef { data, rows, cols, stride })
     }
 
+    /// A view of contiguous values that are known to be so many.
+    pub(crate) fn sub(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert!(rows.checked_mul(cols) == Some(data.len()));
+        MatRef { data, rows, cols, stride: cols }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -149,6 +155,16 @@ impl<'a> MatRef<'a> {
     pub fn row(&self, r: usize) -> &'a [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &self.data[r * self.stride..][..self.cols]
+    }
+
+    /// Values from one row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first value.
+    pub(crate) fn as_ptr(&self) -> *const f32 {
+        self.data.as_ptr()
     }
 
     /// Rows `start..end`.

@@ -2,6 +2,8 @@
 //! is refused cost no more heap than twice its size plus 64 KiB. The same cases in every run; a
 //! failure prints the file.
 
+#[path = "data/damage.rs"]
+mod damage;
 #[path = "data/heap.rs"]
 mod heap;
 mod support;
@@ -11,36 +13,12 @@ use std::io::{Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use damage::damage;
 use deltarule::Result;
 use deltarule::data::{Array, read_idx, read_idx_file, read_npy};
 use support::Data;
 
 const CASES: usize = 2000;
-
-/// Damages a file in one to four places.
-fn damaged(file: &[u8], random: &mut Data) -> Vec<u8> {
-    let mut file = file.to_vec();
-    for _ in 0..1 + random.below(4) {
-        let at = random.below(file.len().max(1));
-        let end = (at + 1 + random.below(8)).min(file.len());
-        match random.below(8) {
-            0 if !file.is_empty() => file[at] ^= 1 << random.below(8),
-            1 if !file.is_empty() => file[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
-            2 => file.truncate(at),
-            3 => file.extend_from_slice(&random.bits().to_le_bytes()[..1 + random.below(8)]),
-            4 => file[at..end].fill([0, 0xff][random.below(2)]),
-            5 => {
-                let copy = file[at..end].to_vec();
-                file.splice(at..at, copy);
-            }
-            6 => drop(file.drain(at..end)),
-            // Digits, separators and quotes: what text formats are made of.
-            _ if !file.is_empty() => file[at] = b"09-.,()'\":{}\n\r eN?x"[random.below(19)],
-            _ => {}
-        }
-    }
-    file
-}
 
 /// Runs `read` on [`CASES`] damaged copies of `file`; `is_sound` sees what is accepted.
 fn fuzz<T>(file: &[u8], seed: u64, read: impl Fn(&[u8]) -> Result<T>, is_sound: fn(&T) -> bool) {
@@ -48,7 +26,8 @@ fn fuzz<T>(file: &[u8], seed: u64, read: impl Fn(&[u8]) -> Result<T>, is_sound: 
     let mut random = Data::new(seed);
     let mut accepted = 0;
     for case in 0..CASES {
-        let bytes = damaged(file, &mut random);
+        let mut bytes = file.to_vec();
+        damage(&mut bytes, &mut random);
         let outcome = catch_unwind(AssertUnwindSafe(|| heap::peak_of(|| read(&bytes))));
         let Ok((answer, peak)) = outcome else {
             panic!("case {case}: a panic on \"{}\"", bytes.escape_ascii());

@@ -146,7 +146,9 @@ fn contract(a: &Matrix, b: &Matrix) -> Matrix {
 #[test]
 fn fused_levels_follow_the_contract_bit_for_bit() {
     let mut v = Values(4);
-    for (m, k, n) in [(1, 784, 30), (10, 784, 30), (13, 600, 50), (2, 2048, 65), (3, 300, 10)] {
+    let shapes =
+        [(1, 784, 30), (10, 784, 30), (13, 600, 50), (2, 2048, 65), (3, 300, 10), (150, 1300, 150)];
+    for (m, k, n) in shapes {
         let (a, b) = (v.uniform(m, k), v.uniform(k, n));
         let want = contract(&a, &b);
         for level in Level::available().filter(|&l| l != Level::portable()) {

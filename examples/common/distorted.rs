@@ -2,37 +2,37 @@
 //! another trains on this one. Every distortion is a function of (seed, epoch, index of the image),
 //! so the result is that of one thread, bit for bit.
 
+#[path = "distortions.rs"]
+mod distortions;
+
+use clap::Args;
 use deltarule::data::{Augment, Dataset, Features, Targets, shuffled};
 use deltarule::{
     Activation, AdamW, BatchTargets, MatRef, Mlp, Result, Schedule, Threads, Trainer, Training,
 };
+use distortions::distortions;
 use std::sync::mpsc::sync_channel;
 
 const BATCH: usize = 128;
 
-/// What a run does.
+// What a run does. Not a doc comment: clap would take it for what the example as a whole does.
+#[derive(Args)]
 pub struct Options {
-    /// Hidden units.
+    /// Hidden units
+    #[arg(long, default_value_t = 800)]
     pub hidden: usize,
-    /// Passes over the training images.
+    /// Passes over the training images
+    #[arg(long, default_value_t = 30)]
     pub epochs: usize,
-    /// The learning rate at the start.
+    /// Learning rate at the start
+    #[arg(long, default_value_t = 0.002)]
     pub lr: f32,
-    /// Of weights, order and distortions.
+    /// Of weights, order and distortions
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Whether images stay as they are.
+    /// Leave the images as they are
+    #[arg(long)]
     pub plain: bool,
-}
-
-/// Distortions for images of 28 x 28 or 8 x 8 bytes: elastic with the paper's numbers, and a little
-/// turning and scaling. Displacements are 0.16 α/σ pixels, root mean square.
-pub fn distortions(side: usize, plain: bool) -> Augment {
-    let images = Augment::new(side, side);
-    match (plain, side) {
-        (true, _) => images,
-        (false, 28) => images.rotate(7.5).scale(0.1).elastic(34.0, 4.0),
-        (false, _) => images.rotate(7.5).scale(0.05).elastic(2.0, 1.2),
-    }
 }
 
 /// Trains; calls `after` with every epoch's number (from 1) and the session.
@@ -51,7 +51,9 @@ pub fn train(
     let n = data.n_features();
     let steps = (epochs * data.len().div_ceil(BATCH)) as u64;
     let rates = Schedule::cosine(0.0).over(steps);
-    let mut augmenter = distortions(n.isqrt(), plain).values(scale, shift).augmenter()?;
+    let side = n.isqrt();
+    let images = if plain { Augment::new(side, side) } else { distortions(side) };
+    let mut augmenter = images.values(scale, shift).augmenter()?;
     let trainer = Trainer::new(AdamW::new(lr)).batch_size(BATCH).threads(Threads::One);
     let mut training = trainer.start(net)?;
     let mut order: Vec<u32> = (0..data.len() as u32).collect();

@@ -1,45 +1,29 @@
 //! What the examples that train for an accuracy on MNIST share: flags, training, a line an epoch.
 
-#[path = "mnist_files.rs"]
-mod mnist_files;
+#[path = "images.rs"]
+mod images;
 
+use clap::Parser;
 use deltarule::{Control, Epoch, Mlp, Threads, Trainer};
-use std::path::PathBuf;
+use images::Images;
 
 /// What an example answers.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Flags of the command line: `--data DIR`, `--digits`, `--epochs N`, `--seed N`, `--threads N`.
+/// Trains a network on MNIST.
+#[derive(Parser)]
 pub struct Flags {
-    dir: Option<PathBuf>,
-    digits: bool,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Of weights, order and dropout.
+    #[command(flatten)]
+    images: Images,
+    /// Passes over the training images, instead of the usual ones
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Of weights, order and dropout
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    threads: Threads,
-}
-
-/// Reads the flags; `epochs` if they say nothing.
-pub fn flags(epochs: usize) -> Result<Flags, Box<dyn std::error::Error>> {
-    let threads = Threads::Current;
-    let mut flags = Flags { dir: None, digits: false, epochs, seed: 1, threads };
-    let mut args = std::env::args().skip(1);
-    while let Some(flag) = args.next() {
-        let mut value = || args.next().ok_or(format!("{flag}: expected a value, got nothing"));
-        match flag.as_str() {
-            "--digits" => flags.digits = true,
-            "--data" => flags.dir = Some(value()?.into()),
-            "--epochs" => flags.epochs = value()?.parse()?,
-            "--seed" => flags.seed = value()?.parse()?,
-            "--threads" => flags.threads = Threads::N(value()?.parse()?),
-            _ => {
-                let known = "--data, --digits, --epochs, --seed and --threads";
-                return Err(format!("{flag}: no such flag; there are {known}").into());
-            }
-        }
-    }
-    Ok(flags)
+    /// The calling thread and N − 1 more; without it the rayon pool
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 }
 
 /// Trains on MNIST, or on the digits where it is missing, and prints what comes of it. `network`
@@ -49,10 +33,7 @@ pub fn run(
     network: impl Fn(usize) -> deltarule::Result<Mlp>,
     trainer: Trainer,
 ) -> Outcome {
-    let source = match flags.digits {
-        true => mnist_files::digits(),
-        false => mnist_files::find_or_fetch(flags.dir.as_deref()),
-    };
+    let source = flags.images.load();
     println!("data: {}", source.description);
     let mut net = network(source.train.n_features())?;
     println!("{}", net.summary());
@@ -68,8 +49,13 @@ pub fn run(
         Control::Continue
     };
     // Watched on the test set, but nothing is chosen by it: the last epoch counts.
-    let mut trainer = trainer.epochs(flags.epochs).seed(flags.seed).threads(flags.threads);
-    trainer = trainer.validate(&source.test).on_epoch(print);
+    let mut trainer = trainer.seed(flags.seed).validate(&source.test).on_epoch(print);
+    if let Some(epochs) = flags.epochs {
+        trainer = trainer.epochs(epochs);
+    }
+    if let Some(threads) = flags.threads {
+        trainer = trainer.threads(Threads::N(threads));
+    }
     let history = trainer.fit(&mut net, &source.train)?;
     let accuracy = net.evaluate(&source.test)?.accuracy.unwrap_or(f64::NAN);
     println!("test accuracy: {:.2} % after {:.0} s", 100.0 * accuracy, history.seconds());

@@ -2,30 +2,19 @@
 //! variance 1 from layer to layer (Klambauer et al. 2017). Derivatives from the output a: 1 (λ)
 //! above 0, else a + α (a + λα).
 //!
-//! Error: ELU with α = 1 at most 1 ULP at every level, over all 2³² inputs; other α add the
-//! rounding of one product, SELU that of its constant as well (`tests/activations/ulp.rs`).
+//! Below 0, eᶻ − 1 is a head and a tail, so that the product rounds once: `residual`, because
+//! `portable`'s `mul_add` would round it twice.
+//!
+//! Error: at most 1 ULP at every level, for any α of at least 2⁻¹⁰⁰ (`tests/activations/ulp.rs`).
 
-use super::exp::expm1_negative;
+use super::exp::expm1_parts;
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;
 
-/// λ above 0, lower · (eᶻ − 1) below: ELU has (1, α), SELU (λ, λα).
+/// ELU, α ≥ 0
 #[derive(Clone, Copy)]
 pub(super) struct Elu {
-    upper: f32,
-    lower: f32,
-}
-
-impl Elu {
-    /// ELU, α ≥ 0
-    pub(super) fn new(alpha: f32) -> Elu {
-        Elu { upper: 1.0, lower: alpha }
-    }
-
-    /// SELU: λ = 1.0507009873554805, α = 1.6732632423543772
-    pub(super) fn selu() -> Elu {
-        Elu { upper: 1.050_701, lower: 1.758_099_3 }
-    }
+    pub(super) alpha: f32,
 }
 
 impl Elementwise for Elu {
@@ -33,14 +22,45 @@ impl Elementwise for Elu {
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
-        let below = s.mul(s.splat(self.lower), expm1_negative(s, z));
-        // `z < 0` and not `0 < z` sends -0 and NaN through the product, which keeps them.
-        s.select(s.lt(z, s.splat(0.0)), below, s.mul(s.splat(self.upper), z))
+        let (head, tail) = expm1_parts(s, z);
+        let below = s.residual(s.splat(-self.alpha), head, s.mul(s.splat(self.alpha), tail));
+        // `max` keeps -0 and NaN. Not z itself: stored back in place, that becomes a masked store,
+        // which is slow on Zen.
+        let zero = s.splat(0.0);
+        s.select(s.lt(z, zero), below, s.max(zero, z))
     }
 
     #[inline(always)]
     fn derivative<S: Simd>(self, s: S, a: S::V) -> S::V {
-        let lower = s.splat(self.lower);
-        s.select(s.lt(s.splat(0.0), a), s.splat(self.upper), s.add(a, lower))
+        s.select(s.lt(s.splat(0.0), a), s.splat(1.0), s.add(a, s.splat(self.alpha)))
+    }
+}
+
+/// SELU: λ z, λα (eᶻ − 1)
+#[derive(Clone, Copy)]
+pub(super) struct Selu;
+
+/// λ − 1, with λ = 1.0507009873554805: z + (λ − 1) z is nearer to λz than one product.
+const LAMBDA_LESS_ONE: f32 = 0.050_700_99;
+
+/// λα, with α = 1.6732632423543772.
+const LAMBDA_ALPHA: f32 = 1.758_099_3;
+
+impl Elementwise for Selu {
+    const KEEPS: Keeps = Keeps::Output;
+
+    #[inline(always)]
+    fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
+        let (head, tail) = expm1_parts(s, z);
+        let below = s.residual(s.splat(-LAMBDA_ALPHA), head, s.mul(s.splat(LAMBDA_ALPHA), tail));
+        let above = s.mul_add(s.splat(LAMBDA_LESS_ONE), z, z);
+        // `z < 0` and not `0 < z` sends -0 and NaN through the sum, which keeps them.
+        s.select(s.lt(z, s.splat(0.0)), below, above)
+    }
+
+    #[inline(always)]
+    fn derivative<S: Simd>(self, s: S, a: S::V) -> S::V {
+        let below = s.add(a, s.splat(LAMBDA_ALPHA));
+        s.select(s.lt(s.splat(0.0), a), s.splat(1.0 + LAMBDA_LESS_ONE), below)
     }
 }

@@ -31,51 +31,45 @@ const EXPM1: [f32; 5] = [0.001_366_993_5, 0.008_368_947, 0.041_671_023, 0.166_66
 /// belong to 1 + t > 1, whose last place is twice as large.
 const MIDDLE: f32 = 0.058_891_5;
 
-/// x = ± n ln 2 + r, and 2ⁿ.
+/// x = ± n ln 2 + r.
 pub(super) struct Reduced<S: Simd> {
     n: S::V,
     sign: f32,
     /// x ∓ n · `LN2_HI`, without rounding.
     r_hi: S::V,
-    /// 2ⁿ as a product of two powers of two, normal numbers for every n in −252..=254.
-    pub(super) power: (S::V, S::V),
+    /// n + `bias` in the lowest bits.
+    bits: S::I,
 }
+
+/// The bias of one exponent: with it `bits` shifted by 23 are 2ⁿ, for n in −126..=127.
+const ONE_POWER: f32 = 127.0;
+/// The bias of two exponents, for [`Reduced::powers`].
+pub(super) const TWO_POWERS: f32 = 254.0;
 
 /// Reduces x with the n nearest to `by` / ln 2; both are in −170..=170 or NaN; `sign` is 1 or −1.
 #[inline(always)]
-pub(super) fn reduce<S: Simd>(s: S, x: S::V, by: S::V, sign: f32) -> Reduced<S> {
-    // The lowest bits of `whole` are n + 254: the bias of two exponents.
-    let magic = s.splat(WHOLE + 254.0);
+pub(super) fn reduce<S: Simd>(s: S, x: S::V, by: S::V, sign: f32, bias: f32) -> Reduced<S> {
+    let magic = s.splat(WHOLE + bias);
     let whole = s.mul_add(by, s.splat(sign * std::f32::consts::LOG2_E), magic);
     let n = s.sub(whole, magic);
-    let bits = s.to_bits(whole);
-    let first = s.int_shl(s.int_shr(bits, 1), 23);
-    let second = s.int_sub(s.int_shl(bits, 23), first);
-    Reduced {
-        n,
-        sign,
-        r_hi: s.neg_mul_add(n, s.splat(sign * LN2_HI), x),
-        power: (s.from_bits(first), s.from_bits(second)),
-    }
+    let r_hi = s.neg_mul_add(n, s.splat(sign * LN2_HI), x);
+    Reduced { n, sign, r_hi, bits: s.to_bits(whole) }
 }
 
 impl<S: Simd> Reduced<S> {
-    /// t = eʳ − 1 = r + r² q(r) with two roundings that count, of r and of t.
+    /// 2ⁿ as a product of two powers of two, normal numbers for every n in −252..=254; the bias is
+    /// `TWO_POWERS`.
     #[inline(always)]
-    pub(super) fn expm1(&self, s: S, q: [f32; 5]) -> S::V {
-        let r = s.neg_mul_add(self.n, s.splat(self.sign * LN2_LO), self.r_hi);
-        let r2 = s.mul(r, r);
-        s.mul_add(r2, quartic(s, r, r2, q), r)
+    pub(super) fn powers(&self, s: S) -> (S::V, S::V) {
+        let first = s.int_shl(s.int_shr(self.bits, 1), 23);
+        let second = s.int_sub(s.int_shl(self.bits, 23), first);
+        (s.from_bits(first), s.from_bits(second))
     }
 
-    /// t = eʳ − 1 with one rounding that counts, the last: two operations more.
+    /// r, rounded once.
     #[inline(always)]
-    fn expm1_accurate(&self, s: S, q: [f32; 5]) -> S::V {
-        let r_lo = s.mul(self.n, s.splat(-self.sign * LN2_LO));
-        let r = s.add(self.r_hi, r_lo);
-        let r2 = s.mul(r, r);
-        let rest = s.mul_add(r2, quartic(s, r, r2, q), r_lo);
-        s.add(self.r_hi, rest)
+    pub(super) fn r(&self, s: S) -> S::V {
+        s.neg_mul_add(self.n, s.splat(self.sign * LN2_LO), self.r_hi)
     }
 }
 
@@ -85,9 +79,13 @@ impl<S: Simd> Reduced<S> {
 pub(super) fn exp_parts<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
     // e⁻¹¹⁰ is zero. The order of the operands lets NaN through.
     let x = s.max(s.splat(-110.0), x);
-    let reduced = reduce(s, x, s.sub(x, s.splat(MIDDLE)), 1.0);
-    let (first, second) = reduced.power;
-    (s.mul_add(reduced.expm1(s, EXP), first, first), second)
+    let reduced = reduce(s, x, s.sub(x, s.splat(MIDDLE)), 1.0, TWO_POWERS);
+    let (first, second) = reduced.powers(s);
+    let r = reduced.r(s);
+    let r2 = s.mul(r, r);
+    // Two roundings count, of r and of t.
+    let t = s.mul_add(r2, quartic(s, r, r2, EXP), r);
+    (s.mul_add(t, first, first), second)
 }
 
 /// eˣ
@@ -103,12 +101,29 @@ pub(super) fn exp_negative<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(a, b)
 }
 
+/// eˣ − 1 for x ≤ 0 as a float and what it lacks; anything for x > 0. Zero comes back as +0.
+#[inline(always)]
+pub(super) fn expm1_parts<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+    // e⁻²⁰ is less than half of the last place of 1.
+    let x = s.max(s.splat(-20.0), x);
+    let reduced = reduce(s, x, x, 1.0, ONE_POWER);
+    let power = s.from_bits(s.int_shl(reduced.bits, 23));
+    // t = r_hi + rest, where only the rest has roundings that count.
+    let r_lo = s.mul(reduced.n, s.splat(-LN2_LO));
+    let r = s.add(reduced.r_hi, r_lo);
+    let r2 = s.mul(r, r);
+    let rest = s.mul_add(r2, quartic(s, r, r2, EXPM1), r_lo);
+    let t = s.add(reduced.r_hi, rest);
+    // 2ⁿ eʳ − 1 = 2ⁿ t + (2ⁿ − 1); products with 2ⁿ are exact, and so are the first two sums of
+    // what the head lacks, because the head is near the sum of their large parts.
+    let less_one = s.sub(power, s.splat(1.0));
+    let head = s.mul_add(t, power, less_one);
+    let lacks = s.mul_add(reduced.r_hi, power, s.sub(less_one, head));
+    (head, s.mul_add(rest, power, lacks))
+}
+
 /// eˣ − 1 for x ≤ 0; anything for x > 0. Zero comes back as +0.
 #[inline(always)]
 pub(super) fn expm1_negative<S: Simd>(s: S, x: S::V) -> S::V {
-    // e⁻²⁰ is less than half of the last place of 1.
-    let x = s.max(s.splat(-20.0), x);
-    let reduced = reduce(s, x, x, 1.0);
-    let power = s.mul(reduced.power.0, reduced.power.1);
-    s.mul_add(reduced.expm1_accurate(s, EXPM1), power, s.sub(power, s.splat(1.0)))
+    expm1_parts(s, x).0
 }

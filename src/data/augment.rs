@@ -2,6 +2,12 @@
 //! bent (Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks
 //! applied to visual document analysis").
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "the sides of an image are checked, and no size comes from a file"
+)]
+
 mod blur;
 mod warp;
 

@@ -3,16 +3,6 @@
 //! The parser is `csv-core`, the heart of the `csv` crate: it works in buffers that we size, where
 //! `csv` itself holds a whole row however long it is.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 mod fields;
 mod labels;
 mod table;

@@ -1,15 +1,5 @@
 //! 1,797 handwritten digits inside the crate, for examples and tests that need no network.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use super::{Dataset, Targets};
 
 /// One sample after the other without padding, most significant bit first: 64 pixels of 5 bits,

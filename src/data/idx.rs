@@ -5,16 +5,6 @@
 //! type: 08 u8, 09 i8, 0b i16, 0c i32, 0d f32, 0e f64
 //! ```
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::io::Read;
 use std::path::Path;
 

@@ -1,16 +1,6 @@
 //! MNIST (LeCun, Cortes and Burges 1998) and the sets that come in its four files, like
 //! Fashion-MNIST and KMNIST.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::path::{Path, PathBuf};
 
 use super::{Array, ArrayData, Dataset, Targets, read_idx_file};

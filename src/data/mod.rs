@@ -7,6 +7,16 @@
 //! [`Error`]: crate::Error
 
 #![forbid(unsafe_code)]
+// A module that reads no foreign bytes may allow what it needs, with its reason.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 mod array;
 mod augment;

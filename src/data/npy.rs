@@ -5,16 +5,6 @@
 //! header: {'descr': '<f4', 'fortran_order': False, 'shape': (60000, 784), } spaces newline
 //! ```
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::io::Read;
 use std::path::Path;
 

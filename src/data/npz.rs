@@ -1,15 +1,5 @@
 //! NPZ, NumPy's archive of named arrays: a zip file of NPY files.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::path::{Path, PathBuf};
 
 use super::source::{parse_known, parse_twice};

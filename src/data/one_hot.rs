@@ -14,19 +14,21 @@ use crate::{Error, Matrix, Result};
 /// [`Error::Value`] when a label is not below `n_classes`; [`Error::Shape`] when the matrix would
 /// not fit in memory.
 pub fn one_hot(labels: &[u32], n_classes: usize) -> Result<Matrix> {
-    let outside = |&label: &u32| label as usize >= n_classes;
-    if let Some(row) = labels.iter().position(outside) {
+    let mut numbered = labels.iter().enumerate();
+    if let Some((row, label)) = numbered.find(|(_, label)| **label as usize >= n_classes) {
         let expected = format!("a class below {n_classes}");
-        return Err(Error::value(format!("label in row {row}"), expected, labels[row]));
+        return Err(Error::value(format!("label in row {row}"), expected, label));
     }
-    let cells = labels.len().checked_mul(n_classes);
-    if cells.is_none_or(|n| n > isize::MAX as usize / size_of::<f32>()) {
+    let bytes = labels.len().checked_mul(n_classes).and_then(|n| n.checked_mul(size_of::<f32>()));
+    if bytes.is_none_or(|n| n > isize::MAX as usize) {
         let got = format!("{} x {n_classes} values", labels.len());
         return Err(Error::shape("one_hot", "a matrix that fits in memory", got));
     }
     let mut rows = Matrix::zeros(labels.len(), n_classes);
     for (i, &label) in labels.iter().enumerate() {
-        rows.view_mut().row_mut(i)[label as usize] = 1.0;
+        if let Some(cell) = rows.view_mut().row_mut(i).get_mut(label as usize) {
+            *cell = 1.0;
+        }
     }
     Ok(rows)
 }

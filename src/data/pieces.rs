@@ -1,15 +1,5 @@
 //! Values that come one after the other, nobody knows how many.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::io::ErrorKind;
 
 use crate::{Error, Result};

@@ -1,5 +1,12 @@
 //! Parts of a data set: training, validation and test, and the folds of cross-validation.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a data set is well-formed, and as many parts are dealt as there are shares"
+)]
+
 use super::{Dataset, Targets};
 use crate::random::{Purpose, Stream};
 use crate::{Error, Result};

@@ -36,9 +36,9 @@ impl Standardizer {
         }
         let all = || (0..rows.rows()).map(|r| rows.row(r));
         for (r, row) in all().enumerate() {
-            if let Some(c) = row.iter().position(|x| !x.is_finite()) {
+            if let Some((c, x)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
                 let place = format!("standardizer: row {r}, column {c}");
-                return Err(Error::value(place, "a finite number", row[c]));
+                return Err(Error::value(place, "a finite number", x));
             }
         }
         // Two passes: the difference of two large sums would lose what is small between them.
@@ -54,7 +54,7 @@ impl Standardizer {
         }
         let std = square.iter().enumerate().map(|(c, square)| {
             // Exactly constant, whatever rounding made of its mean.
-            let is_constant = all().all(|row| row[c] == rows.row(0)[c]);
+            let is_constant = all().all(|row| row.get(c) == rows.row(0).get(c));
             let std = (square / n).sqrt() as f32;
             if is_constant || !std.is_normal() { 1.0 } else { std }
         });
@@ -63,6 +63,7 @@ impl Standardizer {
     }
 
     /// Measures the features of a data set, as they are after the scaling of bytes.
+    #[allow(clippy::expect_used, reason = "a data set with another feature cannot be made")]
     pub fn fit_features(data: &Dataset) -> Self {
         Self::fit(data.matrix().view()).expect("a data set has finite features")
     }
@@ -86,13 +87,13 @@ impl Standardizer {
             let got = format!("{} means and {} deviations", mean.len(), std.len());
             return Err(Error::shape("standardizer", "a mean and a deviation a column", got));
         }
-        if let Some(c) = mean.iter().position(|m| !m.is_finite()) {
+        if let Some((c, m)) = mean.iter().enumerate().find(|(_, m)| !m.is_finite()) {
             let place = format!("standardizer: mean of column {c}");
-            return Err(Error::value(place, "a finite number", mean[c]));
+            return Err(Error::value(place, "a finite number", m));
         }
-        if let Some(c) = std.iter().position(|s| !s.is_finite() || *s <= 0.0) {
+        if let Some((c, s)) = std.iter().enumerate().find(|(_, s)| !s.is_finite() || **s <= 0.0) {
             let place = format!("standardizer: deviation of column {c}");
-            return Err(Error::value(place, "a positive number", std[c]));
+            return Err(Error::value(place, "a positive number", s));
         }
         Ok(Standardizer { mean, std })
     }

@@ -1,15 +1,5 @@
 //! Samples that stay in a file and come in chunks, shuffled as far as memory allows.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use super::{Dataset, Targets, shuffled};
 use crate::random::{Purpose, Stream as Random};
 use crate::{Error, Result};

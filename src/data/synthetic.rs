@@ -3,6 +3,8 @@
 //! Samples come with their classes in turn (0, 1, …, 0, 1, …); `noise` is the standard deviation
 //! of a normal error added to each coordinate.
 
+#![allow(clippy::arithmetic_side_effects, reason = "there are at least two classes, checked")]
+
 use super::trig::sin_cos;
 use super::{Dataset, Targets};
 use crate::random::{Purpose, Stream};

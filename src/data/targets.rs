@@ -1,15 +1,5 @@
 //! What the network should answer to each sample.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use crate::{Error, Result};
 
 /// What the network should answer, one entry (or one row) a sample.

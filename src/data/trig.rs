@@ -11,7 +11,7 @@ pub(crate) fn sin_cos(turns: f64) -> (f64, f64) {
     let x2 = x * x;
     let (mut sin, mut cos) = (0.0, 0.0);
     for k in (1..=8).rev() {
-        let k = f64::from(2 * k);
+        let k = 2.0 * f64::from(k);
         sin = (1.0 - sin) * x2 / (k * (k + 1.0));
         cos = (1.0 - cos) * x2 / (k * (k - 1.0));
     }

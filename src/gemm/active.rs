@@ -7,7 +7,7 @@
 //! see `rows.rs`. Where the other factor is not finite, 0 times it is NaN, and nothing is left out.
 
 use super::blocking::K_BLOCK;
-use super::tiles::Panels;
+use super::tiles::{Panels, RowsView};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// Inputs in a group: the unrolled steps of the micro-kernel.
@@ -59,8 +59,8 @@ impl ActiveInputs {
 
     /// Looks which inputs are active in these rows. Answers whether so many are not that leaving
     /// them out pays.
-    pub(crate) fn look(&mut self, level: Level, x: Panels) -> bool {
-        assert!(x.cols == self.n_in);
+    pub(crate) fn look(&mut self, level: Level, x: RowsView) -> bool {
+        assert!(x.cols() == self.n_in);
         dispatch(level, Look { x, masks: &mut self.masks });
         let mut active = 0;
         for (b, (groups, count)) in self.groups.iter_mut().enumerate() {
@@ -108,7 +108,7 @@ impl ActiveInputs {
 }
 
 struct Look<'a> {
-    x: Panels<'a>,
+    x: RowsView<'a>,
     masks: &'a mut [u16],
 }
 
@@ -118,12 +118,15 @@ impl Kernel for Look<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for (p, mask) in self.masks.iter_mut().enumerate() {
-            let mut found = Line::ZERO;
-            for lane in (0..LINE).step_by(S::LANES) {
-                let mut bits = s.int_splat(0);
-                for line in self.x.panel(p) {
-                    bits = s.int_or(bits, s.to_bits(s.load(&line.0[lane..])));
+            let mut all = [s.int_splat(0); 2];
+            for r in 0..self.x.rows() {
+                let line = self.x.line(r, p);
+                for (lane, bits) in (0..LINE).step_by(S::LANES).zip(&mut all) {
+                    *bits = s.int_or(*bits, s.to_bits(s.load(&line.0[lane..])));
                 }
+            }
+            let mut found = Line::ZERO;
+            for (lane, bits) in (0..LINE).step_by(S::LANES).zip(all) {
                 // −0 is zero too. Of several values the bits may mix to anything but zero.
                 s.store(s.abs(s.from_bits(bits)), &mut found.0[lane..]);
             }
@@ -235,7 +238,7 @@ mod tests {
             for (rows, cols) in [(1, 64), (5, 70), (10, 784), (3, 600)] {
                 let x = matrix(rows, cols, 1, zero);
                 let mut inputs = ActiveInputs::new(cols);
-                assert!(inputs.look(level, x.view()));
+                assert!(inputs.look(level, x.view().into()));
                 for c in 0..cols {
                     assert_eq!(inputs.masks[c / LINE] >> (c % LINE) & 1 == 0, zero(c), "{c}");
                 }
@@ -246,7 +249,7 @@ mod tests {
                     let got = inputs.groups(block).iter().map(|&g| usize::from(g));
                     assert!(got.eq(want), "{cols} block {block}");
                 }
-                assert!(!inputs.look(level, matrix(rows, cols, 1, |c| c == 3).view()));
+                assert!(!inputs.look(level, matrix(rows, cols, 1, |c| c == 3).view().into()));
             }
         }
     }
@@ -269,14 +272,14 @@ mod tests {
                 let bias = vec![Line([-0.0; LINE]); n.div_ceil(LINE)];
                 let run = |w: &PanelMatrix, inputs: Option<&ActiveInputs>| {
                     let mut out = PanelMatrix::zeros(rows, n).unwrap();
-                    let (x, w, activation) = (x.view(), w.view(), Activation::Identity);
+                    let (x, w, activation) = (x.view().into(), w.view(), Activation::Identity);
                     let (out_view, z) = (out.view_mut(), None);
                     let bias = &bias;
                     forward(level, Forward { x, inputs, w, bias, out: out_view, z, activation });
                     bits(&out)
                 };
                 let mut inputs = ActiveInputs::new(k);
-                inputs.look(level, x.view());
+                inputs.look(level, x.view().into());
                 let some = inputs.without_zeros(level, w.view());
                 assert!(some.is_some());
                 assert_eq!(run(&w, some), run(&w, None), "{} {rows} {k} {n}", level.name());
@@ -304,7 +307,7 @@ mod tests {
             for (rows, k, n) in [(1, 64, 10), (10, 784, 30), (300, 70, 40)] {
                 let x = matrix(rows, k, 1, zero);
                 let mut inputs = ActiveInputs::new(k);
-                inputs.look(level, x.view());
+                inputs.look(level, x.view().into());
                 let mut active = vec![0; k.div_ceil(LINE)];
                 inputs.join(&mut active);
                 let mut d = matrix(rows, n, 2, |_| false);

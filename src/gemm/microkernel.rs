@@ -10,22 +10,27 @@ use crate::simd::{LINE, Simd};
 
 /// Where the broadcast operand keeps element (row r, depth k).
 pub(super) trait Broadcast: Copy {
-    /// Floats from one row to the next.
-    const ROW: usize;
+    /// Floats from one row to the next, for operands that say `a_row`.
+    fn row(a_row: usize) -> usize;
     /// Floats from one k to the next inside a run.
     const DEPTH: usize;
     /// Depth of a run: after so many k the pointer hops to the next panel.
     const RUN: usize;
 }
 
-/// Rows of a panel matrix: k runs along the lanes of a line, 16 k to a panel.
+/// Rows, in panels (k runs along the lanes of a line, 16 k to a panel) or row-major (the next 16 k
+/// follow at once). One kernel serves both: the distance of two rows is in a register, and so is
+/// that of two runs.
 #[derive(Clone, Copy)]
 pub(super) struct Rows;
 
 impl Broadcast for Rows {
-    const ROW: usize = LINE;
     const DEPTH: usize = 1;
     const RUN: usize = LINE;
+    #[inline(always)]
+    fn row(a_row: usize) -> usize {
+        a_row
+    }
 }
 
 /// Lanes of one panel, the transposed matrix: k runs along the panel's lines.
@@ -33,9 +38,12 @@ impl Broadcast for Rows {
 pub(super) struct Lanes;
 
 impl Broadcast for Lanes {
-    const ROW: usize = 1;
     const DEPTH: usize = LINE;
     const RUN: usize = usize::MAX;
+    #[inline(always)]
+    fn row(_: usize) -> usize {
+        1
+    }
 }
 
 /// The operands of a tile's block.
@@ -43,6 +51,8 @@ impl Broadcast for Lanes {
 pub(super) struct Operands<'a> {
     /// Broadcast operand: element (0, 0) of the block.
     pub(super) a: *const f32,
+    /// Floats from one row of the broadcast operand to the next; for [`Rows`] only.
+    pub(super) a_row: usize,
     /// Floats from one run of the broadcast operand to the next.
     pub(super) a_hop: usize,
     /// Vector operand: line 0 of the block in the first panel.
@@ -66,7 +76,7 @@ const UNROLL: usize = GROUP;
 /// Sums over the block: H vectors of each of P panels, for MR rows.
 ///
 /// # Safety
-/// Groups are below `k / GROUP`. Valid for reading: `a` at `r * ROW + (k % RUN) * DEPTH + (k / RUN) * a_hop` for each row r < MR
+/// Groups are below `k / GROUP`. Valid for reading: `a` at `r * row + (k % RUN) * DEPTH + (k / RUN) * a_hop` for each row r < MR
 /// and k; `b` at `p * b_panel + k * 16 + lane` for each panel p < P and lane < H * LANES.
 #[inline(always)]
 pub(super) unsafe fn block_sums<
@@ -94,20 +104,20 @@ pub(super) unsafe fn block_sums<
             };
             for &group in t.groups {
                 let (a, b) = at(usize::from(group));
-                steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);
+                steps::<S, A, MR, P, H, UNROLL>(s, a, b, &t, &mut sums);
             }
             (a, b) = at(left / UNROLL);
             left %= UNROLL;
         } else {
             while left >= UNROLL {
-                steps::<S, A, MR, P, H, UNROLL>(s, a, b, t.b_panel, &mut sums);
+                steps::<S, A, MR, P, H, UNROLL>(s, a, b, &t, &mut sums);
                 a = a.wrapping_add(UNROLL * A::DEPTH);
                 b = b.wrapping_add(UNROLL * LINE);
                 left -= UNROLL;
             }
         }
         while left > 0 {
-            steps::<S, A, MR, P, H, 1>(s, a, b, t.b_panel, &mut sums);
+            steps::<S, A, MR, P, H, 1>(s, a, b, &t, &mut sums);
             a = a.wrapping_add(A::DEPTH);
             b = b.wrapping_add(LINE);
             left -= 1;
@@ -133,9 +143,10 @@ unsafe fn steps<
     s: S,
     a: *const f32,
     b: *const f32,
-    b_panel: usize,
+    strides: &Operands,
     sums: &mut Sums<S, MR, P, H>,
 ) {
+    let (a_row, b_panel) = (A::row(strides.a_row), strides.b_panel);
     // Index loops: iterator chains give the compiler ten times the code to see through, for each
     // of some three hundred tiles.
     for k in 0..N {
@@ -148,7 +159,7 @@ unsafe fn steps<
         }
         for r in 0..MR {
             // SAFETY: by this function's contract.
-            let x = s.splat(unsafe { *a.add(r * A::ROW + k * A::DEPTH) });
+            let x = s.splat(unsafe { *a.add(r * a_row + k * A::DEPTH) });
             for p in 0..P {
                 for h in 0..H {
                     sums[r][p][h] = s.mul_add(x, vectors[p][h], sums[r][p][h]);

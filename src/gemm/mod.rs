@@ -9,6 +9,7 @@
 
 mod active;
 pub(crate) mod bf16;
+mod bias;
 mod blocking;
 mod convert;
 mod epilogue;
@@ -24,6 +25,7 @@ mod weights;
 
 pub(crate) use active::{ActiveInputs, LOOK_FROM};
 pub use bf16::{Hardware, Precision, SplitProduct};
+pub(crate) use bias::{BiasBlock, update_bias};
 pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};
@@ -32,8 +34,8 @@ pub(crate) use panels::padded_rows;
 pub(crate) use row::RowProduct;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
-pub(crate) use tiles::{Panels, PanelsMut, SharedPanels, SharedSlice};
-pub(crate) use weights::{BiasBlock, WeightBlock, transpose, update_bias, update_weights};
+pub(crate) use tiles::{Panels, PanelsMut, RowsView, SharedPanels, SharedSlice};
+pub(crate) use weights::{WeightBlock, transpose, update_weights};
 
 use crate::activation::Activation;
 use crate::optim::Keep;
@@ -69,7 +71,7 @@ pub fn xw(level: Level, x: &PanelMatrix, w: &PanelMatrix, out: &mut PanelMatrix)
         level,
         Forward {
             inputs: None,
-            x: x.view(),
+            x: x.view().into(),
             w: w.view(),
             bias: &bias,
             out: out.view_mut(),

@@ -5,7 +5,7 @@
 //! other rows are in the call, so batch splits and threads still cannot change a bit.
 
 use super::epilogue::{Epilogue, Place};
-use super::tiles::Panels;
+use super::tiles::{Panels, RowsView};
 use crate::simd::{LINE, Line, Simd};
 
 /// A row-major copy with rows of `width` floats.
@@ -82,14 +82,18 @@ fn finish<S: Simd, E: Epilogue>(
 #[inline(always)]
 pub(super) fn rows<S: Simd, E: Epilogue>(
     s: S,
-    x: Panels,
+    x: RowsView,
     w: Panels,
     bias: Option<&[Line]>,
     epilogue: E,
 ) {
     let width = w.n_panels() * LINE;
-    let strides = Strides(x.cols as isize, 1);
-    let sums = multiply(x.rows, &unpack(x, x.cols), strides, &unpack(w, width), width);
+    let rows = match x {
+        RowsView::InPanels(x) => unpack(x, x.cols),
+        RowsView::RowMajor(x) => (0..x.rows()).flat_map(|r| x.row(r)).copied().collect(),
+    };
+    let strides = Strides(x.cols() as isize, 1);
+    let sums = multiply(x.rows(), &rows, strides, &unpack(w, width), width);
     finish(s, &sums, width, bias, epilogue);
 }
 

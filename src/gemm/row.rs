@@ -5,7 +5,7 @@
 use super::active::{ALL, ActiveInputs, GROUP};
 use super::blocking::{K_BLOCK, row_panels};
 use super::microkernel::{Operands, Rows, block_sums};
-use super::tiles::{Panels, PanelsMut};
+use super::tiles::{Panels, PanelsMut, RowsView};
 use crate::activation::Activation;
 use crate::simd::{Kernel, LINE, Line, Simd};
 
@@ -13,7 +13,7 @@ use crate::simd::{Kernel, LINE, Line, Simd};
 /// micro-kernels.
 pub(crate) struct RowProduct<'a> {
     /// 1 x k
-    pub(crate) x: Panels<'a>,
+    pub(crate) x: RowsView<'a>,
     /// The inputs to take, if some may be left out: those are zero, and their weights are finite.
     pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
@@ -32,7 +32,7 @@ impl Kernel for RowProduct<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let n_panels = self.w.n_panels();
-        assert!(self.x.rows == 1 && self.x.cols == self.w.rows);
+        assert!(self.x.rows() == 1 && self.x.cols() == self.w.rows);
         assert!(self.out.rows == 1 && self.out.cols == self.w.cols);
         assert!(self.bias.is_none_or(|bias| bias.len() == n_panels));
         let mut p = 0;
@@ -78,7 +78,7 @@ impl RowProduct<'_> {
     #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
         let RowProduct { x, inputs, w, bias, out, activation } = self;
-        let k = w.rows;
+        let (k, (a, a_row, a_hop)) = (w.rows, x.geometry());
         let mut totals = [[s.splat(0.0); H]; P];
         if let Some(bias) = bias {
             for q in 0..P {
@@ -98,8 +98,9 @@ impl RowProduct<'_> {
             // SAFETY: the block is inside x and w, whose geometry its constructor checked.
             let [sums] = unsafe {
                 let operands = Operands {
-                    a: x.as_ptr().add(k0 / LINE * x.ld * LINE),
-                    a_hop: x.ld * LINE,
+                    a: a.add(k0 / LINE * a_hop),
+                    a_row,
+                    a_hop,
                     b: w.as_ptr().add((p * w.ld + k0) * LINE),
                     b_panel: w.ld * LINE,
                     k: depth,

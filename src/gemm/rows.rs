@@ -6,14 +6,14 @@ use super::epilogue::{Activate, Epilogue, Field, Place, TimesDerivative};
 use super::microkernel::{Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
-use super::tiles::{Panels, PanelsMut};
+use super::tiles::{Panels, PanelsMut, RowsView};
 use crate::activation::{Activation, Identity, Relu};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// One layer's forward product on a block of rows.
 pub(crate) struct Forward<'a> {
     /// m x k
-    pub(crate) x: Panels<'a>,
+    pub(crate) x: RowsView<'a>,
     /// The inputs to take, if some may be left out: those are zero in all rows, and their weights
     /// are finite.
     pub(crate) inputs: Option<&'a ActiveInputs>,
@@ -30,9 +30,9 @@ pub(crate) struct Forward<'a> {
 
 /// out = σ(x·w + bias)
 pub(crate) fn forward(level: Level, f: Forward) {
-    let (m, n) = (f.x.rows, f.w.cols);
+    let (m, n) = (f.x.rows(), f.w.cols);
     let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
-    assert!(x.cols == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
+    assert!(x.cols() == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
     let bias = Some(bias);
     let one_row = m == 1 && level != Level::portable();
@@ -84,8 +84,9 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
+    let (rows, x) = (x.rows, RowsView::from(x));
     let (inputs, bias) = (None, None);
-    if x.rows == 1 && level != Level::portable() {
+    if rows == 1 && level != Level::portable() {
         let (to, identity) = (out.reborrow(), Activation::Identity);
         dispatch(level, RowProduct { x, inputs, w, bias, out: to, activation: identity });
         for panel in 0..w.n_panels() {
@@ -121,7 +122,7 @@ fn field(m: &mut PanelsMut) -> Field<*mut f32> {
 /// The constructors above checked that all shapes agree, so every field is valid at every place of
 /// the m x n result.
 struct Product<'a, E> {
-    x: Panels<'a>,
+    x: RowsView<'a>,
     inputs: Option<&'a ActiveInputs>,
     w: Panels<'a>,
     /// One line a panel of w.
@@ -145,17 +146,20 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
             }
             return;
         }
-        let (k, n_panels) = (self.x.cols, self.w.n_panels());
+        let (rows, k, n_panels) = (self.x.rows(), self.x.cols(), self.w.n_panels());
+        let (a, a_row, a_hop) = self.x.geometry();
         for k0 in (0..k).step_by(K_BLOCK) {
             let depth = K_BLOCK.min(k - k0);
             let groups = match self.inputs {
                 Some(inputs) => inputs.groups(k0 / K_BLOCK),
                 None => &ALL[..depth / GROUP],
             };
-            let block = Block { k0, k: depth, last: k0 + K_BLOCK >= k, groups };
+            let a = a.wrapping_add(k0 / LINE * a_hop);
+            let last = k0 + K_BLOCK >= k;
+            let block = Block { a, a_row, a_hop, rows, k0, k: depth, last, groups };
             let mut p = 0;
             while p < n_panels {
-                let panels = tile_panels::<S>(self.x.rows, n_panels - p);
+                let panels = tile_panels::<S>(rows, n_panels - p);
                 let at = (&self, &block, p);
                 // `const` conditions, so that only the shapes of this level are compiled.
                 if const { S::LANES == 8 } {
@@ -185,6 +189,11 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 
 /// One block of the depth.
 struct Block<'a> {
+    /// x in this block, see [`Operands`].
+    a: *const f32,
+    a_row: usize,
+    a_hop: usize,
+    rows: usize,
     k0: usize,
     k: usize,
     last: bool,
@@ -203,7 +212,7 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Stripe<'_, '_, E, P
     fn run<S: Simd>(self, s: S) {
         let Stripe((product, block, panel)) = self;
         let mut next = product.next::<P>(block, panel);
-        for (row, rows) in Balanced::new(product.x.rows, max_rows::<S>(P)).iter() {
+        for (row, rows) in Balanced::new(block.rows, max_rows::<S>(P)).iter() {
             next.prefetch(s);
             // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
             unsafe {
@@ -262,7 +271,7 @@ impl<E: Epilogue> Product<'_, E> {
     /// What follows the P panels from `panel` on in this block of the depth, where it pays.
     #[inline(always)]
     fn next<const P: usize>(&self, block: &Block, panel: usize) -> Next<P> {
-        let (w, rows) = (&self.w, self.x.rows);
+        let (w, rows) = (&self.w, block.rows);
         let pays = rows >= PREFETCH_ROWS && w.rows * w.cols >= PREFETCH_WEIGHTS;
         let line = w.as_ptr().wrapping_add(((panel + P) * w.ld + block.k0) * LINE);
         let left = if pays && panel + P < w.n_panels() { block.k } else { 0 };
@@ -282,14 +291,15 @@ impl<E: Epilogue> Product<'_, E> {
         row: usize,
         panel: usize,
     ) {
-        let (x, w) = (&self.x, &self.w);
+        let w = &self.w;
         // SAFETY: rows, panels and the block's depth are inside x and w, whose geometry their
         // constructors checked; the fields are valid there (see `Product`), and the result is
         // exclusively ours.
         unsafe {
             let operands = Operands {
-                a: x.as_ptr().add((block.k0 / LINE * x.ld + row) * LINE),
-                a_hop: x.ld * LINE,
+                a: block.a.add(row * block.a_row),
+                a_row: block.a_row,
+                a_hop: block.a_hop,
                 b: w.as_ptr().add((panel * w.ld + block.k0) * LINE),
                 b_panel: w.ld * LINE,
                 k: block.k,

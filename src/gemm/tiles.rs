@@ -3,6 +3,7 @@
 //! A block of rows is not one slice of memory (it takes a run of lines from every panel), so the
 //! views hold a pointer and the geometry; their constructors check it against the memory.
 
+use crate::MatRef;
 use crate::simd::{LINE, Line};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -16,6 +17,14 @@ pub(crate) struct Panels<'a> {
     /// Lines from one panel to the next.
     pub(crate) ld: usize,
     memory: PhantomData<&'a [Line]>,
+}
+
+/// The rows that multiply a matrix of weights: activations in panels, or a caller's rows where they
+/// lie.
+#[derive(Clone, Copy)]
+pub(crate) enum RowsView<'a> {
+    InPanels(Panels<'a>),
+    RowMajor(MatRef<'a>),
 }
 
 /// An exclusive view: nobody else reads or writes these rows.
@@ -95,6 +104,58 @@ impl<'a> Panels<'a> {
     /// The first float.
     pub(crate) fn as_ptr(&self) -> *const f32 {
         self.ptr.cast()
+    }
+}
+
+impl<'a> From<Panels<'a>> for RowsView<'a> {
+    fn from(panels: Panels<'a>) -> Self {
+        RowsView::InPanels(panels)
+    }
+}
+
+impl<'a> RowsView<'a> {
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            RowsView::InPanels(x) => x.rows,
+            RowsView::RowMajor(x) => x.rows(),
+        }
+    }
+
+    /// Number of columns.
+    pub(crate) fn cols(&self) -> usize {
+        match self {
+            RowsView::InPanels(x) => x.cols,
+            RowsView::RowMajor(x) => x.cols(),
+        }
+    }
+
+    /// The first float, floats from one row to the next, and from one run of 16 columns to the next.
+    #[inline(always)]
+    pub(super) fn geometry(&self) -> (*const f32, usize, usize) {
+        match self {
+            RowsView::InPanels(x) => (x.as_ptr(), LINE, x.ld * LINE),
+            RowsView::RowMajor(x) => (x.as_ptr(), x.stride(), LINE),
+        }
+    }
+
+    /// 16 columns of a row from column `16 p` on; what is right of the last column is 0 or padding.
+    #[inline(always)]
+    pub(super) fn line(&self, row: usize, p: usize) -> Line {
+        match self {
+            RowsView::InPanels(x) => x.panel(p)[row],
+            RowsView::RowMajor(x) => {
+                let values = &x.row(row)[p * LINE..];
+                match values.first_chunk() {
+                    Some(full) => Line(*full),
+                    None => {
+                        let mut line = Line::ZERO;
+                        line.0[..values.len()].copy_from_slice(values);
+                        line
+                    }
+                }
+            }
+        }
     }
 }
 

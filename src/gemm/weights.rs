@@ -1,12 +1,13 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{K_BLOCK, samples_of_a_pass, weight_rows, x_group};
+use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, weight_rows};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use super::tiles::{Panels, PanelsMut};
 use crate::optim::Rule;
-use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// A block of one layer's weights: some panels (16 outputs each) of some rows (inputs). The rows
@@ -73,39 +74,112 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
             }
             return;
         }
-        let (x_panels, d_panels) = (self.x.n_panels(), self.d.n_panels());
-        let group = x_group(self.x.rows);
-        for first in (0..x_panels).step_by(group) {
-            let group = first..x_panels.min(first + group);
-            let mut p = 0;
-            while p < d_panels {
-                let panels = match S::LANES {
-                    16 => (d_panels - p).min(3),
-                    _ => 1,
-                };
-                let at = (&self, group.clone(), p);
-                // `const` conditions, so that only the shapes of this level are compiled.
-                if const { S::LANES == 8 } {
-                    match self.d.cols - p * LINE {
-                        ..=8 => s.enter(Column::<_, 1, 1>(at)),
-                        _ => s.enter(Column::<_, 1, 2>(at)),
-                    }
-                } else {
-                    match panels {
-                        1 => s.enter(Column::<_, 1, 1>(at)),
-                        2 => s.enter(Column::<_, 2, 1>(at)),
-                        _ => s.enter(Column::<_, 3, 1>(at)),
-                    }
+        match Walk::new(self.x.rows) {
+            walk if walk.samples >= self.x.rows => {
+                let mut totals = Totals::<3>::uninit();
+                s.enter(Walked { product: &self, walk, totals: field(&mut totals) });
+            }
+            walk => s.enter(ManySamples(&self, walk)),
+        }
+    }
+}
+
+/// Totals of tiles between the blocks of their samples, 16 x 16 each.
+#[repr(C, align(64))]
+struct Totals<const N: usize>([[[f32; LINE]; LINE]; N]);
+
+impl<const N: usize> Totals<N> {
+    fn uninit() -> MaybeUninit<Self> {
+        MaybeUninit::uninit()
+    }
+}
+
+fn field<const N: usize>(totals: &mut MaybeUninit<Totals<N>>) -> Field<*mut f32> {
+    Field { ptr: totals.as_mut_ptr().cast(), panel: LINE * LINE }
+}
+
+/// A product in several passes over the samples. A function of its own, so that no other product
+/// pays for the stack of all these totals.
+struct ManySamples<'a, 'b, E>(&'a Product<'b, E>, Walk);
+
+impl<E: Epilogue> Kernel for ManySamples<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let ManySamples(product, walk) = self;
+        let mut totals = Totals::<{ BLOCK_PANELS * BLOCK_PANELS }>::uninit();
+        s.enter(Walked { product, walk, totals: field(&mut totals) });
+    }
+}
+
+struct Walked<'a, 'b, E> {
+    product: &'a Product<'b, E>,
+    walk: Walk,
+    /// One a panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
+    /// d.
+    totals: Field<*mut f32>,
+}
+
+impl<E: Epilogue> Kernel for Walked<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Walked { product, walk, totals } = self;
+        for x_panels in parts(product.x.n_panels(), walk.x_panels) {
+            for d_panels in parts(product.d.n_panels(), walk.d_panels) {
+                for samples in parts(product.x.rows, walk.samples) {
+                    let (x_panels, d_panels) = (x_panels.clone(), d_panels.clone());
+                    product.pass(s, Pass { x_panels, d_panels, samples, totals });
                 }
-                p += panels;
             }
         }
     }
 }
 
-/// Totals of a panel's 16 rows between their blocks: at most 3 panels of d.
-#[repr(C, align(64))]
-struct Totals([[[f32; LINE]; LINE]; 3]);
+/// The parts of `n`, so many at a time.
+fn parts(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(step).map(move |first| first..n.min(first.saturating_add(step)))
+}
+
+/// A block of panels, some samples.
+#[derive(Clone)]
+struct Pass {
+    x_panels: Range<usize>,
+    d_panels: Range<usize>,
+    samples: Range<usize>,
+    /// See [`Walked`].
+    totals: Field<*mut f32>,
+}
+
+impl<E: Epilogue> Product<'_, E> {
+    #[inline(always)]
+    fn pass<S: Simd>(&self, s: S, pass: Pass) {
+        let mut p = pass.d_panels.start;
+        while p < pass.d_panels.end {
+            let panels = match S::LANES {
+                16 => (pass.d_panels.end - p).min(3),
+                _ => 1,
+            };
+            let at = (self, &pass, p);
+            // `const` conditions, so that only the shapes of this level are compiled.
+            if const { S::LANES == 8 } {
+                match self.d.cols - p * LINE {
+                    ..=8 => s.enter(Column::<_, 1, 1>(at)),
+                    _ => s.enter(Column::<_, 1, 2>(at)),
+                }
+            } else {
+                match panels {
+                    1 => s.enter(Column::<_, 1, 1>(at)),
+                    2 => s.enter(Column::<_, 2, 1>(at)),
+                    _ => s.enter(Column::<_, 3, 1>(at)),
+                }
+            }
+            p += panels;
+        }
+    }
+}
 
 /// Where a tile is: rows (lanes of a panel of x) from one on, panels of d from one on, and a block
 /// of samples.
@@ -117,51 +191,57 @@ struct At {
     k0: usize,
 }
 
-/// The weight rows of some panels of x, up to 16 a panel, for P panels of d, H vectors a panel.
-struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, Range<usize>, usize));
+/// The weight rows of a pass's panels of x, up to 16 a panel, for P panels of d, H vectors a panel.
+struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, &'a Pass, usize));
 
 impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P, H> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Column((product, x_panels, panel)) = self;
-        let mut scratch = std::mem::MaybeUninit::<Totals>::uninit();
-        let totals = Field { ptr: scratch.as_mut_ptr().cast(), panel: LINE * LINE };
+        let Column((product, pass, panel)) = self;
+        let Pass { x_panels, d_panels, samples, mut totals } = pass.clone();
+        let is_last = samples.end == product.x.rows;
+        let hop = if samples.len() == product.x.rows { 0 } else { BLOCK_PANELS };
+        if hop > 0 {
+            totals = totals.tile(0, panel - d_panels.start);
+        }
         for x_panel in x_panels {
             let end = LINE.min(product.x.cols - x_panel * LINE);
-            let samples = product.x.rows;
-            let span = samples_of_a_pass(samples);
-            for first in (0..samples).step_by(span) {
-                let mut row = 0;
-                while row < end {
-                    let rows = weight_rows::<S>(end - row);
-                    for k0 in (first..samples.min(first + span)).step_by(K_BLOCK) {
-                        let at = At { x_panel, row, panel, k0 };
-                        // SAFETY: the rows are left, and the caller counted the panels; the blocks
-                        // come in order.
-                        unsafe {
-                            match rows {
-                                8 if const { S::LANES == 16 } => {
-                                    product.tile::<S, 8, P, H>(s, at, totals)
-                                }
-                                6 if const { S::LANES == 8 } => {
-                                    product.tile::<S, 6, P, H>(s, at, totals)
-                                }
-                                5 if const { S::LANES == 8 } => {
-                                    product.tile::<S, 5, P, H>(s, at, totals)
-                                }
-                                4 => product.tile::<S, 4, P, H>(s, at, totals),
-                                2 => product.tile::<S, 2, P, H>(s, at, totals),
-                                1 => product.tile::<S, 1, P, H>(s, at, totals),
-                                _ => unreachable!("`weight_rows` knows no other height"),
+            let mut row = 0;
+            while row < end {
+                let rows = weight_rows::<S>(end - row);
+                let mut k0 = samples.start;
+                while k0 < samples.end {
+                    let at = At { x_panel, row, panel, k0 };
+                    // SAFETY: the rows are left, and the caller counted the panels; the blocks come
+                    // in order, and the pass has totals for this panel of x, or for any.
+                    unsafe {
+                        let totals = totals.tile(row, 0);
+                        match rows {
+                            8 if const { S::LANES == 16 } => {
+                                product.tile::<S, 8, P, H>(s, at, totals)
                             }
+                            6 if const { S::LANES == 8 } => {
+                                product.tile::<S, 6, P, H>(s, at, totals)
+                            }
+                            5 if const { S::LANES == 8 } => {
+                                product.tile::<S, 5, P, H>(s, at, totals)
+                            }
+                            4 => product.tile::<S, 4, P, H>(s, at, totals),
+                            2 => product.tile::<S, 2, P, H>(s, at, totals),
+                            1 => product.tile::<S, 1, P, H>(s, at, totals),
+                            _ => unreachable!("`weight_rows` knows no other height"),
                         }
                     }
-                    row += rows;
+                    k0 += K_BLOCK;
                 }
+                row += rows;
             }
-            (panel..panel + P).for_each(|p| product.transpose(s, x_panel, p));
+            totals = totals.tile(0, hop);
+            if is_last {
+                (panel..panel + P).for_each(|p| product.transpose(s, x_panel, p));
+            }
         }
     }
 }
@@ -170,7 +250,7 @@ impl<E: Epilogue> Product<'_, E> {
     /// One block of samples of a tile: MR inputs from lane `row` of one panel of x.
     ///
     /// # Safety
-    /// The lanes and panels exist; `totals` has 16 rows of P panels, and holds what the blocks
+    /// The lanes and panels exist; `totals` has MR rows of P panels, and holds what the blocks
     /// before left there.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
@@ -181,7 +261,7 @@ impl<E: Epilogue> Product<'_, E> {
         totals: Field<*mut f32>,
     ) {
         let active = self.active.get(x_panel).is_none_or(|mask| mask >> row & ((1 << MR) - 1) != 0);
-        let (x, d, totals) = (&self.x, &self.d, totals.tile(row, 0));
+        let (x, d) = (&self.x, &self.d);
         // SAFETY: samples, lanes and panels are inside x and d, whose geometry their
         // constructors checked; `update_weights` checked that the epilogue's fields have the
         // block's shape, and the block is exclusively ours. The totals are read only after the
@@ -189,6 +269,7 @@ impl<E: Epilogue> Product<'_, E> {
         unsafe {
             let operands = Operands {
                 a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
+                a_row: 1,
                 a_hop: 0,
                 b: d.as_ptr().add((panel * d.ld + k0) * LINE),
                 b_panel: d.ld * LINE,
@@ -267,73 +348,5 @@ pub(crate) fn transpose(level: Level, w: &mut PanelsMut, mut wt: PanelsMut) {
             };
             dispatch(level, block);
         }
-    }
-}
-
-/// The gradient of a layer's bias, the column sums of d, and its update: per block of samples one
-/// chain of additions, like a product with a column of ones.
-pub(crate) struct BiasBlock<'a> {
-    /// batch x n
-    pub(crate) d: Panels<'a>,
-    /// n values, one line a panel
-    pub(crate) bias: &'a mut [Line],
-    /// optimiser state, shaped like the bias, as many as the rule has slots
-    pub(crate) slots: [&'a mut [Line]; 2],
-}
-
-/// bias, slots = rule(bias, slots, column sums of d)
-pub(crate) fn update_bias<R: Rule>(level: Level, b: BiasBlock, rule: R) {
-    assert!(b.bias.len() == b.d.n_panels());
-    assert!(b.slots.iter().take(R::SLOTS).all(|s| s.len() == b.bias.len()));
-    dispatch(level, BiasUpdate { b, rule });
-}
-
-struct BiasUpdate<'a, R> {
-    b: BiasBlock<'a>,
-    rule: R,
-}
-
-impl<R: Rule> Kernel for BiasUpdate<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let BiasUpdate { b, rule } = self;
-        for p in 0..b.bias.len() {
-            let mut totals = Line::ZERO;
-            for block in b.d.panel(p).chunks(K_BLOCK) {
-                let mut sums = Line::ZERO;
-                add_lines(s, block, &mut sums);
-                add_lines(s, &[sums], &mut totals);
-            }
-            for lane in (0..LINE).step_by(S::LANES) {
-                let total = s.load(&totals.0[lane..]);
-                let mut slots = [total; 2];
-                for (value, slot) in slots.iter_mut().zip(&b.slots).take(R::SLOTS) {
-                    *value = s.load(&slot[p].0[lane..]);
-                }
-                let weight = s.load(&b.bias[p].0[lane..]);
-                s.store(rule.update(s, weight, total, &mut slots), &mut b.bias[p].0[lane..]);
-                let [first, second] = slots;
-                if R::SLOTS > 0 {
-                    s.store(first, &mut b.slots[0][p].0[lane..]);
-                }
-                if R::SLOTS > 1 {
-                    s.store(second, &mut b.slots[1][p].0[lane..]);
-                }
-            }
-        }
-    }
-}
-
-/// sums += each line, in order.
-#[inline(always)]
-fn add_lines<S: Simd>(s: S, lines: &[Line], sums: &mut Line) {
-    for lane in (0..LINE).step_by(S::LANES) {
-        let mut sum = s.load(&sums.0[lane..]);
-        for line in lines {
-            sum = s.add(sum, s.load(&line.0[lane..]));
-        }
-        s.store(sum, &mut sums.0[lane..]);
     }
 }

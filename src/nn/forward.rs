@@ -1,24 +1,19 @@
 //! The forward pass of a block of rows through a whole network, in two buffers that take turns.
 
 use super::Mlp;
-use crate::Result;
+use super::zeros::Zeros;
 use crate::activation::Activation;
 use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
-use crate::gemm::{
-    ActiveInputs, Forward, LOOK_FROM, Panels, PanelsMut, Tensor, forward, padded_rows,
-};
+use crate::gemm::{Forward, Panels, PanelsMut, RowsView, Tensor, forward, gather, padded_rows};
 use crate::nn::{Dense, NormKind};
 use crate::passes::{add, copy, maxout};
 use crate::simd::{LINE, Level, Line};
 use crate::threads::Team;
+use crate::{MatRef, Result};
 
 /// Rows of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
 /// used for 25,000 cycles, while the block's activations (96 KiB a 256 columns) stay in L2.
 pub(crate) const BLOCK_ROWS: usize = 96;
-
-/// Blocks of rows without many zeros after which the next one is looked at: what a look costs, a
-/// 20th of a product with one row, is then half a percent.
-const LOOK_AGAIN: usize = 10;
 
 /// The weights of a network as operands of bf16 products, none where a layer uses f32.
 pub(crate) struct SplitWeights {
@@ -58,21 +53,26 @@ pub(crate) enum Outputs {
     Logits,
 }
 
+/// The inputs of a block of rows.
+#[derive(Clone, Copy)]
+pub(crate) enum Inputs<'a> {
+    /// A caller's rows, read where they lie.
+    RowMajor(MatRef<'a>),
+    /// So many rows, which [`Scratch::fill`] has put into the scratch.
+    Gathered(usize),
+}
+
 /// One worker's buffers.
 pub(crate) struct Scratch {
-    pub(super) x: Tensor,
+    /// Inputs that cannot be read where they lie.
+    x: Tensor,
     pub(super) ping: Tensor,
     pub(super) pong: Tensor,
     /// Outputs of layers that a residual connection will add; empty for the others.
     saved: Vec<Option<Tensor>>,
     /// A number a row that layer normalisation leaves; not read.
     scales: Vec<Line>,
-    pub(super) inputs: ActiveInputs,
-    /// Blocks until the next look for inputs that are zero.
-    look_in: usize,
-    /// Whether the first layer's weights are finite, so that such inputs may be left out; looked at
-    /// when it first matters.
-    finite: Option<bool>,
+    pub(super) zeros: Zeros,
     /// The inputs of layers whose weights are split.
     split: Vec<Option<Split>>,
 }
@@ -99,33 +99,48 @@ impl Scratch {
             pong: buffer(widest)?,
             saved: net.layers.iter().enumerate().map(save).collect::<Result<_>>()?,
             scales: vec![Line::ZERO; rows],
-            inputs: ActiveInputs::new(net.n_in()),
-            look_in: if net.n_in() < LOOK_FROM { usize::MAX } else { 0 },
-            finite: None,
+            zeros: Zeros::new(net),
             split: split.map_or(Ok(Vec::new()), |split| split.inputs(net, rows))?,
         })
     }
 
-    /// The outputs of a block of rows that `fill` writes. The second answer is a buffer of the same
-    /// shape, free to use.
-    pub(crate) fn forward(
+    /// A caller's rows, where they lie unless a residual connection adds them to outputs in panels.
+    pub(crate) fn inputs<'a>(&mut self, net: &Mlp, x: MatRef<'a>) -> Inputs<'a> {
+        match net.layers.iter().enumerate().any(|(i, layer)| layer.residual == i + 1) {
+            false => Inputs::RowMajor(x),
+            true => self.fill(net, x.rows(), |to| _ = gather(net.level, x, 0, to)),
+        }
+    }
+
+    /// So many rows that `fill` writes.
+    pub(crate) fn fill(
         &mut self,
         net: &Mlp,
         rows: usize,
-        outputs: Outputs,
         fill: impl FnOnce(PanelsMut),
+    ) -> Inputs<'static> {
+        fill(part(&mut self.x, rows, net.n_in()));
+        Inputs::Gathered(rows)
+    }
+
+    /// The outputs of a block of rows. The second answer is a buffer of the same shape, free to use.
+    pub(crate) fn forward(
+        &mut self,
+        net: &Mlp,
+        inputs: Inputs,
+        outputs: Outputs,
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
-        self.forward_by(net, rows, outputs, fill, |_, f, _| forward(net.level, f))
+        self.forward_by(net, inputs, outputs, |_, f, _| forward(net.level, f))
     }
 
     /// [`Scratch::forward`] with the products of split weights.
     pub(crate) fn forward_split(
         &mut self,
         net: &Mlp,
-        rows: usize,
+        x: MatRef,
         weights: &SplitWeights,
-        fill: impl FnOnce(PanelsMut),
     ) -> PanelsMut<'_> {
+        let rows = self.fill(net, x.rows(), |to| _ = gather(net.level, x, 0, to));
         // Whether the inputs of the next layer are split already, by the store of the last one.
         let mut is_split = false;
         let product = |i: usize, f: Forward, inputs: &mut [Option<Split>]| {
@@ -137,7 +152,8 @@ impl Scratch {
                 return forward(net.level, f);
             };
             if !is_split {
-                x.fill_all(net.level, f.x);
+                let RowsView::InPanels(inputs) = f.x else { unreachable!("gathered above") };
+                x.fill_all(net.level, inputs);
             }
             let next = next.filter(|_| !net.layers[i].has_passes() && net.layers[i].residual == 0);
             is_split = next.is_some();
@@ -146,7 +162,7 @@ impl Scratch {
             let f = bf16::Forward { by, x, bytes, first, w, bias, out, z, activation, next: None };
             bf16::forward_alone(net.level, f, next);
         };
-        self.forward_by(net, rows, Outputs::OfLayer, fill, product).0
+        self.forward_by(net, rows, Outputs::OfLayer, product).0
     }
 
     /// The same, with each layer's outputs shared out among a team: each thread reads its own part
@@ -157,12 +173,11 @@ impl Scratch {
     pub(crate) fn forward_by_columns(
         &mut self,
         net: &Mlp,
-        rows: usize,
-        fill: impl FnOnce(PanelsMut),
+        inputs: Inputs,
         team: &mut Team,
     ) -> Result<PanelsMut<'_>> {
         let mut all = Ok(());
-        let (out, _) = self.forward_by(net, rows, Outputs::OfLayer, fill, |_, f, _| {
+        let (out, _) = self.forward_by(net, inputs, Outputs::OfLayer, |_, f, _| {
             let Forward { x, inputs, w, bias, mut out, activation, .. } = f;
             let layer = team.run_panels(&mut out, |range, out| {
                 let (w, bias) = (w.panels(range.clone()), &bias[range]);
@@ -175,38 +190,27 @@ impl Scratch {
         all.map(|()| out)
     }
 
-    /// Looks which inputs are zero in all rows, at once after rows where many were, else now and
-    /// then.
-    pub(super) fn look(&mut self, net: &Mlp, rows: usize) {
-        if self.look_in > 0 {
-            self.look_in -= 1;
-            return;
-        }
-        let x = Panels::new(self.x.lines(), rows, net.n_in(), padded_rows(rows));
-        if !self.inputs.look(net.level, x) {
-            self.look_in = LOOK_AGAIN;
-        } else if !*self.finite.get_or_insert_with(|| net.layers[0].w.is_finite()) {
-            self.inputs.take_all();
-            self.look_in = usize::MAX;
-        }
-    }
-
     fn forward_by(
         &mut self,
         net: &Mlp,
-        rows: usize,
+        inputs: Inputs,
         outputs: Outputs,
-        fill: impl FnOnce(PanelsMut),
         mut layer_forward: impl FnMut(usize, Forward, &mut [Option<Split>]),
     ) -> (PanelsMut<'_>, PanelsMut<'_>) {
-        fill(part(&mut self.x, rows, net.n_in()));
-        self.look(net, rows);
+        let gathered = |rows| Panels::new(self.x.lines(), rows, net.n_in(), padded_rows(rows));
+        let x = match inputs {
+            Inputs::RowMajor(x) => RowsView::RowMajor(x),
+            Inputs::Gathered(rows) => gathered(rows).into(),
+        };
+        let rows = x.rows();
+        let active = self.zeros.look(net, x);
         let (mut from, mut to) = (&mut self.ping, &mut self.pong);
         for (i, layer) in net.layers.iter().enumerate() {
-            let x: Panels = if i == 0 {
-                Panels::new(self.x.lines(), rows, layer.n_in(), padded_rows(rows))
-            } else {
-                Panels::new(from.lines(), rows, layer.n_in(), padded_rows(rows))
+            let (x, inputs) = match i {
+                0 => (x, active),
+                _ => {
+                    (Panels::new(from.lines(), rows, layer.n_in(), padded_rows(rows)).into(), None)
+                }
             };
             let out = part(to, rows, layer.columns());
             let activation = match layer.activation {
@@ -218,7 +222,6 @@ impl Scratch {
                 other => other,
             };
             let (w, bias) = (layer.w.view(), layer.bias());
-            let inputs = (i == 0 && self.inputs.is_sparse()).then_some(&self.inputs);
             let f = Forward { x, inputs, w, bias, out, z: None, activation };
             layer_forward(i, f, &mut self.split);
             if layer.has_passes() {
@@ -230,13 +233,14 @@ impl Scratch {
             }
             if layer.residual > 0 {
                 let source = match i.checked_sub(layer.residual) {
-                    None => &self.x,
+                    None => gathered(rows),
                     Some(i) => match &self.saved[i] {
-                        Some(saved) => saved,
+                        Some(saved) => {
+                            Panels::new(saved.lines(), rows, layer.n_out(), padded_rows(rows))
+                        }
                         None => unreachable!("every source is saved"),
                     },
                 };
-                let source = Panels::new(source.lines(), rows, layer.n_out(), padded_rows(rows));
                 add(net.level, source, part(from, rows, layer.n_out()));
             }
             if let Some(saved) = &mut self.saved[i] {
@@ -280,4 +284,40 @@ impl Mlp {
 pub(crate) fn argmax(m: Panels, row: usize) -> u32 {
     let value = |c: usize| m.panel(c / LINE)[row].0[c % LINE];
     (1..m.cols).fold(0, |best, c| if value(c) > value(best) { c } else { best }) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, Stream};
+
+    #[test]
+    fn rows_are_read_where_they_lie_to_the_same_bits() {
+        for level in Level::available() {
+            for (rows, n_in, gap) in [(1, 1, 0), (2, 3, 2), (7, 18, 0), (13, 300, 5), (96, 784, 0)]
+            {
+                let builder = Mlp::builder(n_in).level(level).dense(19, Activation::Tanh);
+                let net = builder.dense(3, Activation::Softmax).build().unwrap();
+                let mut stream = Stream::new(1, Purpose::Init, 0, 0);
+                // Half of the columns are zero, in groups that are left out; gaps are read by nobody.
+                let value = |i: usize, x: f32| match i % (n_in + gap) {
+                    column if column >= n_in => f32::NAN,
+                    column if column % 16 >= 8 => 0.0,
+                    _ => x,
+                };
+                let values: Vec<f32> = (0..rows * (n_in + gap) - gap)
+                    .map(|i| value(i, stream.normal() as f32))
+                    .collect();
+                let x = MatRef::with_stride(&values, rows, n_in, n_in + gap).unwrap();
+                let mut scratch = Scratch::new(&net, rows, None).unwrap();
+                let gathered = scratch.fill(&net, rows, |to| _ = gather(level, x, 0, to));
+                let [want, got] = [gathered, Inputs::RowMajor(x)].map(|inputs| {
+                    let (out, _) = scratch.forward(&net, inputs, Outputs::OfLayer);
+                    let out = out.view();
+                    (0..rows).flat_map(|r| out.panel(0)[r].0).map(f32::to_bits).collect::<Vec<_>>()
+                });
+                assert_eq!(got, want, "{} {rows} {n_in} {gap}", level.name());
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod norm;
 mod predictor;
 mod row;
 mod summary;
+mod zeros;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;

@@ -94,9 +94,9 @@ impl<'a> Predictor<'a> {
         let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
-            let fill = |m: PanelsMut| _ = gather(net.level, x, 0, m);
             let scratch = &mut self.scratch[0];
-            let mut a = scratch.forward_by_columns(net, rows, fill, &mut self.team)?;
+            let inputs = scratch.inputs(net, x);
+            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team)?;
             if softmax {
                 softmax_rows(net, &mut a);
             }
@@ -104,15 +104,18 @@ impl<'a> Predictor<'a> {
             return Ok(());
         }
         if rows == 1 && self.plain {
-            self.scratch[0].forward_row(net, x.row(0), out.row_mut(0));
+            self.scratch[0].forward_row(net, x, out.row_mut(0));
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);
         self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
-            let fill = |m: PanelsMut| _ = gather(net.level, x, range.start, m);
+            let x = x.row_range(range.start, range.end);
             let mut a = match &self.split {
-                None => scratch.forward(net, range.len(), Outputs::OfLayer, fill).0,
-                Some(split) => scratch.forward_split(net, range.len(), split, fill),
+                None => {
+                    let inputs = scratch.inputs(net, x);
+                    scratch.forward(net, inputs, Outputs::OfLayer).0
+                }
+                Some(split) => scratch.forward_split(net, x, split),
             };
             if softmax {
                 softmax_rows(net, &mut a);
@@ -313,8 +316,17 @@ pub(crate) fn evaluate(
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
-        let fill = |m: PanelsMut| _ = gather_features(net, data, None, range.start, m);
-        let (a, d) = w.scratch.forward(net, rows, outputs, fill);
+        let inputs = match data.features() {
+            Features::F32(values) => {
+                let n = data.n_features();
+                let values = &values[range.start * n..range.end * n];
+                w.scratch.inputs(net, MatRef::sub(values, rows, n))
+            }
+            Features::U8 { .. } => w.scratch.fill(net, rows, |to| {
+                gather_features(net, data, None, range.start, to);
+            }),
+        };
+        let (a, d) = w.scratch.forward(net, inputs, outputs);
         let one_output = a.cols == 1;
         // With one output for two classes, the second from a half on: p = ½ where z = 0.
         let half = if outputs == Outputs::Logits { 0.0 } else { 0.5 };

@@ -2,9 +2,10 @@
 
 use super::Mlp;
 use super::forward::Scratch;
+use crate::MatRef;
 use crate::activation::{Activation, softmax_panels};
-use crate::gemm::{Panels, PanelsMut, RowProduct};
-use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::gemm::{Panels, PanelsMut, RowProduct, RowsView};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 
 impl Mlp {
     /// Whether a single row can take the short way: nothing but products and element-wise
@@ -17,7 +18,7 @@ impl Mlp {
 
 impl Scratch {
     /// The outputs of one row, of a network that [is plain](Mlp::is_plain).
-    pub(crate) fn forward_row(&mut self, net: &Mlp, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn forward_row(&mut self, net: &Mlp, x: MatRef, out: &mut [f32]) {
         dispatch(net.level, Row { scratch: self, net, x, out });
     }
 }
@@ -25,8 +26,8 @@ impl Scratch {
 struct Row<'a> {
     scratch: &'a mut Scratch,
     net: &'a Mlp,
-    /// n_in values
-    x: &'a [f32],
+    /// 1 x n_in
+    x: MatRef<'a>,
     /// n_out values
     out: &'a mut [f32],
 }
@@ -37,15 +38,14 @@ impl Kernel for Row<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Row { scratch, net, x, out } = self;
-        fill(scratch.x.lines_mut(), x);
-        scratch.look(net, 1);
+        let x = RowsView::RowMajor(x);
+        let active = scratch.zeros.look(net, x);
         let (mut from, mut to) = (scratch.ping.lines_mut(), scratch.pong.lines_mut());
         for (i, layer) in net.layers.iter().enumerate() {
             let (x, inputs) = match i {
-                0 => (scratch.x.lines(), scratch.inputs.is_sparse().then_some(&scratch.inputs)),
-                _ => (&*from, None),
+                0 => (x, active),
+                _ => (Panels::new(from, 1, layer.n_in(), 1).into(), None),
             };
-            let x = Panels::new(x, 1, layer.n_in(), 1);
             let out = PanelsMut::new(to, 1, layer.n_out(), 1);
             let (w, bias, activation) = (layer.w.view(), Some(layer.bias()), layer.activation);
             s.enter(RowProduct { x, inputs, w, bias, out, activation });
@@ -56,20 +56,6 @@ impl Kernel for Row<'_> {
         }
         for (values, line) in out.chunks_mut(LINE).zip(&*from) {
             values.copy_from_slice(&line.0[..values.len()]);
-        }
-    }
-}
-
-/// Values into lines, and zeros behind them.
-#[inline(always)]
-fn fill(lines: &mut [Line], values: &[f32]) {
-    for (line, values) in lines.iter_mut().zip(values.chunks(LINE)) {
-        match values.try_into() {
-            Ok(full) => line.0 = full,
-            Err(_) => {
-                line.0[..values.len()].copy_from_slice(values);
-                line.0[values.len()..].fill(0.0);
-            }
         }
     }
 }

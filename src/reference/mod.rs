@@ -11,7 +11,8 @@
 //! | `activation` | A = σ(Z) and ∂L/∂Z = ∂L/∂A ⊙ σ′(Z) |
 //! | `sample_loss` | ℓ(ŷ, y) and ∂ℓ/∂ŷ; ∂ℓ/∂z where the loss contains softmax or the sigmoid |
 //! | `loss` | L, the mean of ℓ over a batch, with weights |
-//! | `optim` | w ← w − η·(…), one function an optimiser, and L1/L2 |
+//! | `optim` | w ← w − η·(…), one function an optimiser |
+//! | `penalty` | L1, L2 and their gradients; weight decay |
 //! | `network` | layers in a row: forward, backpropagation, one step |
 //!
 //! Matrices are row-major slices, one sample a row; a weight is `n_in x n_out`. Names follow
@@ -43,6 +44,7 @@ mod linear;
 mod loss;
 mod network;
 mod optim;
+mod penalty;
 mod real;
 mod sample_loss;
 
@@ -53,9 +55,10 @@ pub use linear::{
 pub use loss::{Loss, Target, loss_backward, loss_forward, one_hot, smooth_labels};
 pub use network::{Batch, Gradients, Layer, LayerOutput, Network};
 pub use optim::{
-    Decay, Optimizer, Rule, adagrad_step, adam_step, l1_backward, l1_penalty, l2_backward,
-    l2_penalty, lion_step, momentum_step, nesterov_step, rmsprop_step, sgd_step, weight_decay,
+    Decay, Optimizer, Rule, adagrad_step, adam_step, lion_step, momentum_step, nesterov_step,
+    rmsprop_step, sgd_step,
 };
+pub use penalty::{l1_backward, l1_penalty, l2_backward, l2_penalty, weight_decay};
 pub use real::Real;
 pub use sample_loss::{
     absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,

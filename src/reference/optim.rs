@@ -5,7 +5,7 @@
 //! precisions and are combined in `f64` before they meet a weight (as in PyTorch, where they are
 //! Python floats): 1 − 0.999 is exact to the last digit even for `f32` weights.
 
-use super::Real;
+use super::{Real, l1_backward, l2_backward, weight_decay};
 use crate::{Error, Result};
 
 /// The update rule.
@@ -256,38 +256,6 @@ pub fn lion_step<T: Real>(w: &mut [T], g: &[T], m: &mut [T], eta: f64, [beta1, b
     }
 }
 
-/// w ← (1 − η·λ)·w, the decoupled decay of AdamW and Lion
-pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {
-    let keep = T::from_f64(1.0 - eta * lambda);
-    for w in w {
-        *w = keep * *w;
-    }
-}
-
-/// λ·Σ|w|
-pub fn l1_penalty<T: Real>(w: &[T], lambda: f64) -> T {
-    T::from_f64(lambda) * w.iter().fold(T::ZERO, |sum, &w| sum + w.abs())
-}
-
-/// g ← g + λ·sign(w), with sign(0) = 0
-pub fn l1_backward<T: Real>(w: &[T], g: &mut [T], lambda: f64) {
-    for (g, &w) in g.iter_mut().zip(w) {
-        *g += T::from_f64(lambda) * w.sign();
-    }
-}
-
-/// ½λ·Σw²
-pub fn l2_penalty<T: Real>(w: &[T], lambda: f64) -> T {
-    T::from_f64(0.5 * lambda) * w.iter().fold(T::ZERO, |sum, &w| sum + w * w)
-}
-
-/// g ← g + λ·w
-pub fn l2_backward<T: Real>(w: &[T], g: &mut [T], lambda: f64) {
-    for (g, &w) in g.iter_mut().zip(w) {
-        *g += T::from_f64(lambda) * w;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,15 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn penalties_and_what_they_reach() {
-        let w = [3.0, -4.0, 0.0];
-        near(&[l1_penalty(&w, 0.1), l2_penalty(&w, 0.1)], &[0.7, 1.25]);
-        let mut g = [1.0; 3];
-        l1_backward(&w, &mut g, 0.1);
-        near(&g, &[1.1, 0.9, 1.0]);
-        l2_backward(&w, &mut g, 0.1);
-        near(&g, &[1.4, 0.5, 1.0]);
-
+    fn penalties_reach_what_they_should() {
         let mut sgd = Optimizer::new(Rule::Sgd, 0.5);
         (sgd.l2, sgd.decay) = (0.1, Decay::WeightsOnly);
         let (mut weight, mut bias) = ([1.0], [1.0]);

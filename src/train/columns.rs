@@ -110,7 +110,7 @@ impl Phase<'_> {
             self.look(x, of, part);
             let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w);
             let activation = self.forward_activation(0);
-            forward(self.net.level, Forward { x, inputs, w, bias, out, z, activation });
+            forward(self.net.level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
             finite
         }
     }

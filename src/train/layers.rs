@@ -45,7 +45,10 @@ impl Phase<'_> {
                 None => (block(&l.a), l.z.as_ref().map(&block), self.forward_activation(i)),
             };
             let Some(SplitLayer { by, x: split, w: split_w, .. }) = l.split.as_deref() else {
-                forward(self.net.level, Forward { x, inputs, w, bias, out, z, activation });
+                forward(
+                    self.net.level,
+                    Forward { x: x.into(), inputs, w, bias, out, z, activation },
+                );
                 return;
             };
             let bytes = self.scaling(i);

@@ -147,7 +147,7 @@ impl Phase<'_> {
         // SAFETY: by this function's contract.
         let inputs = unsafe { &mut of.inputs.get(block..block + 1)[0] };
         match of.look {
-            true => _ = inputs.look(self.net.level, x),
+            true => _ = inputs.look(self.net.level, x.into()),
             false => inputs.take_all(),
         }
     }

@@ -2,5 +2,6 @@
 
 mod gradient;
 mod reference;
+mod softmax;
 mod ulp;
 mod values;

@@ -133,7 +133,7 @@ fn avx2_and_avx512_give_the_same_bits() {
         println!("this CPU lacks one of the two");
         return;
     };
-    let x: Vec<f32> = (0..=u32::MAX).step_by(65_521).map(f32::from_bits).collect();
+    let x: Vec<f32> = (0..=u32::MAX).step_by(4_093).map(f32::from_bits).collect();
     let both = |name: &str, apply: &dyn Fn(Level, &mut [f32])| {
         let (mut a, mut b) = (x.clone(), x.clone());
         apply(avx2, &mut a);
@@ -143,7 +143,7 @@ fn avx2_and_avx512_give_the_same_bits() {
     };
     both("exp", &Level::exp);
     both("ln", &Level::ln);
-    for function in Activation::ALL {
+    for function in Activation::ALL.into_iter().chain([Activation::Elu { alpha: 0.3 }]) {
         both(function.name(), &|level, x| function.forward(level, x));
         both(function.name(), &|level, d| function.backward(level, &x, d).unwrap());
     }

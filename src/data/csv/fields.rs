@@ -1,15 +1,5 @@
 //! The fields of a CSV stream, one at a time through a buffer of fixed size.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::io::{ErrorKind, Read};
 
 use csv_core::ReadFieldResult;

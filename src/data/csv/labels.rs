@@ -1,15 +1,5 @@
 //! From the texts of class labels to class numbers.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::collections::BTreeMap;
 
 /// Distinct labels that a file may bring: what their names cost is bounded by it. More can be

@@ -1,15 +1,5 @@
 //! A table as it is read, row by row.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use std::io::Read;
 
 use super::fields::{Field, Fields};
