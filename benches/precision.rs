@@ -1,11 +1,12 @@
 //! The product X·W at each precision that is not f32 here, with operands split beforehand, beside
-//! f32; and a training step at each. One precision a process, because tiles lower the clock for a
+//! f32; and a training step at each, on rows of f32 and on a data set of bytes. One precision a process, because tiles lower the clock for a
 //! while: `cargo bench --bench precision -- high`.
 
 mod common;
 
 use common::{Numbers, WORKLOADS, flops, tiles};
 use criterion::{Criterion, Throughput};
+use deltarule::data::{Dataset, Targets};
 use deltarule::gemm::{PanelMatrix, SplitProduct, xw};
 use deltarule::{BatchTargets, Hardware, Level, MatRef, Precision, Threads, Trainer};
 use std::hint::black_box;
@@ -43,6 +44,9 @@ fn step(c: &mut Criterion<flops::Flops>, precision: Precision, name: &str) {
     let w = WORKLOADS.iter().find(|w| w.name == name).expect("a workload");
     let mut numbers = Numbers(5);
     let (x, labels) = (numbers.uniform(w.batch * w.n_in()), numbers.labels(w.batch, w.n_out()));
+    let targets = Targets::Classes { labels: labels.clone(), n_classes: w.n_out() };
+    let bytes = x.iter().map(|x| (x * 256.0) as u8).collect();
+    let bytes = Dataset::from_u8(bytes, w.n_in(), targets).expect("a data set");
     let x = MatRef::new(&x, w.batch, w.n_in()).expect("a batch");
     let mut group = c.benchmark_group(format!("train_step/precision/{name}"));
     group.throughput(Throughput::Elements(w.batch as u64 * w.train_flops()));
@@ -54,6 +58,10 @@ fn step(c: &mut Criterion<flops::Flops>, precision: Precision, name: &str) {
         flops::against(Level::best(), threads);
         group.bench_function(format!("{precision}/{threads}"), |b| {
             b.iter(|| training.step(x, BatchTargets::Classes(&labels)))
+        });
+        // One batch, and a list of its samples besides.
+        group.bench_function(format!("{precision}/{threads}/bytes"), |b| {
+            b.iter(|| training.partial_fit(&bytes))
         });
     }
     group.finish();

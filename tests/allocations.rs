@@ -182,16 +182,30 @@ fn an_epoch_allocates_the_same_for_any_number_of_steps() {
     if level == Level::portable() {
         return;
     }
-    let allocations = |rows: usize| {
-        let labels = (0..rows as u32).map(|i| i % 5).collect();
-        let targets = Targets::Classes { labels, n_classes: 5 };
-        let data = Dataset::from_f32(values(rows, 20).into_vec(), 20, targets).unwrap();
-        let mut net = net(level, SIZES[0], Activation::Softmax);
+    let allocations = |data: Dataset, sizes, precision| {
+        let mut net = net(level, sizes, Activation::Softmax);
         let mut trainer = Trainer::new(Adam::new(0.001)).batch_size(10).epochs(3);
-        trainer = trainer.threads(Threads::One).loss(Loss::CrossEntropy);
+        trainer = trainer.threads(Threads::One).loss(Loss::CrossEntropy).precision(precision);
         fewest(|| _ = trainer.fit(&mut net, &data).unwrap())
     };
-    assert_eq!(allocations(10), allocations(160));
+    let targets = |rows: usize| {
+        let labels = (0..rows as u32).map(|i| i % 5).collect();
+        Targets::Classes { labels, n_classes: 5 }
+    };
+    let [few, many] = [10, 160].map(|rows| {
+        let data = Dataset::from_f32(values(rows, 20).into_vec(), 20, targets(rows)).unwrap();
+        allocations(data, SIZES[0], Precision::F32)
+    });
+    assert_eq!(few, many);
+    // Bytes with a shift, which needs sums besides.
+    for precision in Precision::ALL {
+        let [few, many] = [10, 160].map(|rows| {
+            let bytes = (0..rows * 300).map(|i| (i * 37) as u8).collect();
+            let data = Dataset::from_u8(bytes, 300, targets(rows)).unwrap();
+            allocations(data.with_scale(0.01, -0.7).unwrap(), SIZES[1], precision)
+        });
+        assert_eq!(few, many, "{precision}");
+    }
 }
 
 #[test]

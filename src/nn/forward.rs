@@ -158,8 +158,8 @@ impl Scratch {
             let next = next.filter(|_| !net.layers[i].has_passes() && net.layers[i].residual == 0);
             is_split = next.is_some();
             let Forward { bias, out, z, activation, .. } = f;
-            let (by, first) = (weights.by, 0);
-            let f = bf16::Forward { by, x, first, w, bias, out, z, activation, next: None };
+            let (by, bytes, first) = (weights.by, None, 0);
+            let f = bf16::Forward { by, x, bytes, first, w, bias, out, z, activation, next: None };
             bf16::forward_alone(net.level, f, next);
         };
         self.forward_by(net, rows, Outputs::OfLayer, product).0

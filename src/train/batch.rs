@@ -1,6 +1,6 @@
 //! Where a batch's rows come from.
 
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, gather};
 use crate::loss::Loss;
 use crate::nn::{Mlp, Ordered, gather_features};
@@ -33,7 +33,7 @@ pub(super) enum SampleWeights<'a> {
     Rows(&'a [f32]),
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     pub(super) fn rows(&self) -> usize {
         match self {
             Batch::Samples { order, .. } => order.len(),
@@ -89,6 +89,14 @@ impl Batch<'_> {
             Batch::Samples { data, order } => gather_features(net, data, Some(order), first, out),
             Batch::Rows { x, .. } => gather(net.level(), x, first, out),
         }
+    }
+
+    /// The rows as bytes, and their scale and shift, where they are of a data set of bytes.
+    pub(super) fn bytes(&self) -> Option<(Ordered<'a, u8>, f32, f32)> {
+        let Batch::Samples { data, order } = *self else { return None };
+        let Features::U8 { data: values, scale, shift } = data.features() else { return None };
+        let (n, order, scaling) = (data.n_features(), Some(order), None);
+        Some((Ordered { values, n, order, scaling }, scale, shift))
     }
 
     /// Writes target values from row `first` on; answers whether all are finite. The batch must

@@ -51,13 +51,15 @@ impl Phase<'_> {
                 );
                 return;
             };
-            if i.checked_sub(1).is_none_or(|below| !self.splits_in_store(below)) {
+            let bytes = self.scaling(i);
+            if bytes.is_none() && i.checked_sub(1).is_none_or(|below| !self.splits_in_store(below))
+            {
                 split.fill(self.net.level, x, (range.start, 0));
             }
             let above = self.buffers.layers.get(i + 1).and_then(|above| above.split.as_deref());
             let next = above.filter(|_| self.splits_in_store(i)).map(|above| &above.x);
             let (x, first, w) = (split, range.start, split_w);
-            let f = bf16::Forward { by: *by, x, first, w, bias, out, z, activation, next };
+            let f = bf16::Forward { by: *by, x, bytes, first, w, bias, out, z, activation, next };
             bf16::forward(self.net.level, f);
         }
     }

@@ -122,6 +122,12 @@ impl Phase<'_> {
     unsafe fn gather(&self, batch: Batch, of: &RowsOf, range: &Range<usize>) -> bool {
         // SAFETY: these rows are ours alone.
         unsafe {
+            if let (Some(bytes), Some(split)) = (self.bytes, &self.buffers.layers[0].split) {
+                split.x.fill_bytes(self.net.level, bytes.rows, range.clone(), bytes.scaling);
+                of.inputs.get(range.start / of.block..range.start / of.block + 1)[0].take_all();
+                // A data set refuses a scale by which a byte's value is not finite.
+                return true;
+            }
             let block = part_of(|t| t.rows_mut(range.clone()));
             let finite = batch.features(self.net, range.start, block(&self.buffers.x));
             if let Some(mask) = self.mask(None) {

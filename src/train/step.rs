@@ -10,18 +10,18 @@
 
 use super::batch::{Batch, SampleWeights, first_odd_value};
 use super::columns::Columns;
-use super::split::SplitLayer;
-use super::workspace::{Buffers, LayerBuffers, Tile, Workspace};
+use super::split::Bytes;
+use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
 use crate::gemm::bf16;
 use crate::gemm::{
-    ActiveInputs, BiasBlock, LOOK_FROM, Panels, PanelsMut, SharedPanels, SharedSlice, Tensor,
-    WeightBlock, update_bias, update_weights,
+    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
+    update_bias, update_weights,
 };
 use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
-use crate::threads::{Team, block_rows};
+use crate::threads::Team;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,23 +58,6 @@ pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
 /// with few rows.
 const LOOK_EVERY: u64 = 16;
 
-/// Rows of a block at most: its activations (256 KiB for 256 columns) stay in L2 while the
-/// weights stream past.
-const BLOCK_ROWS: usize = 256;
-
-/// The same where operands are split: three parts of 128 rows of 2048 columns are 1.5 MiB of the
-/// 2 MiB of L2 that CPUs with AMX have.
-const SPLIT_ROWS: usize = 128;
-
-/// Rows of a block of phase 1 for a batch of so many.
-pub(super) fn rows_of_block(rows: usize, threads: usize, layers: &[LayerBuffers]) -> usize {
-    match layers.iter().any(|l| l.split.is_some()) {
-        false => block_rows(rows, threads, BLOCK_ROWS),
-        // The gradient's operands are split in blocks of so many rows.
-        true => block_rows(rows, threads, SPLIT_ROWS).next_multiple_of(bf16::ROWS),
-    }
-}
-
 /// Trains on one batch; answers the mean loss before the update, and whether there was one (with
 /// accumulated gradients not every step has). On an error nothing was updated.
 pub(super) fn run(
@@ -101,6 +84,10 @@ pub(super) fn run(
         ws.shares.resize(ws.rows, 0.0);
         batch.shares(step.samples, of_classes, &mut ws.shares[..rows])?;
     }
+    let bytes = Bytes::new(net, ws, batch);
+    if bytes.is_some_and(|bytes| bytes.scaling.has_shift()) {
+        ws.keep_sums(net)?;
+    }
     // What is left where columns were shared out is one thread's.
     let block = match &ws.buffers.columns {
         Some(_) => rows,
@@ -116,7 +103,7 @@ pub(super) fn run(
         block,
         look,
     };
-    let phase = Phase { net, buffers: &ws.buffers, rows, step };
+    let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
     let odd = AtomicBool::new(false);
     let seen = |finite: bool| {
         if !finite {
@@ -157,7 +144,7 @@ pub(super) fn run(
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
-    let phase = Phase { net, buffers: &ws.buffers, rows, step };
+    let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
         let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
@@ -181,7 +168,7 @@ pub(super) fn flush(
     step: &Step,
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
-    let phase = Phase { net, buffers: &ws.buffers, rows: 0, step };
+    let phase = Phase { net, buffers: &ws.buffers, rows: 0, bytes: None, step };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
     Ok(true)
@@ -206,6 +193,8 @@ pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
     pub(super) buffers: &'a Buffers,
     pub(super) rows: usize,
+    /// The batch, where the first layer takes bytes.
+    pub(super) bytes: Option<Bytes<'a>>,
     pub(super) step: &'a Step<'a>,
 }
 
@@ -320,20 +309,6 @@ impl Phase<'_> {
     pub(super) fn tile_rows(&self, tile: &Tile) -> Range<usize> {
         let n_in = self.net.layers[tile.layer].n_in();
         tile.inputs.start * LINE..n_in.min(tile.inputs.end * LINE)
-    }
-
-    /// The gradient of a tile of a split layer, and what it updates.
-    pub(super) fn split_gradient<'b>(
-        &self,
-        layer: &'b SplitLayer,
-        tile: &Tile,
-        w: PanelsMut<'b>,
-        slots: [Option<PanelsMut<'b>>; 2],
-        split: Option<&'b bf16::Split>,
-    ) -> bf16::Gradient<'b> {
-        let at = (tile.inputs.start * LINE, tile.outputs.start);
-        let SplitLayer { by, x, d, .. } = layer;
-        bf16::Gradient { by: *by, x, d, rows: self.rows, at, w, slots, split }
     }
 
     /// The inputs and deltas whose product is a tile's gradient.

@@ -5,14 +5,14 @@ use super::deferred::Deferred;
 use super::extras::Extras;
 use super::rows::batch_norms;
 use super::split::SplitLayer;
-use super::step::rows_of_block;
 use crate::Result;
 use crate::activation::Keeps;
-use crate::gemm::bf16::SplitBy;
+use crate::gemm::bf16::{self, SplitBy};
 use crate::gemm::{ActiveInputs, Tensor, padded_rows};
 use crate::nn::{Dense, Mlp};
 use crate::optim::Optimizer;
 use crate::simd::LINE;
+use crate::threads::block_rows;
 use std::ops::Range;
 
 /// One layer's share of the workspace.
@@ -207,6 +207,23 @@ impl Workspace {
                 }
             }
         }
+    }
+}
+
+/// Rows of a block of phase 1 at most: its activations (256 KiB for 256 columns) stay in L2 while
+/// the weights stream past.
+const BLOCK_ROWS: usize = 256;
+
+/// The same where operands are split: three parts of 128 rows of 2048 columns are 1.5 MiB of the
+/// 2 MiB of L2 that CPUs with AMX have.
+const SPLIT_ROWS: usize = 128;
+
+/// Rows of a block of phase 1 for a batch of so many.
+pub(super) fn rows_of_block(rows: usize, threads: usize, layers: &[LayerBuffers]) -> usize {
+    match layers.iter().any(|l| l.split.is_some()) {
+        false => block_rows(rows, threads, BLOCK_ROWS),
+        // The gradient's operands are split in blocks of so many rows.
+        true => block_rows(rows, threads, SPLIT_ROWS).next_multiple_of(bf16::ROWS),
     }
 }
 

@@ -65,7 +65,7 @@ fn correct(level: Level) -> bool {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> bool {
             let [a, b] = self.0.map(|x| ([x.as_ptr(); 2], 2));
-            let (pairs, tiles) = (Pairs { a, b, parts: 1, depth: 2 }, Tiles::configure());
+            let (pairs, tiles) = (Pairs { a, b, parts: (1, 1), depth: 2 }, Tiles::configure());
             let (mut first, mut second) = ([[Line::ZERO; LINE]; 4], [[Line::ZERO; LINE]; 4]);
             // SAFETY: the operands are 2 tiles deep and of one part.
             unsafe {
@@ -167,18 +167,18 @@ impl Tiles {
                 options(nomem, nostack, preserves_flags),
             );
             for q in 0..depth {
-                let mut held = (parts, parts);
+                let mut held = parts;
                 for &(i, j) in terms {
                     if held.0 != i {
-                        load!(4, a.0[0].add((q * parts + i) * LINE));
+                        load!(4, a.0[0].add((q * parts.0 + i) * LINE));
                         if two_a {
-                            load!(5, a.0[1].add((q * parts + i) * LINE));
+                            load!(5, a.0[1].add((q * parts.0 + i) * LINE));
                         }
                     }
                     if held.1 != j {
-                        load!(6, b.0[0].add((q * parts + j) * LINE));
+                        load!(6, b.0[0].add((q * parts.1 + j) * LINE));
                         if two_b {
-                            load!(7, b.0[1].add((q * parts + j) * LINE));
+                            load!(7, b.0[1].add((q * parts.1 + j) * LINE));
                         }
                     }
                     held = (i, j);

@@ -56,7 +56,8 @@ impl SplitProduct {
         check("split product", self.x.shape(), self.w.shape(), out)?;
         let SplitProduct { level, by, x, w, bias } = self;
         let (out, activation) = (out.view_mut(), Activation::Identity);
-        let f = Forward { by: *by, x, first: 0, w, bias, out, z: None, activation, next: None };
+        let (by, bytes, first, z, next) = (*by, None, 0, None, None);
+        let f = Forward { by, x, bytes, first, w, bias, out, z, activation, next };
         forward_alone(*level, f, None);
         Ok(())
     }

@@ -23,10 +23,10 @@ pub(super) unsafe fn block<S: Simd>(s: S, pairs: &Pairs, out: &mut Sums) {
         for &(i, j) in terms(parts) {
             for (m, a) in a.0.into_iter().enumerate().take(a.1) {
                 // SAFETY: by this function's contract.
-                let a = unsafe { widened(s, a.add((q * parts + i) * LINE)) };
+                let a = unsafe { widened(s, a.add((q * parts.0 + i) * LINE)) };
                 for (n, b) in b.0.into_iter().enumerate().take(b.1) {
                     // SAFETY: by this function's contract.
-                    let b = unsafe { widened(s, b.add((q * parts + j) * LINE)) };
+                    let b = unsafe { widened(s, b.add((q * parts.1 + j) * LINE)) };
                     tile(s, &a, &b, &mut out[2 * m + n]);
                 }
             }

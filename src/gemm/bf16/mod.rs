@@ -8,13 +8,17 @@
 //! the bfloat16 artificial intelligence datatype for higher-precision computations"). A tile unit
 //! multiplies bf16 16 times as fast as f32 units multiply f32, so six products still win.
 //!
-//! Operands are split where they are made, into tiles of 1 KiB in the order in which the products
-//! read them (`operand`); `amx` and `fma` multiply tiles, with the same bits; `product` has the
-//! blocking and what happens to the sums.
+//! Operands are split where they are made (`fill`), into tiles of 1 KiB in the order in which the
+//! products read them (`operand`); `amx` and `fma` multiply tiles, with the same bits; `blocks` makes
+//! blocks of them, and `product` has what happens to their sums. A data set's `bytes` are not split:
+//! they are exact as they are.
 
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), path = "no_amx.rs")]
 mod amx;
 mod bare;
+mod blocks;
+mod bytes;
+mod fill;
 mod fma;
 mod operand;
 mod precision;
@@ -23,6 +27,7 @@ mod product;
 mod tests;
 
 pub use bare::SplitProduct;
+pub(crate) use bytes::Scaling;
 pub(crate) use operand::{Along, Role, Split};
 pub use precision::{Hardware, Precision};
 pub(crate) use precision::{ROWS, SplitBy};

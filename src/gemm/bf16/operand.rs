@@ -15,18 +15,22 @@
 //! | X·W, Xᵀ·D | along rows | they are | W, D |
 //! | Xᵀ·D | along rows | transposed | X |
 
-use super::super::{Panels, Tensor};
+use super::super::Tensor;
 use super::precision::{ROWS, SplitBy};
 use crate::Result;
-use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::simd::{LINE, Line, Simd};
 
 /// The products of parts that make up a product, (left, right), small ones first where that does
 /// not cost loads: each step changes one side, so that a block of 2 x 2 tiles loads 14 for 24
-/// products (P = 3) or 8 for 12 (P = 2). Part 0 is the largest.
-pub(super) const fn terms(parts: usize) -> &'static [(usize, usize)] {
-    match parts {
-        1 => &[(0, 0)],
-        2 => &[(1, 0), (0, 0), (0, 1)],
+/// products (three parts each) or 8 for 12 (two). Part 0 is the largest. One left part is the whole
+/// left operand (bytes), of which no product with a right part is left out: 8 loads for 12 products
+/// with three.
+pub(super) const fn terms((left, right): (usize, usize)) -> &'static [(usize, usize)] {
+    match (left, right) {
+        (1, 1) => &[(0, 0)],
+        (1, 2) => &[(0, 1), (0, 0)],
+        (1, _) => &[(0, 2), (0, 1), (0, 0)],
+        (2, _) => &[(1, 0), (0, 0), (0, 1)],
         _ => &[(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)],
     }
 }
@@ -40,7 +44,8 @@ pub(super) type Sums = [[Line; LINE]; 4];
 pub(super) struct Pairs {
     pub(super) a: ([*const Line; 2], usize),
     pub(super) b: ([*const Line; 2], usize),
-    pub(super) parts: usize,
+    /// bf16 numbers for a value of each.
+    pub(super) parts: (usize, usize),
     pub(super) depth: usize,
 }
 
@@ -62,50 +67,73 @@ pub(crate) enum Along {
 
 /// Tiles in the order in which products read them: all of the depth of one row of tiles, and the
 /// parts of each next to each other.
-struct Packed {
-    lines: Tensor,
+pub(super) struct Packed {
+    pub(super) lines: Tensor,
     /// Rows of tiles.
-    outer: usize,
+    pub(super) outer: usize,
     /// Tiles along the depth.
     depth: usize,
-    parts: usize,
 }
 
 impl Packed {
     fn zeros(outer: usize, depth: usize, parts: usize) -> Result<Self> {
         let (outer, depth) = (outer.div_ceil(LINE), depth.div_ceil(ROWS));
         let lines = outer.saturating_mul(depth).saturating_mul(parts * LINE);
-        Ok(Packed { lines: Tensor::zeros(lines, LINE, lines)?, outer, depth, parts })
+        Ok(Packed { lines: Tensor::zeros(lines, LINE, lines)?, outer, depth })
     }
 
-    /// Lines before the parts of a tile.
-    fn at(&self, outer: usize, q: usize) -> usize {
+    /// Lines before the parts of a tile, where each tile has so many.
+    pub(super) fn at(&self, outer: usize, q: usize, parts: usize) -> usize {
         assert!(outer < self.outer && q < self.depth);
-        (outer * self.depth + q) * self.parts * LINE
+        (outer * self.depth + q) * parts * LINE
     }
 }
 
 /// A matrix as the operand of the products that it takes part in.
 pub(crate) struct Split {
-    role: Role,
-    rows: usize,
-    cols: usize,
-    columns: Option<Packed>,
-    by_rows: Option<Packed>,
+    pub(super) role: Role,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// bf16 numbers for an f32, for which there is room. Bytes take one of them.
+    pub(super) parts: usize,
+    pub(super) columns: Option<Packed>,
+    pub(super) by_rows: Option<Packed>,
+    /// One row for each 32 of the matrix: the sums of their columns, where they are wanted.
+    pub(super) sums: Option<Tensor>,
 }
 
 /// One side of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a> {
     packed: &'a Packed,
+    sums: Option<&'a Tensor>,
+    /// bf16 numbers for a value.
+    pub(super) parts: usize,
     /// Tiles of the depth that are used.
     pub(super) depth: usize,
 }
 
 impl Operand<'_> {
-    /// bf16 numbers for an f32.
-    pub(super) fn parts(&self) -> usize {
-        self.packed.parts
+    /// The same, filled by [`Split::fill_bytes`].
+    pub(super) fn of_bytes(self) -> Self {
+        Operand { parts: 1, ..self }
+    }
+
+    /// The sums of the columns of a panel, over the depth: those of its tiles, added in order.
+    ///
+    /// # Safety
+    /// Nobody writes the operand.
+    #[inline(always)]
+    pub(super) unsafe fn column_sums<S: Simd>(&self, s: S, panel: usize) -> Line {
+        let Some(sums) = self.sums else { unreachable!("kept before the first shift") };
+        // SAFETY: by this function's contract.
+        let lines = &unsafe { sums.shared().all() }.panel(panel)[..self.depth];
+        let mut total = Line::ZERO;
+        for lane in (0..LINE).step_by(S::LANES) {
+            let add = |sum, line: &Line| s.add(sum, s.load(&line.0[lane..]));
+            s.store(lines.iter().fold(s.splat(0.0), add), &mut total.0[lane..]);
+        }
+        total
     }
 
     /// Two rows of tiles from `outer` on, and how many of them there are; the second is the first
@@ -118,7 +146,7 @@ impl Operand<'_> {
         // SAFETY: by this function's contract; `at` checks that both are inside.
         let tiles = unsafe {
             let lines = self.packed.lines.shared().all().as_ptr().cast::<Line>();
-            [outer, second].map(|outer| lines.add(self.packed.at(outer, 0)))
+            [outer, second].map(|outer| lines.add(self.packed.at(outer, 0, self.parts)))
         };
         (tiles, second - outer + 1)
     }
@@ -142,22 +170,39 @@ impl Split {
             role,
             rows,
             cols,
+            parts: by.parts,
             columns: packed(along != Along::Rows, rows, cols)?,
             by_rows: packed(along != Along::Columns, cols, rows)?,
+            sums: None,
         })
+    }
+
+    /// From the next filling on, the sums of the columns are kept too: what the shift of a left
+    /// operand's bytes is multiplied by. Answers whether they were not kept before.
+    ///
+    /// # Errors
+    /// As [`Tensor::zeros`].
+    pub(crate) fn keep_sums(&mut self) -> Result<bool> {
+        if self.sums.is_some() {
+            return Ok(false);
+        }
+        let blocks = self.rows.div_ceil(ROWS);
+        self.sums = Some(Tensor::zeros(blocks, self.cols, blocks)?);
+        Ok(true)
     }
 
     /// For a product whose depth is this matrix's columns.
     pub(super) fn along_columns(&self) -> Operand<'_> {
         let Some(packed) = &self.columns else { unreachable!("made for such a product") };
-        Operand { packed, depth: packed.depth }
+        Operand { packed, sums: None, parts: self.parts, depth: packed.depth }
     }
 
     /// For a product whose depth is the first `rows` of this matrix.
     pub(super) fn along_rows(&self, rows: usize) -> Operand<'_> {
         let Some(packed) = &self.by_rows else { unreachable!("made for such a product") };
         assert!(rows <= self.rows);
-        Operand { packed, depth: rows.div_ceil(ROWS) }
+        let (sums, depth) = (self.sums.as_ref(), rows.div_ceil(ROWS));
+        Operand { packed, sums, parts: self.parts, depth }
     }
 
     /// Rows and columns.
@@ -165,155 +210,10 @@ impl Split {
         (self.rows, self.cols)
     }
 
-    /// Splits a part of the matrix, `m`, whose first value is at row `to.0` and panel `to.1` of the
-    /// whole, multiples of 32 and 2. What lies below its last row in a block of 32 rows, and right
-    /// of its last column in a block of 32 columns, becomes zero.
-    ///
-    /// # Safety
-    /// As long as this runs, nobody else reads or writes the operand's blocks of 32 x 32 that the
-    /// part has a share in.
-    pub(crate) unsafe fn fill(&self, level: Level, m: Panels, to: (usize, usize)) {
-        assert!(to.0.is_multiple_of(ROWS) && to.1.is_multiple_of(2));
-        assert!(to.0 + m.rows <= self.rows && to.1 * LINE + m.cols <= self.cols);
-        dispatch(level, Fill { split: self, m, to });
-    }
-}
-
-impl Split {
     /// The lines of both kinds of tiles.
     #[cfg(test)]
     pub(super) fn lines(&self) -> [&[Line]; 2] {
         [&self.columns, &self.by_rows]
             .map(|packed| packed.as_ref().map_or(&[][..], |packed| packed.lines.lines()))
-    }
-
-    /// Splits the first rows of the matrix, or all.
-    pub(crate) fn fill_all(&mut self, level: Level, m: Panels) {
-        // SAFETY: `self` is exclusive.
-        unsafe { self.fill(level, m, (0, 0)) }
-    }
-}
-
-/// [`Split::fill`].
-struct Fill<'a> {
-    split: &'a Split,
-    m: Panels<'a>,
-    to: (usize, usize),
-}
-
-impl Kernel for Fill<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for panel in (0..self.m.n_panels()).step_by(2) {
-            for row in (0..self.m.rows).step_by(ROWS) {
-                s.enter(FillBlock(&self, row, panel));
-            }
-        }
-    }
-}
-
-/// The block of up to 32 x 32 from a row and a panel on.
-struct FillBlock<'a>(&'a Fill<'a>, usize, usize);
-
-/// Two panels of two quarters, upper and lower 16 lines.
-type Block = [[[Line; LINE]; 2]; 2];
-
-impl Kernel for FillBlock<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let FillBlock(Fill { split, m, to }, row, panel) = self;
-        let mut block: Block = [[[Line::ZERO; LINE]; 2]; 2];
-        let rows = ROWS.min(m.rows - row);
-        for (p, quarters) in (panel..m.n_panels()).zip(&mut block) {
-            let lines = &mut quarters.as_flattened_mut()[..rows];
-            lines.copy_from_slice(&m.panel(p)[row..][..rows]);
-            // What is beyond the last column is not zero in every matrix.
-            let cols = (m.cols - p * LINE).min(LINE);
-            if cols < LINE {
-                lines.iter_mut().for_each(|line| line.0[cols..].fill(0.0));
-            }
-        }
-        let (row, panel) = ((to.0 + row) / LINE, to.1 + panel);
-        let packed = split.columns.as_ref().or(split.by_rows.as_ref());
-        for part in 0..packed.map_or(0, |packed| packed.parts) {
-            let mut rounded: Block = [[[Line::ZERO; LINE]; 2]; 2];
-            let lines = block.as_flattened_mut().as_flattened_mut();
-            for (line, near) in lines.iter_mut().zip(rounded.as_flattened_mut().as_flattened_mut())
-            {
-                next_part(s, line, near);
-            }
-            for (half, panel_half) in rounded.iter().enumerate() {
-                if let Some(packed) = &split.columns {
-                    let quarters = [&rounded[0][half], &rounded[1][half]];
-                    let turned = split.role == Role::Weights;
-                    put(s, quarters, turned, (packed, row + half, panel / 2, part));
-                }
-                if let Some(packed) = &split.by_rows {
-                    let turned = split.role == Role::Inputs;
-                    put(s, panel_half.each_ref(), turned, (packed, panel + half, row / 2, part));
-                }
-            }
-        }
-    }
-}
-
-/// Takes the nearest bf16 out of each float: x = rounded + what is left in x, exactly (or NaN in
-/// x where that was not finite).
-///
-/// What would round to infinity is cut off instead; parts below 2⁻¹²⁶ are zero, as the tile unit
-/// would take them.
-#[inline(always)]
-fn next_part<S: Simd>(s: S, line: &mut Line, rounded: &mut Line) {
-    let (infinity, least) = (s.splat(f32::INFINITY), s.splat(f32::MIN_POSITIVE));
-    for lane in (0..LINE).step_by(S::LANES) {
-        let x = s.load(&line.0[lane..]);
-        let bits = s.to_bits(x);
-        // To nearest, ties to even: half of the last place less one, and the last bit that stays.
-        let odd = s.int_and(s.int_shr(bits, 16), s.int_splat(1));
-        let up = s.int_add(bits, s.int_add(s.int_splat(0x7fff), odd));
-        let mask = s.int_splat(!0xffff);
-        let (up, cut) = (s.from_bits(s.int_and(up, mask)), s.from_bits(s.int_and(bits, mask)));
-        let near = s.select(s.lt(s.abs(up), infinity), up, cut);
-        let near = s.select(s.is_nan(x), s.splat(f32::NAN), near);
-        let near = s.select(s.lt(s.abs(near), least), s.splat(0.0), near);
-        s.store(near, &mut rounded.0[lane..]);
-        s.store(s.sub(x, near), &mut line.0[lane..]);
-    }
-}
-
-/// Packs two quarters of a block, transposed or not, as a part of a tile, if there is such a tile.
-#[inline(always)]
-fn put<S: Simd>(
-    s: S,
-    quarters: [&[Line; LINE]; 2],
-    transposed: bool,
-    (packed, outer, q, part): (&Packed, usize, usize, usize),
-) {
-    if outer >= packed.outer {
-        return;
-    }
-    let mut turned = [[Line::ZERO; LINE]; 2];
-    if transposed {
-        for (quarter, turned) in quarters.into_iter().zip(&mut turned) {
-            // SAFETY: both are 16 lines.
-            unsafe { s.transpose(quarter.as_ptr().cast(), turned.as_mut_ptr().cast(), LINE) };
-        }
-    }
-    let [low, high] = if transposed { turned.each_ref() } else { quarters };
-    let first = packed.at(outer, q) + part * LINE;
-    // SAFETY: nobody else uses the tiles of this block (`Split::fill`).
-    let mut lines = unsafe { packed.lines.shared().rows_mut(first..first + LINE) };
-    let (low_half, high_half) = (s.int_splat(0xffff), s.int_splat(!0xffff));
-    for ((line, low), high) in lines.panel_mut(0).iter_mut().zip(low).zip(high) {
-        for lane in (0..LINE).step_by(S::LANES) {
-            let low = s.int_shr(s.to_bits(s.load(&low.0[lane..])), 16);
-            let high = s.to_bits(s.load(&high.0[lane..]));
-            let pair = s.int_or(s.int_and(low, low_half), s.int_and(high, high_half));
-            s.store(s.from_bits(pair), &mut line.0[lane..]);
-        }
     }
 }

@@ -11,6 +11,11 @@ use std::str::FromStr;
 /// Weights, activations, sums and the optimiser are f32 at every precision; what changes is how two
 /// factors are multiplied. Layers with fewer than 64 inputs or 64 outputs always use f32. Within a
 /// precision the results are the same bits for any number of threads and any batch split.
+///
+/// Where a network is trained on a data set of bytes, its first layer takes them as they are, exact in
+/// bf16: half the products at `F32x6`, two thirds at `High`, and at `Bf16` only the other factor is
+/// rounded. The same values as f32 give other bits then. (Not with dropout of the inputs or a
+/// residual connection from them, which need the values.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// f32 multiplication, the default: the numeric contract of the crate.
@@ -21,7 +26,7 @@ pub enum Precision {
     /// Three products of bf16 parts: relative errors of a few 10⁻⁶. Without AMX this is
     /// [`Precision::F32`].
     High,
-    /// Both factors rounded to bf16, relative errors of a few 10⁻³. Without AMX the rounded factors
+    /// Both factors rounded to bf16: relative errors of a few 10⁻³. Without AMX the rounded factors
     /// are multiplied by f32 units: no faster than f32, but the same bits as with AMX (except where
     /// a sum is below 2⁻¹²⁶, which AMX takes for zero).
     Bf16,

@@ -3,9 +3,10 @@
 
 use super::super::epilogue::{Epilogue, Field, Place, Update};
 use super::super::tiles::{Panels, PanelsMut};
-use super::operand::{Operand, Pairs, Split, Sums};
-use super::precision::{ROWS, SplitBy, Unit};
-use super::{amx, fma};
+use super::blocks::Product;
+use super::bytes::Scaling;
+use super::operand::{Operand, Split};
+use super::precision::{ROWS, SplitBy};
 use crate::activation::Activation;
 use crate::optim::Rule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
@@ -16,6 +17,9 @@ pub(crate) struct Forward<'a> {
     pub(crate) by: SplitBy,
     /// k columns
     pub(crate) x: &'a Split,
+    /// What its bytes stand for, where it was filled with bytes; `w` keeps its sums then, if there
+    /// is a shift.
+    pub(crate) bytes: Option<Scaling>,
     /// The row of `x` that is the first of `out`: a multiple of 32.
     pub(crate) first: usize,
     /// k x n
@@ -36,7 +40,7 @@ pub(crate) struct Forward<'a> {
 /// # Safety
 /// Nobody writes `x` and `w`; nobody else uses the rows of `next` that `out` has, rounded up to 32.
 pub(crate) unsafe fn forward(level: Level, f: Forward) {
-    let Forward { by, x, first, w, bias, mut out, mut z, activation, next } = f;
+    let Forward { by, x, bytes, first, w, bias, mut out, mut z, activation, next } = f;
     assert!(x.shape().1 == w.shape().0 && out.cols == w.shape().1);
     assert!(bias.len() == out.n_panels() && first + out.rows <= x.shape().0);
     assert!(z.as_ref().is_none_or(|z| z.rows == out.rows && z.cols == out.cols));
@@ -54,8 +58,8 @@ pub(crate) unsafe fn forward(level: Level, f: Forward) {
             unsafe { next.fill(level, out.view().panels(panels.clone()), (first, panels.start)) };
         }
     };
-    let (left, right) = (x.along_columns(), w.along_rows(w.shape().0));
-    dispatch(level, Rows { by, left, first, right, bias: Some(bias), out: &mut out, after });
+    let operands = (x.along_columns(), w.along_rows(w.shape().0));
+    dispatch(level, Rows { by, operands, bytes, first, bias: Some(bias), out: &mut out, after });
 }
 
 /// The same with `next` exclusive, for callers that share nothing.
@@ -105,16 +109,17 @@ pub(crate) unsafe fn backward_input(level: Level, b: Backward) {
             unsafe { next.fill(level, out.view().panels(panels.clone()), (first, panels.start)) };
         }
     };
-    let (left, right) = (d.along_columns(), w.along_columns());
-    dispatch(level, Rows { by, left, first, right, bias: None, out: &mut out, after });
+    let (operands, bytes) = ((d.along_columns(), w.along_columns()), None);
+    dispatch(level, Rows { by, operands, bytes, first, bias: None, out: &mut out, after });
 }
 
 /// `out = bias + left·right`, and `after` for each stripe of two panels.
 struct Rows<'a, 'b, F> {
     by: SplitBy,
-    left: Operand<'a>,
+    /// Left and right.
+    operands: (Operand<'a>, Operand<'a>),
+    bytes: Option<Scaling>,
     first: usize,
-    right: Operand<'a>,
     bias: Option<&'a [Line]>,
     out: &'a mut PanelsMut<'b>,
     after: F,
@@ -127,22 +132,30 @@ impl<F: FnMut(&mut PanelsMut, Range<usize>)> Kernel for Rows<'_, '_, F> {
     fn run<S: Simd>(mut self, s: S) {
         let (rows, n_panels) = (self.out.rows, self.out.n_panels());
         let mut sums = [[Line::ZERO; LINE]; 4];
-        let product = Product::new(self.by, self.left, self.right);
+        let (left, right) = self.operands;
+        let product = Product::new(self.by, left, right, self.bytes);
+        let scale = s.splat(product.scale());
         for panel in (0..n_panels).step_by(2) {
             let stripe = panel..n_panels.min(panel + 2);
+            let mut offsets = [Line::ZERO; 2];
+            for (p, offset) in stripe.clone().zip(&mut offsets) {
+                let bias = self.bias.map_or(Line::ZERO, |bias| bias[p]);
+                // SAFETY: as below.
+                *offset = unsafe { product.offset(s, p, bias) };
+            }
             for row in (0..rows).step_by(ROWS) {
                 let tiles = ((self.first + row) / LINE, rows - row);
                 // SAFETY: nobody writes the operands, by the contract of the functions above.
                 unsafe { product.block(s, tiles, panel, &mut sums) };
                 for p in stripe.clone() {
-                    let bias = self.bias.map_or(Line::ZERO, |bias| bias[p]);
+                    let offset = &offsets[p - panel];
                     let out = &mut self.out.panel_mut(p)[row..rows.min(row + ROWS)];
                     let lines = sums[p - panel].iter().chain(&sums[2 + p - panel]);
                     for (out, line) in out.iter_mut().zip(lines) {
                         for lane in (0..LINE).step_by(S::LANES) {
-                            let bias = s.load(&bias.0[lane..]);
-                            let total = s.add(bias, s.load(&line.0[lane..]));
-                            s.store(total, &mut out.0[lane..]);
+                            let (sum, offset) =
+                                (s.load(&line.0[lane..]), s.load(&offset.0[lane..]));
+                            s.store(s.mul_add(scale, sum, offset), &mut out.0[lane..]);
                         }
                     }
                 }
@@ -157,6 +170,8 @@ pub(crate) struct Gradient<'a> {
     pub(crate) by: SplitBy,
     /// the layer's inputs
     pub(crate) x: &'a Split,
+    /// what their bytes stand for, as in [`Forward`]; `d` keeps its sums then
+    pub(crate) bytes: Option<Scaling>,
     /// the layer's deltas
     pub(crate) d: &'a Split,
     /// Rows of the batch.
@@ -187,7 +202,7 @@ pub(crate) unsafe fn update_weights<R: Rule>(level: Level, mut g: Gradient, rule
         None => weight,
     });
     let epilogue = Update { weight, slots, rule };
-    let product = Product::new(g.by, g.x.along_rows(g.rows), g.d.along_rows(g.rows));
+    let product = Product::new(g.by, g.x.along_rows(g.rows), g.d.along_rows(g.rows), g.bytes);
     for row in (0..rows).step_by(ROWS) {
         for panel in (0..g.w.n_panels()).step_by(2) {
             let height = ROWS.min(rows - row);
@@ -226,107 +241,19 @@ impl<E: Epilogue> Kernel for Block<'_, E> {
         // that the epilogue's fields have these rows and panels.
         unsafe {
             product.block(s, (row / LINE, rows.len()), panel, &mut sums);
+            let (first, scale) = (panel, s.splat(product.scale()));
             for panel in 0..panels.len() {
+                // −0 is what changes no sum, not even −0.
+                let offset = product.offset(s, first + panel, Line([-0.0; LINE]));
                 for row in 0..rows.len() {
                     let line = &sums[2 * (row / LINE) + panel][row % LINE];
                     for lane in (0..LINE).step_by(S::LANES) {
                         let at = Place { row, panel, lane };
-                        epilogue.finish(s, s.load(&line.0[lane..]), at);
+                        let (sum, offset) = (s.load(&line.0[lane..]), s.load(&offset.0[lane..]));
+                        epilogue.finish(s, s.mul_add(scale, sum, offset), at);
                     }
                 }
             }
         }
-    }
-}
-
-/// Tiles of the depth that are summed in one chain: with 32, a depth of 1024, the roundings of the
-/// chains' sums stay below those of f32 chains of 256 (docs/performance.md), and two blocks of sums
-/// are added, 64 lines, after at least 2,048 cycles of tiles (16 a product, 4 products a step).
-const DEPTH_BLOCK: usize = 32;
-
-/// Two operands and what multiplies them.
-struct Product<'a> {
-    left: Operand<'a>,
-    right: Operand<'a>,
-    /// None: f32 vector units.
-    tiles: Option<amx::Tiles>,
-}
-
-impl<'a> Product<'a> {
-    fn new(by: SplitBy, left: Operand<'a>, right: Operand<'a>) -> Self {
-        assert!(left.depth == right.depth);
-        assert!(left.parts() == by.parts && right.parts() == by.parts);
-        Product { left, right, tiles: (by.unit == Unit::Amx).then(amx::Tiles::configure) }
-    }
-
-    /// The sums of a block: of up to two left tiles from the first on, for so many rows, and up to
-    /// two right ones.
-    ///
-    /// # Safety
-    /// Nobody writes the operands.
-    #[inline(always)]
-    unsafe fn block<S: Simd>(
-        &self,
-        s: S,
-        (left, rows): (usize, usize),
-        right: usize,
-        sums: &mut Sums,
-    ) {
-        let (parts, depth) = (self.left.parts(), self.left.depth);
-        // SAFETY: by this function's contract; `Operand` gives tiles of the depth.
-        unsafe {
-            let (mut a, b) = (self.left.pair(left), self.right.pair(right));
-            if rows <= LINE {
-                a.1 = 1;
-            }
-            let block = |q: usize, sums: &mut Sums| {
-                let from = |(tiles, n): ([*const Line; 2], usize)| {
-                    (tiles.map(|lines| lines.add(q * parts * LINE)), n)
-                };
-                let depth = DEPTH_BLOCK.min(depth - q);
-                let pairs = Pairs { a: from(a), b: from(b), parts, depth };
-                match &self.tiles {
-                    Some(tiles) => tiles.block(&pairs, sums),
-                    None => s.enter(InF32(&pairs, sums)),
-                }
-            };
-            block(0, sums);
-            for q in (DEPTH_BLOCK..depth).step_by(DEPTH_BLOCK) {
-                let mut more = [[Line::ZERO; LINE]; 4];
-                block(q, &mut more);
-                s.enter(Add(&more, sums));
-            }
-        }
-    }
-}
-
-/// The second sums become those of both.
-struct Add<'a>(&'a Sums, &'a mut Sums);
-
-impl Kernel for Add<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (more, sums) = (self.0.as_flattened(), self.1.as_flattened_mut());
-        for (more, sum) in more.iter().zip(sums) {
-            for lane in (0..LINE).step_by(S::LANES) {
-                let total = s.add(s.load(&sum.0[lane..]), s.load(&more.0[lane..]));
-                s.store(total, &mut sum.0[lane..]);
-            }
-        }
-    }
-}
-
-/// [`fma::block`], whose contract its maker keeps.
-struct InF32<'a>(&'a Pairs, &'a mut Sums);
-
-impl Kernel for InF32<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // SAFETY: its maker keeps the contract.
-        unsafe { fma::block(s, self.0, self.1) }
     }
 }

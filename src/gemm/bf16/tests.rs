@@ -10,7 +10,7 @@ use crate::random::threefry;
 use crate::simd::{LINE, Level, Line};
 
 /// Values of both signs from 2⁻⁶ to 2⁶, in the padding too.
-fn matrix(rows: usize, cols: usize, seed: u32) -> Tensor {
+pub(super) fn matrix(rows: usize, cols: usize, seed: u32) -> Tensor {
     let mut m =
         Tensor::zeros(rows, cols.next_multiple_of(LINE), rows.next_multiple_of(LINE)).unwrap();
     for r in 0..rows {
@@ -28,14 +28,14 @@ fn columns(m: &Tensor, cols: usize) -> crate::gemm::Panels<'_> {
     crate::gemm::Panels::new(m.lines(), m.rows(), cols, m.ld())
 }
 
-fn split(m: &Tensor, cols: usize, role: Role, by: SplitBy, level: Level) -> Split {
+pub(super) fn split(m: &Tensor, cols: usize, role: Role, by: SplitBy, level: Level) -> Split {
     let mut split = Split::new(role, (m.rows(), cols), by, Along::Both).unwrap();
     split.fill_all(level, columns(m, cols));
     split
 }
 
 /// Every unit of this machine at a level, with 1 to 3 parts.
-fn ways(level: Level) -> impl Iterator<Item = SplitBy> {
+pub(super) fn ways(level: Level) -> impl Iterator<Item = SplitBy> {
     let amx = Some(level) == Level::avx512() && amx::available();
     let units = [Some(Unit::Fma), amx.then_some(Unit::Amx)].into_iter().flatten();
     units.flat_map(|unit| (1..=3).map(move |parts| SplitBy { unit, parts }))
@@ -88,16 +88,17 @@ fn products(level: Level, by: SplitBy, (m, k, n): (usize, usize, usize)) -> [Ten
     let (mut z, mut dx, mut dw) = (zeros(m, n), zeros(m, k), zeros(k, n));
     let kept = zeros(m, k);
     let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
-    let (first, next, kept) = (0, None, kept.view());
+    let (first, bytes, next, kept) = (0, None, None, kept.view());
     // SAFETY: nothing is shared.
     unsafe {
         let (x, w, d, bias) = (&sx, &sw, &sd, &bias[..]);
         let out = z.view_mut();
-        forward(level, Forward { by, x, first, w, bias, out, z: None, activation, next });
+        forward(level, Forward { by, x, bytes, first, w, bias, out, z: None, activation, next });
         let out = dx.view_mut();
         backward_input(level, Backward { by, d, first, w, kept, out, activation, next });
         let (at, slots, w) = ((0, 0), [None, None], dw.view_mut());
-        update_weights(level, Gradient { by, x, d, rows: m, at, w, slots, split: None }, Keep);
+        let g = Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None };
+        update_weights(level, g, Keep);
     }
     [z, dx, dw]
 }
@@ -160,6 +161,7 @@ fn outputs_and_deltas_are_split_in_their_store() {
                 let f = Forward {
                     by,
                     x: &sx,
+                    bytes: None,
                     first,
                     w: &sw,
                     bias: &bias,
@@ -212,6 +214,31 @@ fn parts_are_bf16_and_add_up() {
     }
 }
 
+/// x·w in f32.
+pub(super) fn chain(level: Level, x: &Tensor, w: &Tensor) -> Tensor {
+    let panels = |t: &Tensor| {
+        let mut p = PanelMatrix::zeros(t.rows(), t.cols()).unwrap();
+        for panel in 0..t.view().n_panels() {
+            p.view_mut().panel_mut(panel).copy_from_slice(t.view().panel(panel));
+        }
+        p
+    };
+    let mut out = PanelMatrix::zeros(x.rows(), w.cols()).unwrap();
+    crate::gemm::xw(level, &panels(x), &panels(w), &mut out).unwrap();
+    let mut copy = Tensor::zeros(out.rows(), out.cols(), out.rows()).unwrap();
+    for panel in 0..out.view().n_panels() {
+        copy.view_mut().panel_mut(panel).copy_from_slice(out.view().panel(panel));
+    }
+    copy
+}
+
+/// ‖out − exact‖ / ‖exact‖, of values row by row.
+pub(super) fn relative_error(out: &Tensor, exact: &[f64]) -> f64 {
+    let at = |i: usize| f64::from(out.at(i / out.cols(), i % out.cols()));
+    let norm = |f: &dyn Fn(usize) -> f64| (0..exact.len()).map(|i| f(i).powi(2)).sum::<f64>();
+    (norm(&|i| at(i) - exact[i]) / norm(&|i| exact[i])).sqrt()
+}
+
 /// For the table of docs/performance.md:
 /// `cargo test --release --lib errors_by_depth -- --ignored --nocapture`.
 #[test]
@@ -224,26 +251,11 @@ fn errors_by_depth() {
         let exact: Vec<f64> = (0..m * n)
             .map(|i| (0..k).map(|l| f64::from(x.at(i / n, l)) * f64::from(w.at(l, i % n))).sum())
             .collect();
-        let error = |out: &dyn Fn(usize, usize) -> f32| {
-            let difference = |i: usize| f64::from(out(i / n, i % n)) - exact[i];
-            let norm = |f: &dyn Fn(usize) -> f64| (0..m * n).map(|i| f(i).powi(2)).sum::<f64>();
-            (norm(&difference) / norm(&|i| exact[i])).sqrt()
-        };
-        let mut chain = PanelMatrix::zeros(m, n).unwrap();
-        let panels = |t: &Tensor, cols: usize| {
-            let mut p = PanelMatrix::zeros(t.rows(), cols).unwrap();
-            for panel in 0..cols / LINE {
-                p.view_mut().panel_mut(panel).copy_from_slice(t.view().panel(panel));
-            }
-            p
-        };
-        crate::gemm::xw(level, &panels(&x, k), &panels(&w, n), &mut chain).unwrap();
-        let chain = chain.to_rows();
-        print!("| {k} | {:.2e} |", error(&|r, c| chain.row(r)[c]));
+        print!("| {k} | {:.2e} |", relative_error(&chain(level, &x, &w), &exact));
         for parts in [3, 2, 1] {
             let by = SplitBy { unit: Unit::Fma, parts };
             let [z, ..] = products(level, by, (m, k, n));
-            print!(" {:.2e} |", error(&|r, c| z.at(r, c)));
+            print!(" {:.2e} |", relative_error(&z, &exact));
         }
         println!();
     }

@@ -2,8 +2,10 @@
 //! and batch split, with every kind of layer. On a CPU with AMX these tests run on its tiles;
 //! `DELTARULE_AMX=off cargo test --release --test precision` runs them without.
 
-#[path = "support/folder.rs"]
+mod bytes;
+#[path = "../support/folder.rs"]
 mod folder;
+#[path = "../support/mod.rs"]
 mod support;
 
 use deltarule::data::{Dataset, Targets};
