@@ -1,6 +1,7 @@
 //! Products of bf16 parts: close to f32 by as much as they promise, the same bits for any threads
 //! and batch split, with every kind of layer. On a CPU with AMX these tests run on its tiles;
-//! `DELTARULE_AMX=off cargo test --release --test precision` runs them without.
+//! `DELTARULE_AMX=off cargo test --release --test precision` runs them without, and `DELTARULE_AMX=f32`
+//! with their arithmetic in f32 units, on any CPU.
 
 mod bytes;
 #[path = "../support/folder.rs"]

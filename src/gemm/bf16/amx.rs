@@ -9,16 +9,12 @@ use std::arch::asm;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-/// The environment variable that switches the tile unit off.
-const VARIABLE: &str = "DELTARULE_AMX";
-
 /// Whether tiles can be used: the CPU has them, the system saves them, the process may use them,
-/// nobody said no, and they multiply as they should. Looked at once.
+/// and they multiply as they should. Looked at once.
 pub(super) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
-        std::env::var_os(VARIABLE).is_none_or(|value| value != "off")
-            && Level::avx512().is_some_and(|level| detected() && permitted() && correct(level))
+        Level::avx512().is_some_and(|level| detected() && permitted() && correct(level))
     })
 }
 

@@ -5,6 +5,7 @@ use crate::simd::Level;
 use crate::{Error, Result};
 use std::fmt::{self, Display};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 /// How exact the products of a network are.
 ///
@@ -82,9 +83,12 @@ impl Precision {
         }
     }
 
-    /// What multiplies in networks of this level. AMX needs the CPU, the system's permission, the
-    /// level [`avx512`](Level::avx512), and an environment variable `DELTARULE_AMX` that is not
-    /// `off`.
+    /// What multiplies in networks of this level. AMX needs the CPU, the system's permission and the
+    /// level [`avx512`](Level::avx512).
+    ///
+    /// The environment variable `DELTARULE_AMX` is for tests: `off` does without AMX, and `f32`
+    /// multiplies the parts of every precision by f32 units, several times slower than f32 itself, to
+    /// the bits of AMX. It is read once.
     pub fn hardware(self, level: Level) -> Hardware {
         match self.split(level) {
             None => Hardware::F32,
@@ -95,14 +99,42 @@ impl Precision {
 
     /// How operands are split at a level; `None` where products are f32.
     pub(crate) fn split(self, level: Level) -> Option<SplitBy> {
-        let amx = Some(level) == Level::avx512() && amx::available();
-        let unit = if amx { Unit::Amx } else { Unit::Fma };
-        match (self, unit) {
-            (Precision::Bf16, _) => Some(SplitBy { unit, parts: 1 }),
-            (Precision::High, Unit::Amx) => Some(SplitBy { unit, parts: 2 }),
-            (Precision::F32x6, Unit::Amx) => Some(SplitBy { unit, parts: 3 }),
+        self.split_by(Units::of(level))
+    }
+
+    fn split_by(self, units: Units) -> Option<SplitBy> {
+        let parts = match (self, units) {
+            (Precision::F32, _) => return None,
+            (Precision::Bf16, _) => 1,
+            (_, Units::Usual) => return None,
+            (Precision::High, _) => 2,
+            (Precision::F32x6, _) => 3,
+        };
+        let unit = if units == Units::Amx { Unit::Amx } else { Unit::Fma };
+        Some(SplitBy { unit, parts })
+    }
+}
+
+/// What there is to multiply parts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Units {
+    Amx,
+    /// f32 units, where that is as fast as f32.
+    Usual,
+    /// f32 units at every precision, by `DELTARULE_AMX=f32`.
+    Forced,
+}
+
+impl Units {
+    fn of(level: Level) -> Units {
+        static WISH: OnceLock<Option<Units>> = OnceLock::new();
+        let wish = WISH.get_or_init(|| match std::env::var_os("DELTARULE_AMX")?.to_str()? {
+            "off" => Some(Units::Usual),
+            "f32" => Some(Units::Forced),
             _ => None,
-        }
+        });
+        let amx = || Some(level) == Level::avx512() && amx::available();
+        wish.unwrap_or_else(|| if amx() { Units::Amx } else { Units::Usual })
     }
 }
 
@@ -153,10 +185,12 @@ mod tests {
 
     #[test]
     fn without_tiles_only_bf16_is_not_f32() {
-        for level in Level::available().filter(|&level| Some(level) != Level::avx512()) {
-            let hardware = Precision::ALL.map(|precision| precision.hardware(level));
-            assert_eq!(hardware[..3], [Hardware::F32; 3]);
-            assert_eq!(hardware[3], Hardware::Bf16InF32);
-        }
+        let parts = |units| Precision::ALL.map(|p| p.split_by(units).map_or(0, |by| by.parts));
+        assert_eq!(parts(Units::Usual), [0, 0, 0, 1]);
+        assert_eq!((parts(Units::Amx), parts(Units::Forced)), ([0, 3, 2, 1], [0, 3, 2, 1]));
+        let by = Precision::High.split_by(Units::Amx);
+        assert!(by.is_some_and(|by| by.unit == Unit::Amx));
+        let by = Precision::High.split_by(Units::Forced);
+        assert!(by.is_some_and(|by| by.unit == Unit::Fma));
     }
 }
