@@ -2,6 +2,7 @@
 
 mod builder;
 mod dense;
+mod evaluate;
 mod forward;
 mod init;
 mod norm;
@@ -12,11 +13,11 @@ mod zeros;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;
+pub(crate) use evaluate::{Ordered, check_data, evaluate, gather_features};
 pub use init::Init;
 pub(crate) use norm::Norm;
 pub use norm::{NormKind, NormParameters};
 pub use predictor::Predictor;
-pub(crate) use predictor::{Ordered, check_data, evaluate, gather_features};
 pub use summary::{LayerSummary, Summary};
 
 use crate::activation::Activation;
