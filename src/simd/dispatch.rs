@@ -22,15 +22,15 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Level` of this kind exists only if `Level::avx512` found the features.
-        Kind::Avx512 => unsafe { avx512_shim(kernel) },
+        Kind::Avx512 => unsafe { avx512_enter(Avx512::assume_supported(), kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Level` of this kind exists only if `Level::avx2` found the features.
-        Kind::Avx2 => unsafe { avx2_shim(kernel) },
+        Kind::Avx2 => unsafe { avx2_enter(Avx2::assume_supported(), kernel) },
         Kind::Portable => kernel.run(Portable),
     }
 }
 
-/// The body of [`Simd::enter`] at AVX-512.
+/// The bodies of [`dispatch`] and [`Simd::enter`] at AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
@@ -38,22 +38,10 @@ pub(super) fn avx512_enter<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// The body of [`Simd::enter`] at AVX2.
+/// The bodies of [`dispatch`] and [`Simd::enter`] at AVX2.
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn avx2_enter<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
     kernel.run(token)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn avx512_shim<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::assume_supported())
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2_shim<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx2::assume_supported())
 }

@@ -6,7 +6,7 @@
 //! multiply-add instruction, `mul_add` rounds twice.
 //!
 //! The inlining rule: every function generic over `Simd` is `#[inline(always)]`, because a vector
-//! instruction is only legal inside the `#[target_feature]` shim of `dispatch`, and inlining
+//! instruction is only legal inside the `#[target_feature]` functions of `dispatch`, and inlining
 //! is what puts it there.
 
 #[cfg(target_arch = "x86_64")]
