@@ -1,10 +1,10 @@
 //! Data sets of bytes: the first layer takes them as they are.
 
 use super::folder::Folder;
-use super::support::{Data, relative_error};
-use super::{N_IN, N_OUT, ROWS, net};
+use super::support::Data;
+use super::{N_IN, N_OUT, ROWS, check_gradients, net};
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, Adam, Every, Hardware, Level, Mlp, Precision, Sgd, Threads, Trainer};
+use deltarule::{Activation, Adam, Every, Hardware, Level, Mlp, Precision, Threads, Trainer};
 
 /// Bytes as they are, and as MNIST is usually standardised.
 const SCALINGS: [(f32, f32); 2] = [(1.0 / 255.0, 0.0), (1.0 / 255.0 / 0.3081, -0.1307 / 0.3081)];
@@ -77,27 +77,7 @@ fn bf16_is_the_same_with_and_without_tiles() {
 #[test]
 fn gradients_are_close_to_f32() {
     for (level, scaling) in Level::available().flat_map(|l| SCALINGS.map(|s| (l, s))) {
-        let step = |precision| {
-            let builder = Mlp::builder(N_IN).dense(128, Activation::Tanh).level(level);
-            let mut net = builder.dense(64, Activation::Softmax).seed(4).build().unwrap();
-            let before = net.clone();
-            let trainer = Trainer::new(Sgd::new(64.0)).precision(precision).batch_size(ROWS);
-            trainer.epochs(1).fit(&mut net, &data(N_IN, 64, scaling)).unwrap();
-            (0..2).map(move |layer| {
-                let [new, old] = [&net, &before].map(|net| net.weights(layer).unwrap());
-                let change = new.as_slice().iter().zip(old.as_slice()).map(|(a, b)| a - b);
-                change.collect::<Vec<f32>>()
-            })
-        };
-        for (precision, bound) in
-            [(Precision::F32x6, 1e-5), (Precision::High, 1e-4), (Precision::Bf16, 0.02)]
-        {
-            for (layer, (got, want)) in step(precision).zip(step(Precision::F32)).enumerate() {
-                let error = relative_error(&got, &want);
-                let place = format!("{} {precision} {scaling:?} {layer}", level.name());
-                assert!(error <= bound, "{place}: {error:e}");
-            }
-        }
+        check_gradients(level, &data(N_IN, 64, scaling));
     }
 }
 

@@ -137,34 +137,37 @@ fn predictions_are_close_to_f32() {
     }
 }
 
-/// One step of gradient descent from the same weights: the difference of the weights is the
-/// gradient's error.
 #[test]
 fn gradients_are_close_to_f32() {
     for level in Level::available() {
-        let step = |precision| {
-            let builder = Mlp::builder(N_IN).dense(128, Activation::Tanh).level(level);
-            let mut net = builder.dense(64, Activation::Softmax).seed(4).build().unwrap();
-            let before = net.clone();
-            let labels = (0..ROWS as u32).map(|i| i % 64).collect();
-            let targets = Targets::Classes { labels, n_classes: 64 };
-            let data = Dataset::from_f32(Data::new(5).f32s(ROWS * N_IN), N_IN, targets).unwrap();
-            let mut trainer =
-                Trainer::new(Sgd::new(64.0)).precision(precision).batch_size(ROWS).epochs(1);
-            trainer.fit(&mut net, &data).unwrap();
-            (0..2).map(move |layer| {
-                let [new, old] = [&net, &before].map(|net| net.weights(layer).unwrap());
-                let change = new.as_slice().iter().zip(old.as_slice()).map(|(a, b)| a - b);
-                change.collect::<Vec<f32>>()
-            })
-        };
-        for (precision, bound) in
-            [(Precision::F32x6, 1e-5), (Precision::High, 1e-4), (Precision::Bf16, 0.02)]
-        {
-            for (layer, (got, want)) in step(precision).zip(step(Precision::F32)).enumerate() {
-                let error = relative_error(&got, &want);
-                assert!(error <= bound, "{} {precision} {layer}: {error:e}", level.name());
-            }
+        let labels = (0..ROWS as u32).map(|i| i % 64).collect();
+        let targets = Targets::Classes { labels, n_classes: 64 };
+        let features = Data::new(5).f32s(ROWS * N_IN);
+        check_gradients(level, &Dataset::from_f32(features, N_IN, targets).unwrap());
+    }
+}
+
+/// One step of gradient descent from the same weights: the difference of the weights is the
+/// gradient's error. For data of `ROWS` samples of `N_IN` features and 64 classes.
+fn check_gradients(level: Level, data: &Dataset) {
+    let step = |precision| {
+        let builder = Mlp::builder(N_IN).dense(128, Activation::Tanh).level(level);
+        let mut net = builder.dense(64, Activation::Softmax).seed(4).build().unwrap();
+        let before = net.clone();
+        let trainer = Trainer::new(Sgd::new(64.0)).precision(precision).batch_size(ROWS);
+        trainer.epochs(1).fit(&mut net, data).unwrap();
+        (0..2).map(move |layer| {
+            let [new, old] = [&net, &before].map(|net| net.weights(layer).unwrap());
+            let change = new.as_slice().iter().zip(old.as_slice()).map(|(a, b)| a - b);
+            change.collect::<Vec<f32>>()
+        })
+    };
+    for (precision, bound) in
+        [(Precision::F32x6, 1e-5), (Precision::High, 1e-4), (Precision::Bf16, 0.02)]
+    {
+        for (layer, (got, want)) in step(precision).zip(step(Precision::F32)).enumerate() {
+            let error = relative_error(&got, &want);
+            assert!(error <= bound, "{} {precision} {layer}: {error:e}", level.name());
         }
     }
 }
