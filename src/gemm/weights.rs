@@ -74,69 +74,23 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
             }
             return;
         }
-        match Walk::new(self.x.rows) {
-            walk if walk.samples >= self.x.rows => {
-                let mut totals = Totals::<3>::uninit();
-                s.enter(Walked { product: &self, walk, totals: field(&mut totals) });
+        let walk = Walk::new(self.x.rows);
+        let mut scratch = MaybeUninit::<Totals>::uninit();
+        let totals = Field { ptr: scratch.as_mut_ptr().cast(), panel: LINE * LINE };
+        for x_panels in parts(self.x.n_panels(), walk.x_panels) {
+            for d_panels in parts(self.d.n_panels(), walk.d_panels) {
+                for samples in parts(self.x.rows, walk.samples) {
+                    let (x_panels, d_panels) = (x_panels.clone(), d_panels.clone());
+                    self.pass(s, Pass { x_panels, d_panels, samples, totals });
+                }
             }
-            walk => s.enter(ManySamples(&self, walk)),
         }
     }
 }
 
 /// Totals of tiles between the blocks of their samples, 16 x 16 each.
 #[repr(C, align(64))]
-struct Totals<const N: usize>([[[f32; LINE]; LINE]; N]);
-
-impl<const N: usize> Totals<N> {
-    fn uninit() -> MaybeUninit<Self> {
-        MaybeUninit::uninit()
-    }
-}
-
-fn field<const N: usize>(totals: &mut MaybeUninit<Totals<N>>) -> Field<*mut f32> {
-    Field { ptr: totals.as_mut_ptr().cast(), panel: LINE * LINE }
-}
-
-/// A product in several passes over the samples. A function of its own, so that no other product
-/// pays for the stack of all these totals.
-struct ManySamples<'a, 'b, E>(&'a Product<'b, E>, Walk);
-
-impl<E: Epilogue> Kernel for ManySamples<'_, '_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let ManySamples(product, walk) = self;
-        let mut totals = Totals::<{ BLOCK_PANELS * BLOCK_PANELS }>::uninit();
-        s.enter(Walked { product, walk, totals: field(&mut totals) });
-    }
-}
-
-struct Walked<'a, 'b, E> {
-    product: &'a Product<'b, E>,
-    walk: Walk,
-    /// One a panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
-    /// d.
-    totals: Field<*mut f32>,
-}
-
-impl<E: Epilogue> Kernel for Walked<'_, '_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Walked { product, walk, totals } = self;
-        for x_panels in parts(product.x.n_panels(), walk.x_panels) {
-            for d_panels in parts(product.d.n_panels(), walk.d_panels) {
-                for samples in parts(product.x.rows, walk.samples) {
-                    let (x_panels, d_panels) = (x_panels.clone(), d_panels.clone());
-                    product.pass(s, Pass { x_panels, d_panels, samples, totals });
-                }
-            }
-        }
-    }
-}
+struct Totals([[[f32; LINE]; LINE]; BLOCK_PANELS * BLOCK_PANELS]);
 
 /// The parts of `n`, so many at a time.
 fn parts(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
@@ -149,7 +103,8 @@ struct Pass {
     x_panels: Range<usize>,
     d_panels: Range<usize>,
     samples: Range<usize>,
-    /// See [`Walked`].
+    /// One a panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
+    /// d.
     totals: Field<*mut f32>,
 }
 
