@@ -2,6 +2,7 @@
 
 use super::dispatch::avx2_enter;
 use super::{Kernel, Simd};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// The token of this level.
@@ -93,6 +94,14 @@ impl Simd for Avx2 {
         let x: &[u8; 8] = x.first_chunk().expect("a vector of bytes");
         // SAFETY: `x` is 8 bytes; the token proves AVX2.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(x.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing reads or writes there")]
+    fn opaque(self, mut x: *const f32) -> *const f32 {
+        // SAFETY: it has no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
     }
 
     #[inline(always)]

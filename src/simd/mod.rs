@@ -86,6 +86,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `out` is valid for writing `LANES` floats.
     unsafe fn store_ptr(self, v: Self::V, out: *mut f32);
 
+    /// The same address, which the compiler no longer relates to the one it was computed from.
+    fn opaque(self, x: *const f32) -> *const f32;
+
     /// Asks for the line at `x` to come near; any address is fine.
     fn prefetch(self, x: *const f32);
 
