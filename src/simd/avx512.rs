@@ -2,7 +2,7 @@
 
 use super::avx2::Avx2;
 use super::dispatch::avx512_enter;
-use super::{Kernel, Simd};
+use super::{Kernel, LINE, Simd};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -107,6 +107,22 @@ impl Simd for Avx512 {
         // SAFETY: it has no instruction.
         unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
         x
+    }
+
+    #[inline(always)]
+    fn sum_line(self, x: &[f32; LINE]) -> f32 {
+        let x = self.load(x);
+        // SAFETY: the token proves AVX-512 F and DQ.
+        let x = unsafe { _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)) };
+        self.0.sum_eight(x)
+    }
+
+    #[inline(always)]
+    fn max_line(self, x: &[f32; LINE]) -> f32 {
+        let x = self.load(x);
+        // SAFETY: the token proves AVX-512 F and DQ.
+        let x = unsafe { _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)) };
+        self.0.max_eight(x)
     }
 
     #[inline(always)]

@@ -155,6 +155,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Each i32 as a float, rounded to nearest.
     fn from_int(self, a: Self::I) -> Self::V;
 
+    /// The sum of sixteen values in one order: i with i + 8, then i + 4, i + 2 and i + 1.
+    fn sum_line(self, x: &[f32; LINE]) -> f32;
+    /// The largest of sixteen values in the same order, a > b ? a : b of each two.
+    fn max_line(self, x: &[f32; LINE]) -> f32;
+
     /// Transposes a 16 x 16 block: `out[c * out_stride + r] = block[r * 16 + c]`.
     ///
     /// # Safety
