@@ -78,39 +78,35 @@ pub(crate) struct Choice {
 
 #[derive(Debug, Default)]
 struct Trial {
-    /// The time of a row by the present way in seconds, once its half is over.
-    own: Option<f64>,
+    /// What the present way took, once its half is over.
+    own: Option<Took>,
     /// When the call began that is being made.
     began: Option<Instant>,
     half: Half,
-    /// All calls.
-    all: Sum,
+}
+
+/// What half of a trial found.
+#[derive(Clone, Copy, Debug)]
+struct Took {
+    /// The best time of a row, in seconds.
+    row: f64,
+    /// Rows and calls of the half.
+    rows: u64,
+    calls: u64,
 }
 
 /// Calls of one way.
 #[derive(Debug, Default)]
 struct Half {
     warm_up: Duration,
+    /// Rows and calls so far.
+    rows: u64,
+    calls: u64,
     /// Finished blocks, and the shortest time of a row in one.
     blocks: u32,
     best: Option<f64>,
-    block: Sum,
-}
-
-/// Calls, their rows and their time.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    calls: u64,
-    rows: u64,
-    time: Duration,
-}
-
-impl Sum {
-    fn add(&mut self, time: Duration, rows: usize) {
-        self.calls += 1;
-        self.rows += rows as u64;
-        self.time += time;
-    }
+    /// Rows and time of the present block.
+    block: (u64, Duration),
 }
 
 /// Multiply-adds that take one thread as long as two threads need to meet twice, 2 µs at 50 a
@@ -155,46 +151,51 @@ impl Choice {
     fn record(&mut self, time: Duration, rows: usize) {
         let way = self.present();
         let Some(trial) = &mut self.trial else { return };
-        trial.all.add(time, rows);
-        let Some(best) = trial.half.add(way, time, rows) else { return };
+        let Some(took) = trial.half.add(way, time, rows) else { return };
         let Some(own) = trial.own else {
-            (trial.own, trial.half) = (Some(best), Half::default());
+            (trial.own, trial.half) = (Some(took), Half::default());
             return;
         };
-        let (other, all) = (best, trial.all);
         self.trial = None;
-        if other < own * BETTER {
+        let (mut better, mut worse) = (own, took);
+        if took.row < own.row * BETTER {
             self.way = self.way.other();
+            (better, worse) = (took, own);
         }
-        let best = own.min(other) * all.rows as f64;
-        let lost = (all.time.as_secs_f64() - best).max(0.0);
+        // Not by the whole time: what interrupted it would do so again either way.
+        let lost = (worse.row - better.row).max(0.0) * worse.rows as f64;
+        let call = better.row * better.rows as f64 / better.calls as f64;
         // NaN, where a clock stands still, becomes the least.
-        self.left = (EARN_BACK * all.calls as f64 * lost / best).max(MIN_CALLS) as u64;
+        self.left = (EARN_BACK * lost / call).max(MIN_CALLS) as u64;
     }
 }
 
 impl Half {
-    /// Adds a call. Returns the shortest time of a row once there are enough.
-    fn add(&mut self, way: Way, time: Duration, rows: usize) -> Option<f64> {
+    /// Adds a call. Returns what was found once there are enough.
+    fn add(&mut self, way: Way, time: Duration, rows: usize) -> Option<Took> {
         let warm_up = match way {
             Way::One => WARM_UP_ONE,
             Way::Team => WARM_UP_TEAM,
         };
+        self.calls += 1;
+        self.rows += rows as u64;
         // At least one call, and an end even if the clock stands still.
         let time = time.max(Duration::from_nanos(1));
         if self.warm_up < warm_up {
             self.warm_up += time;
             return None;
         }
-        self.block.add(time, rows);
-        if self.block.time < BLOCK {
+        self.block.0 += rows as u64;
+        self.block.1 += time;
+        if self.block.1 < BLOCK {
             return None;
         }
-        let Sum { time: total, rows, .. } = std::mem::take(&mut self.block);
-        let row = total.as_secs_f64() / rows as f64;
-        self.best = Some(self.best.map_or(row, |best| best.min(row)));
-        self.blocks += 1;
-        self.best.filter(|_| time >= LONG || self.blocks >= BLOCKS)
+        let (block_rows, block_time) = std::mem::take(&mut self.block);
+        let row = block_time.as_secs_f64() / block_rows as f64;
+        let row = self.best.map_or(row, |best| best.min(row));
+        (self.best, self.blocks) = (Some(row), self.blocks + 1);
+        let is_over = time >= LONG || self.blocks >= BLOCKS;
+        is_over.then_some(Took { row, rows: self.rows, calls: self.calls })
     }
 }
 
