@@ -39,12 +39,15 @@ impl<R: BufRead> Gunzip<R> {
     /// What is buffered; empty at the end only.
     fn buffered(&mut self) -> io::Result<&[u8]> {
         // Nothing is lost by asking again; a half-read header would be.
-        while let Err(e) = self.reader.fill_buf() {
-            if e.kind() != ErrorKind::Interrupted {
-                return Err(e);
+        let is_end = loop {
+            match self.reader.fill_buf() {
+                Ok(bytes) => break bytes.is_empty(),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
             }
-        }
-        self.reader.fill_buf()
+        };
+        // At the end the reader would be asked once more, and may be interrupted each time.
+        if is_end { Ok(&[]) } else { self.reader.fill_buf() }
     }
 
     /// Passes over the zeros behind a member; whether anything follows.
@@ -102,9 +105,8 @@ impl<R: BufRead> Gunzip<R> {
     /// Inflates into `out`; the number of bytes, and whether they are the last of this member.
     fn body(&mut self, out: &mut [u8]) -> io::Result<(usize, bool)> {
         let before = (self.inflate.total_in(), self.inflate.total_out());
-        self.buffered()?;
-        let input = self.reader.fill_buf()?;
-        let is_end = input.is_empty();
+        let is_end = self.buffered()?.is_empty();
+        let input = if is_end { &[] } else { self.reader.fill_buf()? };
         let status = self.inflate.decompress(input, out, FlushDecompress::None)?;
         let since = |now: u64, before| usize::try_from(now.saturating_sub(before)).unwrap_or(0);
         let taken = since(self.inflate.total_in(), before.0);
