@@ -8,8 +8,9 @@
 //! A file is read in two passes. The first allocates nothing that depends on the data: it
 //! compares the checksum and looks for numbers that are not finite. Only then is anything built.
 
+use super::entry::{Entry, Kind};
 use super::hash::Hasher;
-use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, NO_DIGITS};
+use super::header::{CHECKSUM, Header, MAX_HEADER, NO_DIGITS};
 use super::pieces::{Pieces, take_some};
 use crate::data::half::{from_bf16, from_f16};
 use crate::data::{Array, ArrayData};

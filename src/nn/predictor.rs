@@ -58,7 +58,7 @@ impl<'a> Predictor<'a> {
     /// The same at another precision, with the network's weights split anew.
     ///
     /// # Errors
-    /// [`Error::Config`] when the memory for the split weights cannot be had.
+    /// [`Error::Memory`] when the memory for the split weights cannot be had.
     pub fn precision(mut self, precision: Precision) -> Result<Self> {
         let by = precision.split(self.net.level());
         self.plain = by.is_none() && self.net.is_plain();

@@ -77,9 +77,9 @@ impl Labels {
         if let Some(names) = self.given {
             return (names, Order::AsTheyAre);
         }
-        let met = (0..=MAX_NUMBER).filter(|&number| self.is_met(number));
+        let mut met = (0..=MAX_NUMBER).filter(|&number| self.is_met(number));
         if self.names.is_empty() {
-            let n_classes = met.last().map_or(0, |largest| largest.saturating_add(1));
+            let n_classes = met.next_back().map_or(0, |largest| largest.saturating_add(1));
             return ((0..n_classes).map(|class| class.to_string()).collect(), Order::AsTheyAre);
         }
         // Numbers among names are names.
