@@ -18,8 +18,8 @@ const TINY: Workload = Workload {
     optimizer: || Sgd::new(1e-3).into(),
 };
 
-/// Rows of a step at most: a counted instruction takes fifty times as long as one that runs.
-const MOST_ROWS: usize = 64;
+/// Multiply-adds of a step's forward pass at most: under the counter each takes a hundred times as long.
+const MOST_WORK: usize = 20_000_000;
 
 /// Calls before the one that is counted: the first ones fill buffers and look for zeros.
 const WARM_UP: usize = 2;
@@ -36,7 +36,7 @@ fn count(mut call: impl FnMut()) {
 }
 
 fn step(w: &Workload) {
-    let rows = w.batch.min(MOST_ROWS);
+    let rows = w.batch.min(MOST_WORK * 2 / w.forward_flops() as usize);
     let mut net = w.net(Level::best());
     let mut numbers = Numbers(5);
     let (features, labels) = (numbers.uniform(rows * w.n_in()), numbers.labels(rows, w.n_out()));

@@ -63,7 +63,7 @@ impl<'a> Predictor<'a> {
     /// The same at another precision, with the network's weights split anew.
     ///
     /// # Errors
-    /// [`Error::Config`] when the memory for the split weights cannot be had.
+    /// [`Error::Memory`] when the memory for the split weights cannot be had.
     pub fn precision(mut self, precision: Precision) -> Result<Self> {
         let by = precision.split(self.net.level());
         self.plain = by.is_none() && self.net.is_plain();
@@ -77,8 +77,8 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
-    /// made for, [`Error::Config`] when the thread's floating-point environment is not the usual
-    /// one.
+    /// made for, [`Error::FloatEnvironment`] when the thread's floating-point environment is not
+    /// the usual one.
     pub fn predict_into(&mut self, x: MatRef, out: MatMut) -> Result<()> {
         let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
         let rows = x.rows();

@@ -47,7 +47,7 @@ impl Training<'_> {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when writing fails; the old file is then as it was.
-    /// [`Error::Config`](crate::Error::Config) when there is no memory for the bytes.
+    /// [`Error::Memory`](crate::Error::Memory) when there is no memory for the bytes.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, bytes) = (path.as_ref(), self.encode()?);
         remove_unfinished(path);

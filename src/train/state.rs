@@ -3,8 +3,9 @@
 //! One item a line, a key and its values with spaces between them. Numbers that decide bits are
 //! written as their bits in hex. Read strictly: the keys come in one order, nothing else does.
 
+use super::counts;
 use super::history::{Ending, Epoch, History, StepRecord};
-use crate::metrics::{ConfusionMatrix, Evaluation};
+use crate::metrics::Evaluation;
 use crate::optim::RatesState;
 use std::fmt::Write;
 
@@ -87,8 +88,7 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
             if let Some(v) = &e.validation {
                 write!(out, " {}", bits(v.loss))?;
                 if let Some(confusion) = &v.confusion {
-                    write!(out, " {}", confusion.n_classes())?;
-                    confusion.counts().iter().try_for_each(|n| write!(out, " {n}"))?;
+                    counts::write(&mut out, confusion)?;
                 }
             }
             writeln!(out)?;
@@ -106,24 +106,22 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
 }
 
 /// Why a text is refused.
-type Reason<T> = std::result::Result<T, String>;
+pub(super) type Reason<T> = std::result::Result<T, String>;
 
 /// Counts are at most this: more steps than any run has.
 const MOST: u64 = 1 << 40;
 
 /// The words of a line.
-struct Words<'a>(std::str::SplitWhitespace<'a>);
+pub(super) struct Words<'a>(pub(super) std::str::SplitWhitespace<'a>);
 
-impl Words<'_> {
-    fn word(&mut self) -> Reason<&str> {
+impl<'a> Words<'a> {
+    pub(super) fn word(&mut self) -> Reason<&'a str> {
         self.0.next().ok_or_else(|| "a line ends too early".into())
     }
 
     /// A whole number, so small that adding to it and summing up many cannot overflow.
-    fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
-        let word = self.word()?;
-        let number = word.parse::<u64>().ok().filter(|n| *n <= MOST);
-        number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
+    pub(super) fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
+        count_of(self.word()?)
     }
 
     fn bits(&mut self) -> Reason<f64> {
@@ -138,9 +136,15 @@ impl Words<'_> {
         Ok(f32::from_bits(bits))
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.clone().next().is_none()
     }
+}
+
+/// As [`Words::count`], of one word.
+pub(super) fn count_of<T: TryFrom<u64>>(word: &str) -> Reason<T> {
+    let number = word.parse::<u64>().ok().filter(|n| *n <= MOST);
+    number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
 }
 
 /// The options as written, and the state.
@@ -208,11 +212,7 @@ fn read_epoch(w: &mut Words) -> Reason<Epoch> {
         let loss = w.bits()?;
         validation = Some(Evaluation::of_regression(loss));
         if !w.is_empty() {
-            let n_classes: usize = w.count()?;
-            let counts = std::iter::from_fn(|| (!w.is_empty()).then(|| w.count()));
-            let counts = counts.collect::<Reason<Vec<u64>>>()?;
-            let confusion = ConfusionMatrix::from_counts(n_classes, counts);
-            let confusion = confusion.ok_or("counts that are no square")?;
+            let confusion = counts::read(w)?;
             validation = Some(Evaluation::of_classes(loss, confusion));
         }
     }
@@ -222,6 +222,7 @@ fn read_epoch(w: &mut Words) -> Reason<Epoch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ConfusionMatrix;
 
     #[test]
     fn what_was_written_is_read() {

@@ -1,0 +1,3 @@
+//! Different ways to the same result, as properties over random data, networks and options.
+
+mod data;
