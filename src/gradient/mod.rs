@@ -10,6 +10,7 @@
 mod check;
 mod kinks;
 mod plain;
+mod sizes;
 
 pub use check::{Difference, GradientCheck, Parameter, check_gradients};
 

@@ -102,6 +102,11 @@ impl Dense {
         self.w.cols()
     }
 
+    /// Lanes of a panel of columns that hold columns, not padding: of a maxout's pieces each is padded.
+    pub(crate) fn lanes(&self, panel: usize) -> usize {
+        LINE.min(self.n_out - panel % self.n_out.div_ceil(LINE) * LINE)
+    }
+
     /// Columns of the weights as users see them: n_out times the pieces.
     pub(crate) fn n_columns(&self) -> usize {
         self.n_out * self.activation.pieces()

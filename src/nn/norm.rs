@@ -14,7 +14,10 @@ pub enum NormKind {
     Layer,
     /// Over the batch, neuron by neuron (Ioffe and Szegedy 2015); predicting takes running means
     /// and variances, which each training step moves by a tenth towards the batch's (its variance
-    /// with n − 1), as in PyTorch.
+    /// with n − 1), as in PyTorch. A batch of one row, such as the last of an epoch may be, has no
+    /// variance: it leaves the running statistics as they are, and its ẑ is 0. Batches of one row
+    /// alone are refused. Each row counts once, whatever its sample weighs; a row of weight 0 is not
+    /// there.
     Batch,
 }
 
@@ -46,10 +49,13 @@ impl Norm {
         &lines[which * lines.len() / 2..][..lines.len() / 2]
     }
 
-    /// Moves the running statistics towards those of a batch of `rows` rows.
+    /// Moves the running statistics towards those of a batch of `rows` rows. One row has no spread,
+    /// so it changes nothing.
     pub(crate) fn observe(&mut self, mean: &[Line], variance: &[Line], rows: usize) {
-        // One row has no spread to correct.
-        let correction = rows as f32 / (rows.max(2) - 1) as f32;
+        if rows < 2 {
+            return;
+        }
+        let correction = rows as f32 / (rows - 1) as f32;
         let lines = self.running.lines_mut();
         let (means, variances) = lines.split_at_mut(lines.len() / 2);
         for (running, now, factor) in [(means, mean, 1.0), (variances, variance, correction)] {

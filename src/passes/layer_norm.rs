@@ -75,7 +75,11 @@ impl Kernel for Forward<'_> {
                     s.store(s.mul_add(e, e, s.load(&squares[i..])), &mut squares[i..]);
                 }
             }
-            scale.0[0] = 1.0 / (total(squares) / n + EPSILON).sqrt();
+            let variance = total(squares) / n;
+            scale.0[0] = match variance.is_finite() {
+                true => 1.0 / (variance + EPSILON).sqrt(),
+                false => scale_of_large(&mut z, r),
+            };
             let scale = s.splat(scale.0[0]);
             for p in 0..panels {
                 let (z, y) = (&mut z.panel_mut(p)[r].0, &mut y.panel_mut(p)[r].0);
@@ -88,6 +92,17 @@ impl Kernel for Forward<'_> {
             }
         }
     }
+}
+
+/// r of a row of z − μ whose squares f32 cannot hold: above 1.8e19 they overflow, r does not.
+#[cold]
+fn scale_of_large(z: &mut PanelsMut, row: usize) -> f32 {
+    let (cols, mut squares) = (z.cols, 0.0);
+    for p in 0..z.n_panels() {
+        let values = &z.panel_mut(p)[row].0[..lanes(cols, p)];
+        squares += values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    }
+    (1.0 / (squares / cols as f64 + f64::from(EPSILON)).sqrt()) as f32
 }
 
 struct Backward<'a> {

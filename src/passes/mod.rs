@@ -5,11 +5,13 @@
 
 mod batch_norm;
 mod dropout;
+mod largest;
 mod layer_norm;
 mod maxout;
 
 pub(crate) use batch_norm::{BatchNorm, Moments};
 pub(crate) use dropout::Mask;
+pub(crate) use largest::largest;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use maxout::{maxout, maxout_backward};
 

@@ -107,6 +107,9 @@ impl Phase<'_> {
             let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
             let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
             let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
+            if part == 0 && batch.largest_input().is_none() {
+                self.note_inputs(0, x);
+            }
             self.look(x, of, part);
             let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w);
             let activation = self.forward_activation(0);

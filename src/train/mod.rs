@@ -1,6 +1,7 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod bounds;
 mod checkpoint;
 mod clock;
 mod columns;
@@ -10,6 +11,7 @@ mod epochs;
 mod extras;
 mod history;
 mod layers;
+mod probe;
 mod range_test;
 mod recipe;
 mod rows;

@@ -8,8 +8,11 @@
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
 
-use super::batch::{Batch, SampleWeights, first_odd_value};
+use super::batch::{Batch, ClassWeights, SampleWeights, first_odd_value};
+use super::bounds::Verdict;
 use super::columns::Columns;
+use super::deferred::{BatchWeight, Change, Deferred, Run};
+use super::probe::probe;
 use super::split::Bytes;
 use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
 use crate::gemm::bf16;
@@ -58,15 +61,61 @@ pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
 /// with few rows.
 const LOOK_EVERY: u64 = 16;
 
-/// Trains on one batch; answers the mean loss before the update, and whether there was one (with
-/// accumulated gradients not every step has). On an error nothing was updated.
+/// What a step did.
+pub(super) struct Outcome {
+    /// The mean loss before the update: Σ s·ℓ / Σ s with weights s; 0 where all rows weigh 0.
+    pub(super) loss: f64,
+    /// What the batch counts in a mean over batches: its rows, or the sum of their weights.
+    pub(super) weight: f64,
+    /// Whether there was an update: with accumulated gradients not every step has one.
+    pub(super) updated: bool,
+}
+
+/// Trains on one batch. On an error nothing was updated.
 pub(super) fn run(
     net: &mut Mlp,
     ws: &mut Workspace,
     team: &mut Team,
     batch: Batch,
     step: &Step,
-) -> Result<(f64, bool)> {
+) -> Result<Outcome> {
+    // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
+    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
+    if let (SampleWeights::Equal, []) = (step.samples, of_classes) {
+        return run_counted(net, ws, team, (batch, BatchWeight::Rows(batch.rows())), step);
+    }
+    ws.shares.resize(ws.rows, 0.0);
+    let mut picked = std::mem::take(&mut ws.picked);
+    picked.reserve(ws.rows);
+    let classes = ClassWeights { weights: of_classes, are_smoothed: step.smoothing > 0.0 };
+    let weighed = batch.weigh(step.samples, classes, &mut picked, &mut ws.shares);
+    let outcome = match weighed.sum > 0.0 {
+        true => run_counted(net, ws, team, (weighed.batch, BatchWeight::Sum(weighed.sum)), step),
+        false => run_absent(net, ws, team, step),
+    };
+    ws.picked = picked;
+    outcome
+}
+
+/// A batch of which no row counts: it is a batch of those whose gradients make an update, and has
+/// nothing to add to them.
+fn run_absent(net: &mut Mlp, ws: &mut Workspace, team: &mut Team, step: &Step) -> Result<Outcome> {
+    let none = BatchWeight::Sum(0.0);
+    let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, 0, none);
+    if change.accumulates {
+        run_change(net, ws, team, &change, step)?;
+    }
+    Ok(Outcome { loss: 0.0, weight: 0.0, updated: change.updates })
+}
+
+/// Trains on the rows of a batch that count, which have shares unless they weigh one each.
+fn run_counted(
+    net: &mut Mlp,
+    ws: &mut Workspace,
+    team: &mut Team,
+    (batch, weight): (Batch, BatchWeight),
+    step: &Step,
+) -> Result<Outcome> {
     let rows = batch.rows();
     let threads = if pays(net, rows) { team.threads() } else { 1 };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
@@ -77,13 +126,8 @@ pub(super) fn run(
             team.run(items, &|_, item| work(item))
         }
     };
-    // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
-    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
-    let weighted = !matches!((step.samples, of_classes), (SampleWeights::Equal, []));
-    if weighted {
-        ws.shares.resize(ws.rows, 0.0);
-        batch.shares(step.samples, of_classes, &mut ws.shares[..rows])?;
-    }
+    let weighted = matches!(weight, BatchWeight::Sum(_));
+    ws.buffers.reset_peaks(net, &batch);
     let bytes = Bytes::new(net, ws, batch);
     if bytes.is_some_and(|bytes| bytes.scaling.has_shift()) {
         ws.keep_sums(net)?;
@@ -141,14 +185,24 @@ pub(super) fn run(
     if !(loss as f32).is_finite() {
         return Err(not_finite(ws, rows, step));
     }
+    let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
+    let Workspace { bounds, deferred, tiles, buffers, .. } = &mut *ws;
+    let phase = Phase { net, buffers, rows, bytes, step };
+    match bounds.look_ahead(&phase, deferred.as_ref(), &change) {
+        Ok(Verdict::Finite) => {}
+        Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), &change, &mut run)?,
+        Err(layer) => return Err(Error::NonFinite { epoch: 0, step: step.number, layer }),
+    }
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
     let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
-    let tiles = &ws.tiles;
+    let (tiles, outcome) =
+        (&ws.tiles, Outcome { loss, weight: weight.sum(), updated: change.updates });
+    ws.bounds.advance();
     if let Some(deferred) = &mut ws.deferred {
-        let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
-        return Ok((loss, updated));
+        deferred.run(&phase, tiles, &change, &mut run)?;
+        return Ok(outcome);
     }
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
@@ -157,7 +211,7 @@ pub(super) fn run(
         Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
         None => run(tiles.len(), &|i| update(&tiles[i]))?,
     }
-    Ok((loss, true))
+    Ok(outcome)
 }
 
 /// Updates from the gradients that still wait for it. Answers whether there were any.
@@ -168,10 +222,50 @@ pub(super) fn flush(
     step: &Step,
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
-    let phase = Phase { net, buffers: &ws.buffers, rows: 0, bytes: None, step };
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
-    deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
+    let Some(change) = Change::of_rest(deferred) else {
+        deferred.resume(Default::default());
+        return Ok(false);
+    };
+    run_change(net, ws, team, &change, step)?;
     Ok(true)
+}
+
+/// Makes a change that has no batch.
+fn run_change(
+    net: &Mlp,
+    ws: &mut Workspace,
+    team: &mut Team,
+    change: &Change,
+    step: &Step,
+) -> Result<()> {
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
+    let Workspace { bounds, deferred, tiles, buffers, .. } = ws;
+    let phase = Phase { net, buffers, rows: 0, bytes: None, step };
+    match bounds.look_ahead(&phase, deferred.as_ref(), change) {
+        Ok(Verdict::Finite) => {}
+        Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), change, &mut run)?,
+        Err(layer) => return Err(Error::NonFinite { epoch: 0, step: step.number, layer }),
+    }
+    bounds.advance();
+    match deferred {
+        Some(deferred) => deferred.run(&phase, tiles, change, &mut run),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a change that would write what is not finite.
+fn try_out(
+    phase: &Phase,
+    tiles: &[Tile],
+    deferred: Option<&mut Deferred>,
+    change: &Change,
+    run: Run,
+) -> Result<()> {
+    // SAFETY: between the phases nobody writes anything, and the run's tasks do not either.
+    match unsafe { probe(phase, tiles, deferred, change, run)? } {
+        None => Ok(()),
+        Some(layer) => Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer }),
+    }
 }
 
 /// Names the first layer whose outputs are not finite.

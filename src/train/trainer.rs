@@ -301,6 +301,9 @@ impl<'a> Trainer<'a> {
             Rates::new(schedule, self.setup.optimizer.learning_rate(), self.epochs, steps)
         };
         let rates = self.schedule.map(rates).transpose()?;
+        if let Some(rates) = &rates {
+            self.setup.adjustments.check_rate(&self.setup.optimizer, rates.largest())?;
+        }
         if let Some(stopping) = &self.stopping {
             stopping.validate(self.validation.is_some())?;
         }
@@ -309,6 +312,7 @@ impl<'a> Trainer<'a> {
         }
         let training = Training::new(net, &setup, values)?;
         training.check(data)?;
+        training.check_total_weight(data, self.sample_weights)?;
         if let Some(validation) = self.validation {
             training.check(validation)?;
         }

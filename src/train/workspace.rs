@@ -1,5 +1,6 @@
 //! Everything a training step writes besides the network: allocated once.
 
+use super::bounds::{Bounds, Peaks};
 use super::columns::Columns;
 use super::deferred::Deferred;
 use super::extras::Extras;
@@ -79,6 +80,8 @@ pub(super) struct Buffers {
     pub(super) y: Tensor,
     /// Where columns are shared out instead of rows.
     pub(super) columns: Option<Columns>,
+    /// The largest values that reached each layer in the step.
+    pub(super) peaks: Vec<Peaks>,
     /// For phase 2, one element a panel of x, a bit a column: the inputs that are not zero in the
     /// whole batch. Empty where leaving out the others would not pay.
     pub(super) active: Vec<u16>,
@@ -94,11 +97,15 @@ pub(super) struct Workspace {
     pub(super) losses: Vec<f64>,
     /// What each row counts; empty until something is weighted.
     pub(super) shares: Vec<f32>,
+    /// Room for the rows that count, where something is weighted.
+    pub(super) picked: Vec<u32>,
     pub(super) tiles: Vec<Tile>,
     /// Which inputs are not zero, one for each block of rows or part of columns.
     pub(super) inputs: Vec<ActiveInputs>,
     /// Gradients, where phase 2 keeps them first.
     pub(super) deferred: Option<Deferred>,
+    /// What weights, state and gradients that wait do not exceed.
+    pub(super) bounds: Bounds,
 }
 
 /// Multiply-adds of a tile: at least 2^16, 1.3 µs of a core at 50 a nanosecond, ten times the cost
@@ -169,6 +176,7 @@ impl Workspace {
             norms: batch_norms(net),
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
             columns,
+            peaks: net.layers.iter().map(|_| Peaks::default()).collect(),
             active: Vec::with_capacity(net.n_in().div_ceil(LINE)),
         };
         let mut workspace = Workspace {
@@ -177,9 +185,11 @@ impl Workspace {
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
             shares: Vec::new(),
+            picked: Vec::new(),
             tiles,
             inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
             deferred,
+            bounds: Bounds::new(net.layers.len()),
         };
         workspace.copy_weights(net);
         Ok(workspace)
@@ -195,8 +205,9 @@ impl Workspace {
         }
     }
 
-    /// Fills the transposed and the split weights from the network's.
+    /// Fills the transposed and the split weights from the network's, which others wrote.
     pub(super) fn copy_weights(&mut self, net: &Mlp) {
+        self.bounds.forget();
         for (layer, buffers) in net.layers.iter().zip(&mut self.buffers.layers) {
             if let Some(split) = &mut buffers.split {
                 split.w.fill_all(net.level, layer.w.view());

@@ -3,10 +3,12 @@
 //! its own loss; at every level this CPU has.
 
 mod differences;
+mod overflow;
 mod pytorch;
 mod reference;
 #[path = "../support/mod.rs"]
 mod support;
+mod weights;
 
 use deltarule::{
     Activation, BatchTargets, Loss, MatRef, Matrix, Mlp, Optimizer, Sgd, Threads, Trainer,
