@@ -17,7 +17,7 @@ use std::borrow::Cow;
 pub(super) struct Plain<'a> {
     pub(super) layers: Vec<PlainLayer>,
     pub(super) loss: reference::Loss,
-    target: Target<'a, f64>,
+    pub(super) target: Target<'a, f64>,
 }
 
 /// A layer and what stands around it.

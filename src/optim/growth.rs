@@ -146,9 +146,9 @@ mod tests {
                     (w, slots, bound) = (new, used, next);
                     fitted += 1;
                     assert!(w.is_finite() && f64::from(w.abs()) <= bound.weight, "{optimizer:?}");
-                    for i in 0..optimizer.slots() {
-                        let slot = f64::from(slots[i].abs());
-                        assert!(slot <= bound.slots[i], "{optimizer:?}: {slot} > {bound:?}");
+                    let used = slots.iter().zip(bound.slots).take(optimizer.slots());
+                    for (slot, most) in used {
+                        assert!(f64::from(slot.abs()) <= most, "{optimizer:?}: {slot} > {most}");
                     }
                 }
             }

@@ -107,14 +107,13 @@ pub(super) enum Verdict {
 impl Bounds {
     /// Before anything was measured.
     pub(super) fn new(layers: usize) -> Self {
-        let unknown = Magnitude { weight: f64::INFINITY, slots: [f64::INFINITY; 2] };
-        let unknown = LayerBounds { parameters: unknown, waiting: f64::INFINITY };
-        Bounds { now: vec![unknown; layers], next: vec![unknown; layers] }
+        let unknown = vec![LayerBounds::UNKNOWN; layers];
+        Bounds { now: unknown.clone(), next: unknown }
     }
 
     /// Forgets what was known, since parameters or state were written by somebody else.
     pub(super) fn forget(&mut self) {
-        *self = Bounds::new(self.now.len());
+        self.now.fill(LayerBounds::UNKNOWN);
     }
 
     /// Looks ahead at a change.
@@ -145,7 +144,7 @@ impl Bounds {
             self.next[i] = next.unwrap_or_else(|| {
                 verdict = Verdict::Unknown;
                 // To be measured before the next change.
-                Bounds::new(1).now[0]
+                LayerBounds::UNKNOWN
             });
         }
         Ok(verdict)
@@ -158,6 +157,11 @@ impl Bounds {
 }
 
 impl LayerBounds {
+    const UNKNOWN: LayerBounds = LayerBounds {
+        parameters: Magnitude { weight: f64::INFINITY, slots: [f64::INFINITY; 2] },
+        waiting: f64::INFINITY,
+    };
+
     /// After a change whose gradient is at most `gradient`; none where something may overflow.
     fn after(&self, phase: &Phase, change: &Change, gradient: f64) -> Option<LayerBounds> {
         let (a, mut next) = (phase.step.adjustments, *self);

@@ -158,6 +158,14 @@ impl Words<'_> {
         }
     }
 
+    /// What weights are divided by: a power of two.
+    fn unit(&mut self) -> Reason<f64> {
+        match self.weight()? {
+            unit if unit.is_normal() && unit.to_bits() << 12 == 0 => Ok(unit),
+            unit => Err(format!("{unit} is no power of two")),
+        }
+    }
+
     fn len(&self) -> usize {
         self.0.clone().count()
     }
@@ -193,7 +201,7 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
                 let batches = w.count()?;
                 s.waiting = match w.len() {
                     1 => Waiting { batches, weight: w.count::<u32>()?.into(), unit: 1.0 },
-                    _ => Waiting { batches, weight: w.weight()?, unit: w.weight()? },
+                    _ => Waiting { batches, weight: w.weight()?, unit: w.unit()? },
                 };
             }
             "rates" => {
@@ -304,6 +312,11 @@ mod tests {
             "more 1",
             "option a",
             "epoch 1 z",
+            "waiting 1",
+            "waiting 1 3ff8000000000000 3ff8000000000000",
+            "waiting 1 3ff8000000000000 0000000000000000",
+            "waiting 1 bff8000000000000 3ff0000000000000",
+            "partial 1 2 0 0 7ff0000000000000",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

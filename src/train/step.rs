@@ -1,5 +1,6 @@
-//! One training step: two parallel phases. With `rows`, `layers`, `columns` and `deferred` the only
-//! files of `train` with `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
+//! One training step: two parallel phases. With `rows`, `layers`, `columns`, `deferred`, `bounds` and
+//! `probe` the only files of `train` with `unsafe`: they hand out the disjoint blocks that the tasks
+//! of a phase write.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
@@ -7,6 +8,9 @@
 //! phase 2  over tiles of every W (no two tiles share anything they write)
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
+//!
+//! Phase 1 changes nothing that lasts. What it computed decides whether phase 2, which cannot be
+//! undone, will write finite values only (`bounds`).
 
 use super::batch::{Batch, ClassWeights, SampleWeights, first_odd_value};
 use super::bounds::Verdict;
@@ -86,6 +90,7 @@ pub(super) fn run(
     }
     ws.shares.resize(ws.rows, 0.0);
     let mut picked = std::mem::take(&mut ws.picked);
+    picked.clear();
     picked.reserve(ws.rows);
     let classes = ClassWeights { weights: of_classes, are_smoothed: step.smoothing > 0.0 };
     let weighed = batch.weigh(step.samples, classes, &mut picked, &mut ws.shares);

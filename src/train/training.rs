@@ -141,18 +141,22 @@ impl<'a> Training<'a> {
     /// [`Error::Shape`] or [`Error::Value`] when the batch does not fit the network or holds NaN
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
     /// or when the thread's floating-point environment is not the usual one,
-    /// [`Error::NonFinite`] when the loss is not finite. On an error nothing was updated.
+    /// [`Error::NonFinite`] when the loss or a gradient is not finite, or the update would make a
+    /// weight, the optimiser's state or a sum of gradients infinite. On an error nothing was updated.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
         self.check_batch(x, targets)?;
         Ok(self.take(Batch::Rows { x, targets }, SampleWeights::Equal)?.loss)
     }
 
-    /// The same with a weight a row: a row of weight 2 counts as if it were there twice. The loss
-    /// is the weighted mean.
+    /// The same with a weight a row: a row of weight 2 counts as if it were there twice (though once
+    /// in the statistics of batch normalisation), one of weight 0 as if it were not there, whatever it
+    /// holds. The loss is the weighted mean Σwℓ/Σw. Where all rows weigh 0 the step is counted, answers
+    /// 0 and updates nothing, except that it may complete the batches of
+    /// [`Trainer::accumulate`](crate::Trainer::accumulate).
     ///
     /// # Errors
     /// As [`Training::step`]; [`Error::Shape`] or [`Error::Value`] when there are not as many
-    /// weights as rows, one is negative or not finite, or all are 0.
+    /// weights as rows, or one is negative or not finite.
     pub fn step_weighted(
         &mut self,
         x: MatRef,
@@ -197,7 +201,8 @@ impl<'a> Training<'a> {
     /// Makes an update of accumulated gradients that still wait for one, if there are any.
     ///
     /// # Errors
-    /// [`Error::Threads`] when a thread died.
+    /// [`Error::Threads`] when a thread died, [`Error::NonFinite`] when the update would make a weight
+    /// or the optimiser's state infinite; the gradients then still wait.
     pub fn flush(&mut self) -> Result<()> {
         let step = next_step!(self, SampleWeights::Equal);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
@@ -208,7 +213,8 @@ impl<'a> Training<'a> {
 
     /// Trains on a data set in its own order, in batches of the trainer's batch size; for data that
     /// comes in portions. The optimiser's state carries over from one portion to the next. Answers
-    /// the mean loss, each sample's taken before its step's update.
+    /// the mean loss (with class weights the weighted mean), each sample's taken before its step's
+    /// update; 0 where nothing weighs anything.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Config`] when the data does not fit, [`Error::NonFinite`] when

@@ -200,7 +200,7 @@ fn parameters(net: &Mlp) -> Vec<f32> {
         let norm = net.norm_parameters(layer).unwrap().unwrap_or_default();
         let mut all = net.weights(layer).unwrap().into_vec();
         all.extend(net.biases(layer).unwrap());
-        [norm.gamma, norm.beta, norm.mean, norm.variance].map(|vector| all.extend(vector));
+        all.extend([norm.gamma, norm.beta, norm.mean, norm.variance].concat());
         all
     };
     layers.flat_map(of).collect()
@@ -397,14 +397,14 @@ proptest! {
         let rows = case.rows(n);
         let data = rows.dataset();
         let optimizer = any(&mut case.data);
-        let trainer = case.trainer(optimizer).seed(seed).batch_size(n.min(7).max(2));
+        let trainer = case.trainer(optimizer).seed(seed).batch_size(n.clamp(2, 7));
         let (mut stepped, mut partial) = (case.net.clone(), case.net.clone());
         let mut steps = case.start(&trainer, &mut stepped);
         let mut session = case.start(&trainer, &mut partial);
         for _ in 0..2 {
             let (mut sum, mut first) = (0.0, 0);
             while first < n {
-                let range = first..n.min(first + n.min(7).max(2));
+                let range = first..n.min(first + n.clamp(2, 7));
                 first = range.end;
                 let size = range.len() as f64;
                 sum += f64::from(rows.pick(range).step(&mut steps, None).unwrap()) * size;
@@ -472,6 +472,12 @@ proptest! {
     #[test]
     fn on_an_error_nothing_was_updated(seed: u64) {
         let mut case = Case::new(seed, Layers::All);
+        let is_padded = |l: deltarule::LayerShape| {
+            l.norm == Some(deltarule::NormKind::Layer) && (1..9).contains(&(l.n_out % 16))
+        };
+        if case.net.layers().any(is_padded) {
+            case.net = case.net.with_level(Level::portable());
+        }
         let n = 2 + case.data.below(9);
         let optimizer = any(&mut case.data);
         let trainer = case.trainer(optimizer).batch_size(n).seed(seed);
