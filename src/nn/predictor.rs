@@ -5,16 +5,19 @@ use super::forward::{BLOCK_ROWS, Outputs, Scratch, SplitWeights};
 use crate::activation::{Activation, softmax_panels};
 use crate::gemm::{PanelsMut, Precision, scatter};
 use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
-use crate::threads::{Team, Threads, block_rows};
+use crate::threads::{Choices, Team, Threads, Way, block_rows};
 use crate::{Error, MatMut, MatRef, Matrix, Result};
 
 /// Predicts with a network again and again, without allocating after the first call.
 ///
 /// A row's outputs are the same bits alone or in a call with a thousand others, and for any
-/// number of threads.
+/// number of threads. With more than one, some of the first calls are timed by one thread and by all,
+/// and the faster way does the others; it is tried again now and then.
 pub struct Predictor<'a> {
     net: &'a Mlp,
     team: Team,
+    /// Whether one thread or the team makes a call.
+    choices: Choices,
     scratch: Vec<Scratch>,
     /// Rows that the scratch has room for.
     rows: usize,
@@ -24,9 +27,10 @@ pub struct Predictor<'a> {
     plain: bool,
 }
 
-/// Multiply-adds from which a second thread pays: at 30 a nanosecond on one core, 0.3 Mflop take
-/// as long as it takes two threads to meet (docs/performance.md).
-const TEAM_FROM: usize = 300_000;
+/// Multiply-adds below which no team is made at all: they take one thread a third of a microsecond
+/// at 30 a nanosecond, less than any two cores need to meet, which is four cache lines on their way
+/// from one to the other.
+const TOO_SMALL: usize = 10_000;
 
 /// Rows a thread below which a team shares out the outputs of each layer instead of the rows: such
 /// calls are bound by reading the weights, and so each thread reads its part alone.
@@ -47,12 +51,13 @@ impl<'a> Predictor<'a> {
         }
         threads.validate()?;
         let threads = match threads {
-            _ if rows.saturating_mul(net.n_parameters()) < TEAM_FROM => Threads::One,
+            _ if rows.saturating_mul(net.n_parameters()) < TOO_SMALL => Threads::One,
             other => other,
         };
         let team = Team::new(threads)?;
         let scratch = scratch(net, rows, &team, None)?;
-        Ok(Predictor { net, team, scratch, rows, split: None, plain: net.is_plain() })
+        let choices = Choices::new(rows, net.n_parameters());
+        Ok(Predictor { net, team, choices, scratch, rows, split: None, plain: net.is_plain() })
     }
 
     /// The same at another precision, with the network's weights split anew.
@@ -74,7 +79,7 @@ impl<'a> Predictor<'a> {
     /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
     /// made for, [`Error::Config`] when the thread's floating-point environment is not the usual
     /// one.
-    pub fn predict_into(&mut self, x: MatRef, mut out: MatMut) -> Result<()> {
+    pub fn predict_into(&mut self, x: MatRef, out: MatMut) -> Result<()> {
         let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
         let rows = x.rows();
         if rows == 0 || rows > self.rows || x.cols() != n_in {
@@ -86,7 +91,19 @@ impl<'a> Predictor<'a> {
             return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
         }
         check_float_environment()?;
-        let (net, threads) = (self.net, self.team.threads());
+        if self.team.threads() == 1 {
+            return self.predict_by(Way::One, x, out);
+        }
+        let way = self.choices.of(rows).next();
+        self.predict_by(way, x, out)?;
+        self.choices.of(rows).done(rows);
+        Ok(())
+    }
+
+    /// [`Predictor::predict_into`] of arguments that fit.
+    fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
+        let (net, rows) = (self.net, x.rows());
+        let threads = if way == Way::Team { self.team.threads() } else { 1 };
         let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
@@ -104,7 +121,7 @@ impl<'a> Predictor<'a> {
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);
-        self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
+        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let x = x.row_range(range.start, range.end);
             let mut a = match &self.split {
                 None => {
@@ -166,7 +183,11 @@ impl Mlp {
             return Err(Error::shape("inputs", expected, rows_of(x)));
         }
         let mut out = Matrix::zeros(x.rows(), self.n_out());
-        Predictor::new(self, x.rows(), Threads::Current)?.predict_into(x, out.view_mut())?;
+        let threads = match Way::guess(x.rows().saturating_mul(self.n_parameters())) {
+            Way::One => Threads::One,
+            Way::Team => Threads::Current,
+        };
+        Predictor::new(self, x.rows(), threads)?.predict_into(x, out.view_mut())?;
         Ok(out)
     }
 

@@ -5,10 +5,12 @@
 //! that they leave (back to the host's rayon pool) or park (threads of our own). Nothing spins
 //! when no training runs.
 
+mod choice;
 mod job;
 mod spread;
 mod team;
 
+pub(crate) use choice::{Choices, Way};
 pub(crate) use spread::block_rows;
 pub(crate) use team::Team;
 

@@ -7,7 +7,7 @@
 //! Only for plain layers: no dropout, norms, maxout or residual connections.
 
 use super::batch::Batch;
-use super::step::{Phase, RowsOf, part_of, pays};
+use super::step::{Phase, RowsOf, part_of};
 use super::workspace::Tile;
 use crate::Result;
 use crate::gemm::{Forward, Tensor, forward, padded_rows};
@@ -36,7 +36,7 @@ impl Columns {
         let parts = threads.min(panels);
         // What is not in the first layer is one thread's work, while the others wait.
         let most = first * 5 >= net.n_parameters() * 4;
-        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) {
+        if parts < 2 || rows >= FEW_ROWS * threads || !most {
             return Ok(None);
         }
         let ld = padded_rows(rows);

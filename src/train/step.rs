@@ -28,7 +28,7 @@ use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
-use crate::threads::Team;
+use crate::threads::{Team, Way};
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,15 +50,6 @@ pub(super) struct Step<'a> {
     pub(super) number: u64,
     /// The number of the update that this step makes or has a share in, counted from 1.
     pub(super) update: u64,
-}
-
-/// Floating-point operations of a step below which one thread is faster than two: the team's two
-/// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
-const TEAM_FROM: usize = 400_000;
-
-/// Whether threads pay at all for a step of so many rows.
-pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
-    6 * rows * net.n_parameters() >= TEAM_FROM
 }
 
 /// How often a step looks which inputs are zero while few are: a look costs up to a 30th of a step
@@ -122,23 +113,22 @@ fn run_counted(
     step: &Step,
 ) -> Result<Outcome> {
     let rows = batch.rows();
-    let threads = if pays(net, rows) { team.threads() } else { 1 };
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
-        if threads == 1 {
-            (0..items).for_each(work);
-            Ok(())
-        } else {
-            team.run(items, &|_, item| work(item))
-        }
+    let way = match team.threads() {
+        1 => Way::One,
+        _ => ws.choices.of(rows).next(),
     };
     let weighted = matches!(weight, BatchWeight::Sum(_));
     ws.buffers.reset_peaks(net, &batch);
+    let threads = if way == Way::Team { team.threads() } else { 1 };
+    let mut run =
+        |items: usize, work: &(dyn Fn(usize) + Sync)| team.run_by(way, items, &|_, i| work(i));
     let bytes = Bytes::new(net, ws, batch);
     if bytes.is_some_and(|bytes| bytes.scaling.has_shift()) {
         ws.keep_sums(net)?;
     }
     // What is left where columns were shared out is one thread's.
-    let block = match &ws.buffers.columns {
+    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
+    let block = match columns {
         Some(_) => rows,
         None => rows_of_block(rows, threads, &ws.buffers.layers),
     };
@@ -152,15 +142,15 @@ fn run_counted(
         block,
         look,
     };
-    let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
+    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
     let odd = AtomicBool::new(false);
     let seen = |finite: bool| {
         if !finite {
             odd.store(true, Ordering::Relaxed);
         }
     };
-    let parts = ws.buffers.columns.as_ref().map_or(0, Columns::parts);
-    if let Some(columns) = &ws.buffers.columns {
+    let parts = columns.map_or(0, Columns::parts);
+    if let Some(columns) = columns {
         // SAFETY: parts of columns do not overlap, and each comes once.
         run(parts, &|part| seen(unsafe { phase.first_layer(columns, batch, &rows_of, part) }))?;
     }
@@ -192,7 +182,8 @@ fn run_counted(
     }
     let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
     let Workspace { bounds, deferred, tiles, buffers, .. } = &mut *ws;
-    let phase = Phase { net, buffers, rows, bytes, step };
+    let columns = buffers.columns.as_ref().filter(|_| threads > 1);
+    let phase = Phase { net, buffers, columns, rows, bytes, step };
     match bounds.look_ahead(&phase, deferred.as_ref(), &change) {
         Ok(Verdict::Finite) => {}
         Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), &change, &mut run)?,
@@ -201,21 +192,24 @@ fn run_counted(
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
-    let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
+    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
+    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
     let (tiles, outcome) =
         (&ws.tiles, Outcome { loss, weight: weight.sum(), updated: change.updates });
     ws.bounds.advance();
     if let Some(deferred) = &mut ws.deferred {
         deferred.run(&phase, tiles, &change, &mut run)?;
+        ws.choices.of(rows).done(rows);
         return Ok(outcome);
     }
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
     let update = |tile: &Tile| unsafe { phase.tile(tile) };
-    match &ws.buffers.columns {
+    match columns {
         Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
         None => run(tiles.len(), &|i| update(&tiles[i]))?,
     }
+    ws.choices.of(rows).done(rows);
     Ok(outcome)
 }
 
@@ -245,7 +239,7 @@ fn run_change(
 ) -> Result<()> {
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
     let Workspace { bounds, deferred, tiles, buffers, .. } = ws;
-    let phase = Phase { net, buffers, rows: 0, bytes: None, step };
+    let phase = Phase { net, buffers, columns: None, rows: 0, bytes: None, step };
     match bounds.look_ahead(&phase, deferred.as_ref(), change) {
         Ok(Verdict::Finite) => {}
         Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), change, &mut run)?,
@@ -291,6 +285,8 @@ pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'
 pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
     pub(super) buffers: &'a Buffers,
+    /// Where the team shares out columns of the first layer instead of rows.
+    pub(super) columns: Option<&'a Columns>,
     pub(super) rows: usize,
     /// The batch, where the first layer takes bytes.
     pub(super) bytes: Option<Bytes<'a>>,
@@ -415,7 +411,7 @@ impl Phase<'_> {
     /// # Safety
     /// Nobody writes activations or deltas as long as the answer lives.
     pub(super) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let input = match (tile.layer, &self.buffers.columns) {
+        let input = match (tile.layer, self.columns) {
             (0, Some(columns)) => columns.x_of_panel(tile.outputs.start),
             (0, None) => &self.buffers.x,
             (layer, _) => &self.buffers.layers[layer - 1].a,
