@@ -2,6 +2,7 @@
 //! against frozen PyTorch values, against the naive reference in f64, and against differences of
 //! its own loss; at every level this CPU has.
 
+mod bytes;
 mod differences;
 mod pytorch;
 mod reference;
