@@ -49,14 +49,15 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Training produced a loss or an activation that is NaN or infinite.
+    /// Training produced a loss, an activation or a norm of gradients that is NaN or infinite.
     NonFinite {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The step within the run, counted from 1.
         step: u64,
-        /// The first layer (counted from 0) whose output is not finite; the number of layers
-        /// when only the loss is not.
+        /// The first layer (counted from 0) whose output is not finite, or whose gradients have no
+        /// finite norm where they are to be clipped; the number of layers when only the loss is not
+        /// finite.
         layer: usize,
     },
     /// A SIMD level that was asked for and cannot run here.

@@ -159,13 +159,18 @@ impl<R: Rule> Kernel for Apply<'_, R> {
 }
 
 /// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
-/// order, so that no level or split of the work changes it.
-pub(crate) fn sum_of_squares(m: &mut PanelsMut) -> f64 {
+/// order, so that no level or split of the work changes it; f64 from the start where the squares
+/// overflow f32. `lanes` says how many of a panel's lanes are no padding.
+pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) -> f64 {
     let mut total = 0.0;
     for p in 0..m.n_panels() {
-        let sums = column_squares(m.panel_mut(p));
-        let cols = LINE.min(m.cols - p * LINE);
-        total += sums[..cols].iter().map(|&x| f64::from(x)).sum::<f64>();
+        let lines = m.panel_mut(p);
+        let sums = column_squares(lines);
+        let sum = |(lane, &sum): (usize, &f32)| match sum.is_finite() {
+            true => f64::from(sum),
+            false => lines.iter().map(|line| f64::from(line.0[lane]).powi(2)).sum(),
+        };
+        total += sums[..lanes(p)].iter().enumerate().map(sum).sum::<f64>();
     }
     total
 }

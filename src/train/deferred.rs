@@ -7,14 +7,14 @@
 
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
-use crate::Result;
 use crate::gemm::bf16;
-use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
+use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, Transposed, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Keep, Optimizer, Pass, Rule, VisitRule};
 use crate::optim::{add_to, apply, column_squares, sum_of_squares};
 use crate::simd::{LINE, Line};
+use crate::{Error, Result};
 
 /// Runs so many items of a phase's work on the team.
 pub(super) type Run<'a> = &'a mut dyn FnMut(usize, Item) -> Result<()>;
@@ -48,9 +48,7 @@ struct Update<'a> {
 impl Deferred {
     pub(super) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
         let gradient = |layer: &crate::nn::Dense| {
-            let w =
-                Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
-            Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
+            Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
         };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
         Ok(Deferred { gradients, squares: vec![0.0; tiles], batches: 0, rows: 0 })
@@ -134,6 +132,10 @@ impl Deferred {
     }
 
     /// 2b: the update from the gradients that were summed up.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] when they are to be clipped and have no finite norm: nothing was updated,
+    /// and the gradients are dropped.
     pub(super) fn update(
         &mut self,
         phase: &Phase,
@@ -158,6 +160,14 @@ impl Deferred {
             // SAFETY: each tile has one element of `squares`; nobody writes gradients.
             run(tiles.len(), &|i| unsafe { squares.get(i..i + 1)[0] = update.squares(&tiles[i]) })?;
             let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(scale);
+            if !norm.is_finite() {
+                let odd = tiles.iter().zip(&self.squares).filter(|(_, sum)| !sum.is_finite());
+                let layer = odd.map(|(tile, _)| tile.layer).min();
+                let layer = layer.unwrap_or(phase.net.layers.len());
+                // What was summed up cannot be taken apart again.
+                self.resume((0, 0));
+                return Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer });
+            }
             // PyTorch's `clip_grad_norm_`.
             scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
             update.scale = scale;
@@ -211,12 +221,13 @@ impl Update<'_> {
         let g = &self.gradients[tile.layer];
         // SAFETY: by this function's contract; one task has the tile, and writes nothing.
         unsafe {
-            let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w));
+            let lanes = |panel| g.w.lanes(tile.outputs.start + panel);
+            let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w), lanes);
             for vector in self.phase.vectors(tile) {
-                // Pads are 0.
-                let lines = g.b.shared().lines_mut(self.phase.lines(tile, vector));
-                let values = lines.iter().flat_map(|line| line.0);
-                sum += values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
+                let panels = self.phase.lines(tile, vector);
+                let lines = g.b.shared().lines_mut(panels.clone()).iter().zip(panels);
+                let values = lines.flat_map(|(line, panel)| &line.0[..g.b.lanes(panel)]);
+                sum += values.map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
             }
             sum
         }
@@ -303,8 +314,13 @@ unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut
     let Some(wt) = &l.wt else { return };
     let cols = tile.outputs.start * LINE..wt.rows().min(tile.outputs.end * LINE);
     // SAFETY: by this function's contract.
-    let wt = unsafe { part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()))(wt) };
-    transpose(phase.net.level, &mut w, wt);
+    unsafe {
+        let part = part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()));
+        // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of which the
+        // tile has all.
+        transpose(phase.net.level, &mut w, Transposed::new(part(wt)));
+        phase.net.layers[tile.layer].clear_padding(&mut part(wt), cols.start);
+    }
 }
 
 /// Phase 2c: every column of W, the weights into one neuron, is scaled down to the largest norm

@@ -19,6 +19,8 @@ mod split;
 mod state;
 mod step;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod trainer;
 mod training;
 mod workspace;

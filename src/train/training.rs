@@ -127,7 +127,9 @@ impl<'a> Training<'a> {
     /// [`Error::Shape`] or [`Error::Value`] when the batch does not fit the network or holds NaN
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
     /// or when the thread's floating-point environment is not the usual one,
-    /// [`Error::NonFinite`] when the loss is not finite. On an error nothing was updated.
+    /// [`Error::NonFinite`] when the loss is not finite, or gradients are to be clipped by a norm that is
+    /// not. On an error nothing was updated, and the next steps are as if this one had not been; only
+    /// where gradients are accumulated does one without a norm take the others of its update with it.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
         self.check_batch(x, targets)?;
         self.take(Batch::Rows { x, targets }, SampleWeights::Equal)
@@ -183,7 +185,7 @@ impl<'a> Training<'a> {
     /// Makes an update of accumulated gradients that still wait for one, if there are any.
     ///
     /// # Errors
-    /// [`Error::Threads`] when a thread died.
+    /// [`Error::Threads`] when a thread died, [`Error::NonFinite`] as in [`Training::step`].
     pub fn flush(&mut self) -> Result<()> {
         let step = next_step!(self, SampleWeights::Equal);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);

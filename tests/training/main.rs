@@ -4,8 +4,11 @@
 
 mod bytes;
 mod differences;
+#[path = "../support/folder.rs"]
+mod folder;
 mod pytorch;
 mod reference;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 
