@@ -1,7 +1,7 @@
 //! Normalisation of a layer's z, before its activation.
 
 use super::{Dense, Mlp};
-use crate::gemm::Tensor;
+use crate::gemm::{Tensor, lanes};
 use crate::passes::{BatchNorm, EPSILON, LayerNorm};
 use crate::simd::{LINE, Line};
 use crate::{Error, Result};
@@ -25,7 +25,9 @@ pub enum NormKind {
 #[derive(Clone)]
 pub(crate) struct Norm {
     pub(crate) kind: NormKind,
-    /// Mean and variance, each a value a neuron, padded to whole panels.
+    /// Mean and variance, each a value a neuron in whole panels. What is beyond the last neuron is no
+    /// padding: files and digests have had it from the beginning, as the statistics of neurons
+    /// whose z is always 0.
     pub(crate) running: Tensor,
 }
 
@@ -49,9 +51,9 @@ impl Norm {
         &lines[which * lines.len() / 2..][..lines.len() / 2]
     }
 
-    /// Moves the running statistics towards those of a batch of `rows` rows. One row has no spread,
-    /// so it changes nothing.
-    pub(crate) fn observe(&mut self, mean: &[Line], variance: &[Line], rows: usize) {
+    /// Moves the running statistics of `n_out` neurons towards those of a batch of `rows` rows. One row
+    /// has no spread, so it changes nothing.
+    pub(crate) fn observe(&mut self, [mean, variance]: [&[Line]; 2], n_out: usize, rows: usize) {
         if rows < 2 {
             return;
         }
@@ -59,8 +61,11 @@ impl Norm {
         let lines = self.running.lines_mut();
         let (means, variances) = lines.split_at_mut(lines.len() / 2);
         for (running, now, factor) in [(means, mean, 1.0), (variances, variance, correction)] {
-            for (running, now) in running.iter_mut().zip(now) {
-                for (running, now) in running.0.iter_mut().zip(now.0) {
+            for (p, (running, now)) in running.iter_mut().zip(now).enumerate() {
+                let mut zeros_beyond = Line::ZERO;
+                let lanes = lanes(n_out, p);
+                zeros_beyond.0[..lanes].copy_from_slice(&now.0[..lanes]);
+                for (running, now) in running.0.iter_mut().zip(zeros_beyond.0) {
                     *running = (1.0 - MOMENTUM) * *running + MOMENTUM * (factor * now);
                 }
             }

@@ -182,7 +182,8 @@ impl<R: Rule> Kernel for Apply<'_, R> {
 const LEAST_SQUARES: f64 = 1.0 / (1u128 << 100) as f64;
 
 /// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
-/// order, so that no level or split of the work changes it. `lanes` are the columns of each panel.
+/// order, so that no level or split of the work changes it. `lanes` says
+/// how many of a panel's lanes are no padding.
 pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) -> f64 {
     let mut total = 0.0;
     for p in 0..m.n_panels() {

@@ -1,18 +1,16 @@
 //! The largest |x| of a block, from which a step knows before its update that nothing overflows.
 
-use super::lanes;
-use crate::gemm::Panels;
+use crate::gemm::{Panels, lanes};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// The largest |x| of the columns of `x`; infinity where a value is not finite. The columns are
 /// groups of `n`, each padded to whole panels, as the pieces of maxout are (one group where `n` is
 /// all columns); what stands in the padding does not count.
 pub(crate) fn largest(level: Level, x: Panels, n: usize) -> f32 {
-    let panels = n.div_ceil(LINE);
     let mut all = 0.0f32;
     for p in 0..x.n_panels() {
         let tops = dispatch(level, Largest(x.panel(p)));
-        all = tops.0[..lanes(n, p % panels)].iter().fold(all, |all, x| all.max(*x));
+        all = tops.0[..lanes(n, p)].iter().fold(all, |all, x| all.max(*x));
     }
     all
 }

@@ -6,11 +6,11 @@
 //!
 //! Sums run in sixteen chains and one tree, so that no level changes a bit.
 
-use super::{EPSILON, lanes, total};
-use crate::gemm::{Panels, PanelsMut};
+use super::{EPSILON, total};
+use crate::gemm::{Panels, PanelsMut, lanes};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
-/// The parameters of a layer, one line a panel; pads are 0.
+/// The parameters of a layer, one line a panel.
 #[derive(Clone, Copy)]
 pub(crate) struct LayerNorm<'a> {
     pub(crate) gamma: &'a [Line],
@@ -128,6 +128,11 @@ impl Kernel for Backward<'_> {
                 for i in (0..LINE).step_by(S::LANES) {
                     let h = s.mul(s.load(&g[i..]), s.load(&norm.gamma[p].0[i..]));
                     s.store(h, &mut d[i..]);
+                }
+                // The padding of x̂ is 0 already.
+                d[lanes(cols, p)..].fill(0.0);
+                for i in (0..LINE).step_by(S::LANES) {
+                    let h = s.load(&d[i..]);
                     s.store(s.add(s.load(&sums[i..]), h), &mut sums[i..]);
                     let product = s.mul_add(h, s.load(&normal[i..]), s.load(&products[i..]));
                     s.store(product, &mut products[i..]);
@@ -144,6 +149,7 @@ impl Kernel for Backward<'_> {
                     s.store(s.mul(h, scale), &mut d[i..]);
                     s.store(s.mul(s.load(&g[i..]), x), &mut normal[i..]);
                 }
+                // Not for the values: so that the weights' padding stays 0 and costs nothing.
                 d[lanes(cols, p)..].fill(0.0);
             }
         }

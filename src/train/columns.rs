@@ -71,6 +71,12 @@ impl Columns {
         &self.x[part]
     }
 
+    /// Every part's copy of the inputs.
+    #[cfg(test)]
+    pub(super) fn copies_mut(&mut self) -> &mut [Tensor] {
+        &mut self.x
+    }
+
     /// The copy of the part that has a panel of the first layer's outputs.
     pub(super) fn x_of_panel(&self, panel: usize) -> &Tensor {
         let part = (0..self.parts()).find(|&p| panel < self.outputs(p).end);
@@ -111,7 +117,7 @@ impl Phase<'_> {
                 self.note_inputs(0, x);
             }
             self.look(x, of, part);
-            let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w);
+            let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w, w.cols);
             let activation = self.forward_activation(0);
             forward(self.net.level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
             finite

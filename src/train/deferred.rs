@@ -8,7 +8,7 @@
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
 use crate::gemm::bf16;
-use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
+use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, Transposed, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Keep, Pass, Rule, VisitRule};
@@ -135,9 +135,7 @@ struct Update<'a> {
 impl Deferred {
     pub(super) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
         let gradient = |layer: &crate::nn::Dense| {
-            let w =
-                Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
-            Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
+            Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
         };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
         Ok(Deferred { gradients, squares: vec![0.0; tiles], waiting: Waiting::default() })
@@ -326,13 +324,13 @@ impl Update<'_> {
         let g = &self.gradients[tile.layer];
         // SAFETY: by this function's contract; one task has the tile, and writes nothing.
         unsafe {
-            let layer = &self.phase.net.layers[tile.layer];
-            let lanes = |p: usize| layer.lanes(tile.outputs.start + p);
+            let lanes = |panel| g.w.lanes(tile.outputs.start + panel);
             let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w), lanes);
             for vector in self.phase.vectors(tile) {
-                let lines = g.b.shared().lines_mut(self.phase.lines(tile, vector));
-                let values = lines.iter().enumerate().flat_map(|(p, line)| &line.0[..lanes(p)]);
-                sum += values.map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+                let panels = self.phase.lines(tile, vector);
+                let lines = g.b.shared().lines_mut(panels.clone()).iter().zip(panels);
+                let values = lines.flat_map(|(line, panel)| &line.0[..g.b.lanes(panel)]);
+                sum += values.map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
             }
             sum
         }
@@ -407,8 +405,13 @@ unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut
     let Some(wt) = &l.wt else { return };
     let cols = tile.outputs.start * LINE..wt.rows().min(tile.outputs.end * LINE);
     // SAFETY: by this function's contract.
-    let wt = unsafe { part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()))(wt) };
-    transpose(phase.net.level, &mut w, wt);
+    unsafe {
+        let part = part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()));
+        // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of which the
+        // tile has all.
+        transpose(phase.net.level, &mut w, Transposed::new(part(wt)));
+        phase.net.layers[tile.layer].clear_padding(&mut part(wt), cols.start);
+    }
 }
 
 /// Phase 2c: every column of W, the weights into one neuron, is scaled down to the largest norm

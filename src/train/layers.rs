@@ -36,7 +36,7 @@ impl Phase<'_> {
             let inputs = match i {
                 0 if l.split.is_none() => {
                     of.inputs.get(range.start / of.block..range.start / of.block + 1)[0]
-                        .without_zeros(self.net.level, w)
+                        .without_zeros(self.net.level, w, layer.n_out())
                 }
                 _ => None,
             };

@@ -21,6 +21,8 @@ mod split;
 mod state;
 mod step;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod trainer;
 mod training;
 mod workspace;

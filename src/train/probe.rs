@@ -178,7 +178,7 @@ impl Probe<'_> {
         slots: impl Iterator<Item = Copied<ROWS>>,
         pass: Option<Pass>,
     ) -> f64 {
-        let lanes = self.phase.net.layers[layer].lanes(panel);
+        let lanes = self.phase.net.layers[layer].w.lanes(panel);
         let used = |lines: &[Line]| -> f64 {
             let values = lines.iter().flat_map(|line| &line.0[..lanes]);
             values.map(|x| f64::from(*x).powi(2)).sum()

@@ -116,7 +116,7 @@ impl Phase<'_> {
             };
             let panels = l.a.cols().div_ceil(LINE);
             for (i, value) in values.into_iter().enumerate() {
-                let lanes = &value.0[..self.net.layers[layer].lanes(panel)];
+                let lanes = &value.0[..l.a.lanes(panel)];
                 lanes.iter().for_each(|x| self.note_moment(layer, x.abs()));
                 let at = (which + i) * panels + panel;
                 moments.shared().lines_mut(at..at + 1)[0] = value;

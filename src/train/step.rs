@@ -21,8 +21,8 @@ use super::split::Bytes;
 use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
 use crate::gemm::bf16;
 use crate::gemm::{
-    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
-    update_bias, update_weights,
+    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, Transposed,
+    WeightBlock, update_bias, update_weights,
 };
 use crate::loss::Loss;
 use crate::nn::Mlp;
@@ -189,28 +189,23 @@ fn run_counted(
         Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), &change, &mut run)?,
         Err(layer) => return Err(Error::NonFinite { epoch: 0, step: step.number, layer }),
     }
+    bounds.advance();
+    if let Some(deferred) = deferred {
+        deferred.run(&phase, tiles, &change, &mut run)?;
+    } else {
+        // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
+        // their weights, transposed weights and state.
+        let update = |tile: &Tile| unsafe { phase.tile(tile) };
+        match columns {
+            Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
+            None => run(tiles.len(), &|i| update(&tiles[i]))?,
+        }
+    }
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
-    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
-    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
-    let (tiles, outcome) =
-        (&ws.tiles, Outcome { loss, weight: weight.sum(), updated: change.updates });
-    ws.bounds.advance();
-    if let Some(deferred) = &mut ws.deferred {
-        deferred.run(&phase, tiles, &change, &mut run)?;
-        ws.choices.of(rows).done(rows);
-        return Ok(outcome);
-    }
-    // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
-    // their weights, transposed weights and state.
-    let update = |tile: &Tile| unsafe { phase.tile(tile) };
-    match columns {
-        Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
-        None => run(tiles.len(), &|i| update(&tiles[i]))?,
-    }
     ws.choices.of(rows).done(rows);
-    Ok(outcome)
+    Ok(Outcome { loss, weight: weight.sum(), updated: change.updates })
 }
 
 /// Updates from the gradients that still wait for it. Answers whether there were any.
@@ -277,7 +272,13 @@ fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
 
 /// A closure from a tensor to a part of it: the signature ties the part to the tensor's lifetime,
 /// which a closure's own annotations cannot.
-pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'t Tensor) -> P {
+///
+/// # Safety
+/// The closure that is returned is as unsafe as what `part` calls: each of its calls keeps that
+/// contract, and it does not leave the `unsafe` block that made it.
+pub(super) unsafe fn part_of<'t, P>(
+    part: impl Fn(SharedPanels<'t>) -> P,
+) -> impl Fn(&'t Tensor) -> P {
     move |tensor| part(tensor.shared())
 }
 
@@ -346,8 +347,14 @@ impl Phase<'_> {
             } else {
                 let (x, d) = self.operands(tile);
                 let active = self.active_inputs(tile);
-                let wt = l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols));
-                update_weights(level, WeightBlock { x, d, active, w, slots, wt }, rule);
+                let wt = part_of(|t| t.block_mut(inputs.clone(), cols.clone()));
+                // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of
+                // which the tile has all.
+                let copy = l.wt.as_ref().map(|t| Transposed::new(wt(t)));
+                update_weights(level, WeightBlock { x, d, active, w, slots, wt: copy }, rule);
+                if let Some(t) = &l.wt {
+                    dense.clear_padding(&mut wt(t), cols.start);
+                }
             }
             for vector in self.vectors(tile) {
                 let lines = part_of(|t| t.lines_mut(self.lines(tile, vector)));

@@ -142,7 +142,8 @@ impl<'a> Training<'a> {
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
     /// or when the thread's floating-point environment is not the usual one,
     /// [`Error::NonFinite`] when the loss or a gradient is not finite, or the update would make a
-    /// weight, the optimiser's state or a sum of gradients infinite. On an error nothing was updated.
+    /// weight, the optimiser's state or a sum of gradients infinite. On an error nothing was updated,
+    /// and the next steps are as if this one had not been.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
         self.check_batch(x, targets)?;
         Ok(self.take(Batch::Rows { x, targets }, SampleWeights::Equal)?.loss)

@@ -22,10 +22,10 @@ pub(super) struct LayerBuffers {
     pub(super) a: Tensor,
     /// batch x n_out: inputs z of activations whose derivative needs them
     pub(super) z: Option<Tensor>,
-    /// batch x columns: ∂L/∂z
+    /// batch x columns: ∂L/∂z; 0 between the pieces of maxout
     pub(super) d: Tensor,
     /// columns x n_in: the transposed weights, for every layer but the first and those that are
-    /// split
+    /// split; 0 between the pieces of maxout
     pub(super) wt: Option<Tensor>,
     /// the optimiser's state, weights and biases
     pub(super) slots: Vec<Slot>,
@@ -45,10 +45,11 @@ impl LayerBuffers {
     /// Moves a layer's running statistics towards those of the batch in these buffers.
     pub(super) fn observe(&self, layer: &mut Dense, rows: usize) {
         let moments = self.extras.as_deref().and_then(|e| e.moments.as_ref());
+        let n_out = layer.n_out();
         if let (Some(norm), Some(moments)) = (&mut layer.norm, moments) {
             let lines = moments.lines();
             let (mean, variance) = lines[..lines.len() / 2].split_at(lines.len() / 4);
-            norm.observe(mean, variance, rows);
+            norm.observe([mean, variance], n_out, rows);
         }
     }
 }
@@ -142,10 +143,7 @@ impl Workspace {
         for (i, layer) in net.layers.iter().enumerate() {
             let (n_in, columns) = (layer.n_in(), layer.columns());
             let batch = || Tensor::zeros(rows, layer.n_out(), ld);
-            let slot = || {
-                let w = Tensor::zeros(n_in, columns, n_in.next_multiple_of(LINE))?;
-                Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
-            };
+            let slot = || Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
             let split = SplitLayer::new(net, i, rows, by)?;
             let wt = match i {
                 _ if i == 0 || split.is_some() => None,
@@ -154,7 +152,7 @@ impl Workspace {
             layers.push(LayerBuffers {
                 a: batch()?,
                 z: (layer.activation.keeps() == Keeps::Input).then(batch).transpose()?,
-                d: Tensor::zeros(rows, columns, ld)?,
+                d: Tensor::side_by_side(rows, layer.n_out(), layer.activation.pieces(), ld)?,
                 wt,
                 slots: (0..optimizer.slots()).map(|_| slot()).collect::<Result<_>>()?,
                 extras: Extras::new(net, i, rows)?,
@@ -217,8 +215,11 @@ impl Workspace {
                 split.w.fill_all(net.level, layer.w.view());
             }
             if let Some(wt) = &mut buffers.wt {
+                let is_padding = |c: usize| c % LINE >= layer.w.lanes(c / LINE);
                 for r in 0..layer.n_in() {
-                    (0..layer.columns()).for_each(|c| *wt.at_mut(c, r) = layer.w.at(r, c));
+                    for c in 0..layer.columns() {
+                        *wt.at_mut(c, r) = if is_padding(c) { 0.0 } else { layer.w.at(r, c) };
+                    }
                 }
             }
         }
