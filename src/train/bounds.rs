@@ -6,13 +6,14 @@
 //! last the update tried out (`probe`).
 
 use super::batch::Batch;
-use super::deferred::{Change, Deferred};
+use super::change::Change;
+use super::deferred::Deferred;
 use super::step::{Phase, part_of};
 use super::workspace::Buffers;
 use crate::gemm::{Panels, Tensor};
 use crate::nn::{Dense, Mlp};
 use crate::optim::{LIMIT, Magnitude};
-use crate::passes::largest;
+use crate::passes::{largest, largest_but_nan};
 use crate::simd::{LINE, Level};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,10 +49,11 @@ impl Buffers {
 }
 
 impl Phase<'_> {
-    /// Looks at the inputs of a layer.
+    /// Looks at the inputs of a layer. NaN among them makes the loss NaN (and is refused at the first
+    /// layer).
     pub(super) fn note_inputs(&self, layer: usize, x: Panels) {
         let peak = &self.buffers.peaks[layer].input;
-        Peaks::note(peak, largest(self.net.level, x, x.cols));
+        Peaks::note(peak, largest_but_nan(self.net.level, x));
     }
 
     /// Looks at the deltas of layer `i`, which are whole.

@@ -5,13 +5,14 @@
 //! With `step`, `rows`, `layers` and `columns` the only files of `train` with `unsafe`: they hand out
 //! disjoint blocks.
 
+use super::change::{Change, Waiting};
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
 use crate::gemm::bf16;
 use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, Transposed, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
-use crate::optim::{Adjustments, Keep, Pass, Rule, VisitRule};
+use crate::optim::{Keep, Pass, Rule, VisitRule};
 use crate::optim::{add_to, apply, limiting_scales, sum_of_squares};
 use crate::simd::{LINE, Line};
 use crate::{Error, Result};
@@ -28,101 +29,6 @@ pub(super) struct Deferred {
     /// The sum of the squares of each tile.
     squares: Vec<f64>,
     waiting: Waiting,
-}
-
-/// What was summed up since the last update: Σ Sᵦ gᵦ over the batches, with gᵦ the gradient of a
-/// batch's mean loss and Sᵦ the sum of what its rows weigh, so that the sum divided by Σ Sᵦ is the
-/// gradient of one batch of all the rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Waiting {
-    pub(super) batches: usize,
-    /// Σ Sᵦ, in units: rows where nothing is weighted.
-    pub(super) weight: f64,
-    /// What the weights are divided by: 1, or a power of two near the first weighted batch's sum,
-    /// so that weights of any size neither overflow nor vanish in the sum.
-    pub(super) unit: f64,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Waiting { batches: 0, weight: 0.0, unit: 1.0 }
-    }
-}
-
-/// What the rows of a batch weigh together.
-#[derive(Clone, Copy)]
-pub(super) enum BatchWeight {
-    /// One each.
-    Rows(usize),
-    /// The sum of their weights.
-    Sum(f64),
-}
-
-impl BatchWeight {
-    pub(super) fn sum(self) -> f64 {
-        match self {
-            BatchWeight::Rows(rows) => rows as f64,
-            BatchWeight::Sum(sum) => sum,
-        }
-    }
-}
-
-/// What a batch, or the end of an epoch, does to the gradients that wait and to the parameters.
-#[derive(Clone, Copy)]
-pub(super) struct Change {
-    /// Rows whose activations and deltas make a gradient; 0 for none.
-    pub(super) rows: usize,
-    /// What their mean gradient counts in the sum.
-    pub(super) weight: f32,
-    /// Σ of these over the batches of the update.
-    pub(super) total: f64,
-    /// Whether gradients are summed up.
-    pub(super) accumulates: bool,
-    /// Whether there is an update.
-    pub(super) updates: bool,
-    /// What waits before it, once the batch is counted.
-    waiting: Waiting,
-}
-
-impl Change {
-    /// What a batch does of which `rows` rows count.
-    pub(super) fn of_batch(
-        deferred: Option<&Deferred>,
-        adjustments: &Adjustments,
-        rows: usize,
-        weight: BatchWeight,
-    ) -> Change {
-        let Some(deferred) = deferred.filter(|_| adjustments.accumulate > 1) else {
-            let (updates, waiting) = (rows > 0, Waiting::default());
-            return Change { rows, weight: 1.0, total: 1.0, accumulates: false, updates, waiting };
-        };
-        let mut waiting = deferred.waiting;
-        waiting.batches += 1;
-        if let (true, BatchWeight::Sum(sum)) = (waiting.weight == 0.0, weight)
-            && sum > 0.0
-        {
-            // The exponent's bits alone: a power of two.
-            waiting.unit = f64::from_bits(sum.to_bits() & (0x7ff << 52));
-        }
-        let weight = weight.sum() / waiting.unit;
-        waiting.weight += weight;
-        let updates = waiting.batches >= adjustments.accumulate && waiting.weight > 0.0;
-        let total = waiting.weight;
-        Change { rows, weight: weight as f32, total, accumulates: true, updates, waiting }
-    }
-
-    /// The update from what waits, without another batch; none where nothing that counts does.
-    pub(super) fn of_rest(deferred: &Deferred) -> Option<Change> {
-        let waiting = deferred.waiting;
-        let (total, accumulates, updates) = (waiting.weight, true, true);
-        let change = Change { rows: 0, weight: 0.0, total, accumulates, updates, waiting };
-        (waiting.weight > 0.0).then_some(change)
-    }
-
-    /// What the kept gradient is multiplied by.
-    pub(super) fn scale(&self) -> f32 {
-        if self.accumulates { 1.0 / self.total as f32 } else { 1.0 }
-    }
 }
 
 /// What the tasks of 2a and 2b need besides the phase.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod bounds;
+mod change;
 mod checkpoint;
 mod clock;
 mod columns;

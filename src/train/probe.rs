@@ -4,7 +4,8 @@
 //!
 //! With `unsafe`, as `step` and the files beside it: it reads the operands of phase 2.
 
-use super::deferred::{Change, Deferred, Run, pass, product, vector_product};
+use super::change::Change;
+use super::deferred::{Deferred, Run, pass, product, vector_product};
 use super::step::Phase;
 use super::workspace::{Slot, Tile};
 use crate::Result;

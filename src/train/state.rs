@@ -3,7 +3,7 @@
 //! One item a line, a key and its values with spaces between them. Numbers that decide bits are
 //! written as their bits in hex. Read strictly: the keys come in one order, nothing else does.
 
-use super::deferred::Waiting;
+use super::change::Waiting;
 use super::history::{Ending, Epoch, History, StepRecord};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::optim::RatesState;

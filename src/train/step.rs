@@ -13,10 +13,8 @@
 //! undone, will write finite values only (`bounds`).
 
 use super::batch::{Batch, ClassWeights, SampleWeights, first_odd_value};
-use super::bounds::Verdict;
+use super::change::{BatchWeight, Change, allow, run_change};
 use super::columns::Columns;
-use super::deferred::{BatchWeight, Change, Deferred, Run};
-use super::probe::probe;
 use super::split::Bytes;
 use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
 use crate::gemm::bf16;
@@ -184,23 +182,18 @@ fn run_counted(
     let Workspace { bounds, deferred, tiles, buffers, .. } = &mut *ws;
     let columns = buffers.columns.as_ref().filter(|_| threads > 1);
     let phase = Phase { net, buffers, columns, rows, bytes, step };
-    match bounds.look_ahead(&phase, deferred.as_ref(), &change) {
-        Ok(Verdict::Finite) => {}
-        Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), &change, &mut run)?,
-        Err(layer) => return Err(Error::NonFinite { epoch: 0, step: step.number, layer }),
-    }
-    bounds.advance();
-    if let Some(deferred) = deferred {
-        deferred.run(&phase, tiles, &change, &mut run)?;
-    } else {
-        // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
-        // their weights, transposed weights and state.
-        let update = |tile: &Tile| unsafe { phase.tile(tile) };
-        match columns {
-            Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
-            None => run(tiles.len(), &|i| update(&tiles[i]))?,
+    allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), &change, &mut run)?;
+    // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but their
+    // weights, transposed weights and state.
+    let update = |tile: &Tile| unsafe { phase.tile(tile) };
+    let made = match (deferred, columns) {
+        (Some(deferred), _) => deferred.run(&phase, tiles, &change, &mut run),
+        (None, Some(columns)) => {
+            run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))
         }
-    }
+        (None, None) => run(tiles.len(), &|i| update(&tiles[i])),
+    };
+    made.inspect_err(|_| bounds.forget())?;
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
@@ -222,44 +215,6 @@ pub(super) fn flush(
     };
     run_change(net, ws, team, &change, step)?;
     Ok(true)
-}
-
-/// Makes a change that has no batch.
-fn run_change(
-    net: &Mlp,
-    ws: &mut Workspace,
-    team: &mut Team,
-    change: &Change,
-    step: &Step,
-) -> Result<()> {
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
-    let Workspace { bounds, deferred, tiles, buffers, .. } = ws;
-    let phase = Phase { net, buffers, columns: None, rows: 0, bytes: None, step };
-    match bounds.look_ahead(&phase, deferred.as_ref(), change) {
-        Ok(Verdict::Finite) => {}
-        Ok(Verdict::Unknown) => try_out(&phase, tiles, deferred.as_mut(), change, &mut run)?,
-        Err(layer) => return Err(Error::NonFinite { epoch: 0, step: step.number, layer }),
-    }
-    bounds.advance();
-    match deferred {
-        Some(deferred) => deferred.run(&phase, tiles, change, &mut run),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a change that would write what is not finite.
-fn try_out(
-    phase: &Phase,
-    tiles: &[Tile],
-    deferred: Option<&mut Deferred>,
-    change: &Change,
-    run: Run,
-) -> Result<()> {
-    // SAFETY: between the phases nobody writes anything, and the run's tasks do not either.
-    match unsafe { probe(phase, tiles, deferred, change, run)? } {
-        None => Ok(()),
-        Some(layer) => Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer }),
-    }
 }
 
 /// Names the first layer whose outputs are not finite.

@@ -1,7 +1,8 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
 use super::batch::{Batch, BatchTargets, SampleWeights, check_rows, check_sample_weights};
-use super::deferred::{Deferred, Waiting};
+use super::change::Waiting;
+use super::deferred::Deferred;
 use super::recipe::{OptionText, adjustments};
 use super::state::Counts;
 use super::step::{self, Outcome, Step};

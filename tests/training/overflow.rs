@@ -5,7 +5,7 @@ use crate::support::Data;
 use deltarule::gradient::gradients;
 use deltarule::{
     Activation, Adagrad, Adam, AdamW, BatchTargets, Error, Level, Lion, Loss, MatRef, Mlp,
-    Momentum, Optimizer, Precision, RmsProp, Sgd, Trainer,
+    Momentum, Optimizer, Precision, RmsProp, Sgd, Threads, Trainer,
 };
 
 /// 1 → 1, identity, at w and b.
@@ -140,7 +140,10 @@ fn no_value_that_is_not_finite_is_ever_written() {
         let trainer = OPTIONS[data.below(7)](Trainer::new(optimizer)).loss(Loss::MeanAbsolute);
         let precision = [Precision::F32, Precision::F32x6][data.below(2)];
         let rows = 1 + data.below(40);
-        let trainer = trainer.batch_size(rows).precision(precision);
+        let trainer = trainer
+            .batch_size(rows)
+            .precision(precision)
+            .threads([Threads::One, Threads::N(2)][round % 2]);
         let n_last = net.n_out();
         let mut training = trainer.start_regression(&mut net).unwrap();
         for _ in 0..4 {
