@@ -6,7 +6,7 @@ use super::early_stopping::{Verdict, Watch};
 use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
 use super::state::Partial;
 use super::trainer::Trainer;
-use super::training::Training;
+use super::training::{BatchLoss, Training};
 use crate::data::{Dataset, shuffled};
 use crate::nn::Mlp;
 use crate::optim::Rates;
@@ -88,8 +88,8 @@ impl Epochs<'_, '_> {
         self.order = order;
         steps?;
         let is_whole = !self.history.stopped;
-        let Partial { samples, sum, seconds, .. } = std::mem::take(&mut self.partial);
-        let loss = sum / samples.max(1) as f64;
+        let Partial { samples, sum, weight, seconds, .. } = std::mem::take(&mut self.partial);
+        let loss = if weight > 0.0 { sum / weight } else { 0.0 };
         let validation = match self.trainer.validation {
             Some(set) if !self.history.stopped => Some(self.training.evaluate(set)?),
             _ => None,
@@ -140,10 +140,11 @@ impl Epochs<'_, '_> {
             }
             let weights = self.trainer.sample_weights;
             let loss = self.training.step_samples(self.data, batch, weights);
-            let loss = loss.map_err(|e| in_epoch(e, epoch))?;
+            let BatchLoss { loss, weight } = loss.map_err(|e| in_epoch(e, epoch))?;
             self.partial.batches += 1;
             self.partial.samples += batch.len();
-            self.partial.sum += f64::from(loss) * batch.len() as f64;
+            self.partial.sum += f64::from(loss) * weight;
+            self.partial.weight += weight;
             if let Some(rates) = &mut self.rates {
                 rates.step();
             }
@@ -172,7 +173,7 @@ impl Epochs<'_, '_> {
                 break;
             }
         }
-        self.training.flush()?;
+        self.training.flush().map_err(|e| in_epoch(e, epoch))?;
         self.partial.seconds += start.elapsed().as_secs_f64();
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod bounds;
+mod change;
 mod checkpoint;
 mod clock;
 mod columns;
@@ -11,6 +13,7 @@ mod epochs;
 mod extras;
 mod history;
 mod layers;
+mod probe;
 mod range_test;
 mod recipe;
 mod rows;
@@ -20,6 +23,8 @@ mod split;
 mod state;
 mod step;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod trainer;
 mod training;
 mod workspace;

@@ -97,7 +97,7 @@ impl Training<'_> {
     fn take_checkpoint(&mut self, mut file: Contents) -> Result<()> {
         let own = recipe_of_session(self);
         let state = read_state(&mut file, self, Kind::Session, &own)?;
-        fill(file, self.tensors_mut(state.waiting.0 > 0))?;
+        fill(file, self.tensors_mut(state.waiting.batches > 0))?;
         self.resume(state.counts, state.waiting);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! One item a line, a key and its values with spaces between them. Numbers that decide bits are
 //! written as their bits in hex. Read strictly: the keys come in one order, nothing else does.
 
+use super::change::Waiting;
 use super::counts;
 use super::history::{Ending, Epoch, History, StepRecord};
 use crate::metrics::Evaluation;
@@ -14,8 +15,8 @@ use std::fmt::Write;
 pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) partial: Partial,
-    /// Batches and rows whose gradients wait for an update.
-    pub(super) waiting: (usize, usize),
+    /// What waits for an update.
+    pub(super) waiting: Waiting,
     pub(super) rates: Option<RatesState>,
     /// Of early stopping: the best value and its epoch, and the epochs waited.
     pub(super) watch: (Option<(f64, usize)>, usize),
@@ -33,13 +34,14 @@ pub(super) struct Counts {
     pub(super) lr: f32,
 }
 
-/// The epoch that a run is in: batches and samples done, the sum of their losses, and their
-/// seconds.
+/// The epoch that a run is in: batches and samples done, the sum of their losses, each times its
+/// weight, the sum of the weights (the samples, where nothing is weighted), and their seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Partial {
     pub(super) batches: usize,
     pub(super) samples: usize,
     pub(super) sum: f64,
+    pub(super) weight: f64,
     pub(super) seconds: f64,
 }
 
@@ -65,8 +67,18 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
         let Counts { steps, updates, lr } = s.counts;
         writeln!(out, "steps {steps} {updates} {}", bits32(lr))?;
         let p = &s.partial;
-        writeln!(out, "partial {} {} {} {}", p.batches, p.samples, bits(p.sum), bits(p.seconds))?;
-        writeln!(out, "waiting {} {}", s.waiting.0, s.waiting.1)?;
+        write!(out, "partial {} {} {} {}", p.batches, p.samples, bits(p.sum), bits(p.seconds))?;
+        // Only where samples are weighted.
+        if p.weight != p.samples as f64 {
+            write!(out, " {}", bits(p.weight))?;
+        }
+        writeln!(out)?;
+        let Waiting { batches, weight, unit } = s.waiting;
+        if unit == 1.0 && weight == weight as u32 as f64 {
+            writeln!(out, "waiting {batches} {}", weight as u32)?;
+        } else {
+            writeln!(out, "waiting {batches} {} {}", bits(weight), bits(unit))?;
+        }
         if let Some(RatesState { steps, epochs, best, bad, factor }) = s.rates {
             writeln!(out, "rates {steps} {epochs} {} {bad} {}", bits(best), bits32(factor))?;
         }
@@ -136,8 +148,28 @@ impl<'a> Words<'a> {
         Ok(f32::from_bits(bits))
     }
 
+    /// A sum of weights: finite and at least 0.
+    fn weight(&mut self) -> Reason<f64> {
+        match self.bits()? {
+            weight if weight >= 0.0 && weight.is_finite() => Ok(weight),
+            weight => Err(format!("{weight} is no sum of weights")),
+        }
+    }
+
+    /// What weights are divided by: a power of two.
+    fn unit(&mut self) -> Reason<f64> {
+        match self.weight()? {
+            unit if unit.is_normal() && unit.to_bits() << 12 == 0 => Ok(unit),
+            unit => Err(format!("{unit} is no power of two")),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.clone().count()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.clone().next().is_none()
+        self.len() == 0
     }
 }
 
@@ -165,9 +197,17 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
             }
             "partial" => {
                 let (batches, samples) = (w.count()?, w.count()?);
-                s.partial = Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? };
+                let (sum, seconds) = (w.bits()?, w.bits()?);
+                let weight = if w.is_empty() { samples as f64 } else { w.weight()? };
+                s.partial = Partial { batches, samples, sum, weight, seconds };
             }
-            "waiting" => s.waiting = (w.count()?, w.count()?),
+            "waiting" => {
+                let batches = w.count()?;
+                s.waiting = match w.len() {
+                    1 => Waiting { batches, weight: w.count::<u32>()?.into(), unit: 1.0 },
+                    _ => Waiting { batches, weight: w.weight()?, unit: w.unit()? },
+                };
+            }
             "rates" => {
                 let (steps, epochs) = (w.count()?, w.count()?);
                 let (best, bad, factor) = (w.bits()?, w.count()?, w.bits32()?);
@@ -236,8 +276,9 @@ mod tests {
             samples_per_second: f64::INFINITY,
         };
         let counts = Counts { steps: 7, updates: 6, lr: -0.0 };
-        let mut s = State { counts, waiting: (1, 32), ..State::default() };
-        s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, seconds: 3.5 };
+        let waiting = Waiting { batches: 1, weight: 32.0, unit: 1.0 };
+        let mut s = State { counts, waiting, ..State::default() };
+        s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, weight: 96.0, seconds: 3.5 };
         let best = f64::INFINITY;
         s.rates = Some(RatesState { steps: 1, epochs: 2, best, bad: 3, factor: 0.1 });
         s.watch = (Some((0.25, 1)), 2);
@@ -257,6 +298,8 @@ mod tests {
         let named = |n: &str, v: &str| (n.to_string(), v.to_string());
         assert_eq!(options, [named("batch size", "32"), named("loss", "a = b")]);
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
+        // Weighted runs have more to say.
+        (s.partial.weight, s.waiting) = (0.1, Waiting { batches: 2, weight: 1.7, unit: 0.125 });
         s.watch = (None, 4);
         (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
         let (_, back) = read(&write(&[], &s)).unwrap();
@@ -270,6 +313,11 @@ mod tests {
             "more 1",
             "option a",
             "epoch 1 z",
+            "waiting 1",
+            "waiting 1 3ff8000000000000 3ff8000000000000",
+            "waiting 1 3ff8000000000000 0000000000000000",
+            "waiting 1 bff8000000000000 3ff0000000000000",
+            "partial 1 2 0 0 7ff0000000000000",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
