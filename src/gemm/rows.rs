@@ -141,7 +141,9 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         if const { !S::MICROKERNEL } {
-            portable::rows(s, self.x, self.w, self.bias, self.epilogue);
+            // SAFETY: every field is valid at every place of the result (see `Product`), which is
+            // exclusively ours.
+            unsafe { portable::rows(s, self.x, self.w, self.bias, self.epilogue) };
             if let Some(after) = self.after {
                 (0..self.w.n_panels()).for_each(after);
             }
