@@ -172,7 +172,7 @@ impl Epochs<'_, '_> {
                 break;
             }
         }
-        self.training.flush()?;
+        self.training.flush().map_err(|e| in_epoch(e, epoch))?;
         self.partial.seconds += start.elapsed().as_secs_f64();
         Ok(())
     }
