@@ -53,8 +53,12 @@ fn multiply(m: usize, a: &[f32], a_strides: Strides, b: &[f32], width: usize) ->
 }
 
 /// The epilogue of every vector of an m x width matrix of sums.
+///
+/// # Safety
+/// The epilogue's fields are valid at every place of such a matrix, and nobody else uses what it
+/// writes.
 #[inline(always)]
-fn finish<S: Simd, E: Epilogue>(
+unsafe fn finish<S: Simd, E: Epilogue>(
     s: S,
     sums: &[f32],
     width: usize,
@@ -65,7 +69,7 @@ fn finish<S: Simd, E: Epilogue>(
         for (v, vector) in values.chunks_exact(S::LANES).enumerate() {
             let (panel, lane) = (v * S::LANES / LINE, v * S::LANES % LINE);
             let at = Place { row, panel, lane };
-            // SAFETY: the caller of the product checked that its fields have the result's shape.
+            // SAFETY: by this function's contract.
             unsafe {
                 let sum = s.load(vector);
                 let total = match bias {
@@ -79,8 +83,12 @@ fn finish<S: Simd, E: Epilogue>(
 }
 
 /// `epilogue(bias + x·w)`
+///
+/// # Safety
+/// The epilogue's fields are valid at every place of the product, and nobody else uses what it
+/// writes.
 #[inline(always)]
-pub(super) fn rows<S: Simd, E: Epilogue>(
+pub(super) unsafe fn rows<S: Simd, E: Epilogue>(
     s: S,
     x: RowsView,
     w: Panels,
@@ -94,14 +102,19 @@ pub(super) fn rows<S: Simd, E: Epilogue>(
     };
     let strides = Strides(x.cols() as isize, 1);
     let sums = multiply(x.rows(), &rows, strides, &unpack(w, width), width);
-    finish(s, &sums, width, bias, epilogue);
+    // SAFETY: by this function's contract.
+    unsafe { finish(s, &sums, width, bias, epilogue) }
 }
 
 /// `epilogue(xᵀ·d)`
+///
+/// # Safety
+/// As [`rows`].
 #[inline(always)]
-pub(super) fn weights<S: Simd, E: Epilogue>(s: S, x: Panels, d: Panels, epilogue: E) {
+pub(super) unsafe fn weights<S: Simd, E: Epilogue>(s: S, x: Panels, d: Panels, epilogue: E) {
     let width = d.n_panels() * LINE;
     let strides = Strides(1, x.cols as isize);
     let sums = multiply(x.cols, &unpack(x, x.cols), strides, &unpack(d, width), width);
-    finish(s, &sums, width, None, epilogue);
+    // SAFETY: by this function's contract.
+    unsafe { finish(s, &sums, width, None, epilogue) }
 }

@@ -149,7 +149,9 @@ impl Kernel for Product<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let (rows, n_panels) = (self.x.rows(), self.w.n_panels());
         if const { !S::MICROKERNEL } {
-            portable::rows(s, self.x, self.w, self.bias, self.epilogue);
+            // SAFETY: every field is valid at every place of the result (see `Product`), which is
+            // exclusively ours.
+            unsafe { portable::rows(s, self.x, self.w, self.bias, self.epilogue) };
             if let Some(after) = self.after {
                 (0..n_panels).for_each(|panel| after(panel, 0..rows));
             }

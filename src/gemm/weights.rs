@@ -81,7 +81,9 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         if const { !S::MICROKERNEL } {
-            portable::weights(s, self.x, self.d, self.epilogue);
+            // SAFETY: `update_weights` checked that the epilogue's fields have the block's shape, and
+            // the block is exclusively ours.
+            unsafe { portable::weights(s, self.x, self.d, self.epilogue) };
             for x_panel in 0..self.x.n_panels() {
                 (0..self.d.n_panels()).for_each(|p| self.transpose(s, x_panel, p));
             }
@@ -282,7 +284,7 @@ impl<E: Epilogue> Product<'_, E> {
         // both is exclusively ours (`Transposed::new`; `update_weights` checked the shapes).
         unsafe {
             let block = self.weight.ptr.add(panel * self.weight.panel + x_panel * LINE * LINE);
-            s.enter(Transpose(block, wt.add(x_panel * wt_panel + panel * LINE * LINE)));
+            s.enter(Transpose::new(block, wt.add(x_panel * wt_panel + panel * LINE * LINE)));
         }
     }
 }
@@ -290,12 +292,21 @@ impl<E: Epilogue> Product<'_, E> {
 /// One copy of the code for all products.
 struct Transpose(*const f32, *mut f32);
 
+impl Transpose {
+    /// # Safety
+    /// 16 x 16 floats can be read at the first and written at the second, until it has run.
+    #[inline(always)]
+    unsafe fn new(from: *const f32, to: *mut f32) -> Self {
+        Transpose(from, to)
+    }
+}
+
 impl Kernel for Transpose {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: its makers give 16 x 16 floats on both sides.
+        // SAFETY: by the contract of `new`.
         unsafe { s.transpose(self.0, self.1, LINE) }
     }
 }
@@ -311,7 +322,7 @@ pub(crate) fn transpose(level: Level, w: &mut PanelsMut, Transposed(mut wt): Tra
             // are in them, and both are exclusively ours.
             let block = unsafe {
                 let from = from.add((panel * w.ld + group * LINE) * LINE);
-                Transpose(from, to.add((group * wt.ld + panel * LINE) * LINE))
+                Transpose::new(from, to.add((group * wt.ld + panel * LINE) * LINE))
             };
             dispatch(level, block);
         }

@@ -36,7 +36,7 @@ impl SplitLayer {
         Ok(Some(Box::new(SplitLayer {
             by,
             x: Split::new(Role::Inputs, (rows, n_in), by, Along::Both)?,
-            d: Split::new(Role::Deltas, (rows, columns), by, along)?.side_by_side(n_out),
+            d: Split::new(Role::Deltas, (rows, columns), by, along)?,
             w: Split::new(Role::Weights, (n_in, columns), by, along)?.side_by_side(n_out),
         })))
     }

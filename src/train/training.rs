@@ -208,7 +208,13 @@ impl<'a> Training<'a> {
     pub fn flush(&mut self) -> Result<()> {
         let step = next_step!(self, SampleWeights::Equal);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
-        let updated = step::flush(net, workspace, team, &step)?;
+        let updated = step::flush(net, workspace, team, &step).map_err(|e| match e {
+            // The last step that had a share in it.
+            Error::NonFinite { epoch, layer, .. } => {
+                Error::NonFinite { epoch, step: self.steps, layer }
+            }
+            other => other,
+        })?;
         self.updates += u64::from(updated);
         Ok(())
     }

@@ -99,35 +99,42 @@ fn a_network_is_saved_after_a_refused_batch() {
     }
 }
 
-/// A maxout layer and one that ends a residual block, with every sum that goes over parameters.
+/// Large inputs make the first layer's outputs infinite and the third one's −1, whose slope is 0: the
+/// loss is finite, and so the gradients of the second and third layer are ∞ · 0 = NaN, at padding
+/// too, where a delta is 0 as well.
 fn small(level: Level) -> Mlp {
-    let net = Mlp::builder(3).maxout(3, 3).dense(3, Activation::Tanh).layer_norm().residual(1);
-    net.dense(1, Activation::Identity).level(level).seed(9).build().unwrap()
+    let net = Mlp::builder(3).dense(3, Activation::Relu).maxout(3, 3).dense(3, Activation::Tanh);
+    let mut net = net.dense(1, Activation::Identity).level(level).seed(9).build().unwrap();
+    for (layer, sign) in [(0, 10.0), (1, -0.5), (2, 1.0)] {
+        let columns = net.biases(layer).unwrap().len();
+        let weight = |i: usize| sign * (1.0 + 0.1 * (i as f32).sin());
+        let w: Vec<f32> = (0..3 * columns).map(weight).collect();
+        let w = MatRef::new(&w, 3, columns).unwrap();
+        net.set_parameters(layer, w, &vec![0.0; columns]).unwrap();
+    }
+    net
 }
 
-const X: [f32; 6] = [1.0, 0.5, 2.0, -1.0, 0.25, 0.125];
+const X: [f32; 6] = [0.02, 0.01, 0.03, 0.05, 0.04, 0.0];
 const Y: [f32; 2] = [4.0, -1.0];
 
-/// A step so large that weights overflow, whether it is accepted or not, and what follows.
+/// A step in which weights overflow, whether it is accepted or not, and what follows.
 fn overflow(training: &mut Training) {
-    _ = training.set_learning_rate(f32::MAX);
-    _ = values(training, &X, &Y);
+    _ = values(training, &[3e38; 6], &Y);
     _ = values(training, &X, &Y);
 }
 
 #[test]
 fn parameters_can_be_set_after_an_overflow() {
-    let trainer = || Trainer::new(Sgd::new(0.1)).batch_size(2).clip_norm(0.01).max_norm(0.5);
+    let plain = || Trainer::new(Sgd::new(0.1)).batch_size(2);
+    let trainer = || plain().clip_norm(0.01).max_norm(3.0);
     for level in Level::available() {
         let good = small(level);
         let mut net = small(level);
-        overflow(&mut Trainer::new(Sgd::new(0.1)).start_regression(&mut net).unwrap());
-        for i in 0..3 {
+        overflow(&mut plain().start_regression(&mut net).unwrap());
+        for i in 0..4 {
             let (w, b) = (good.weights(i).unwrap(), good.biases(i).unwrap());
             net.set_parameters(i, w.view(), &b).unwrap();
-            if let Some(norm) = good.norm_parameters(i).unwrap() {
-                net.set_norm_parameters(i, &norm).unwrap();
-            }
         }
         assert_eq!(net.digest(), good.digest());
         let mut file = Vec::new();
@@ -142,7 +149,7 @@ fn parameters_can_be_set_after_an_overflow() {
 
 #[test]
 fn checkpoints_can_be_loaded_after_an_overflow() {
-    let trainer = || Trainer::new(Sgd::new(0.1)).batch_size(2).clip_norm(0.01).max_norm(0.5);
+    let trainer = || Trainer::new(Sgd::new(0.1)).batch_size(2).max_norm(30.0);
     for level in Level::available() {
         let run = |overflows: bool| {
             let mut net = small(level);
@@ -178,7 +185,8 @@ fn a_run_is_resumed_with_a_network_that_overflowed() {
         };
         first.on_epoch(stop).fit(&mut small(level), &data).unwrap();
         let mut net = small(level);
-        overflow(&mut Trainer::new(Sgd::new(0.1)).start_regression(&mut net).unwrap());
+        let overflowing = Trainer::new(Sgd::new(0.1)).batch_size(2);
+        overflow(&mut overflowing.start_regression(&mut net).unwrap());
         trainer(4).resume(&path).fit(&mut net, &data).unwrap();
         assert_eq!(net.digest(), whole.digest(), "{}", level.name());
         net.save(folder.0.join("saved")).unwrap();
@@ -245,6 +253,29 @@ fn gradients_without_a_norm_are_refused() {
             assert_eq!(run(true), run(false), "{} {accumulate}", level.name());
         }
     }
+}
+
+/// So is what is left at the end of an epoch, and nothing waits any more then.
+#[test]
+fn what_waits_without_a_norm_is_dropped() {
+    for level in Level::available() {
+        let mut net = zero(level);
+        let before = net.digest();
+        let trainer = Trainer::new(Sgd::new(0.5)).clip_norm(0.25).accumulate(3);
+        let mut training = trainer.start_regression(&mut net).unwrap();
+        values(&mut training, &[0.0], &[1.0]).unwrap();
+        values(&mut training, &[3e38], &[-1e10]).unwrap();
+        let error = training.flush().unwrap_err();
+        assert!(matches!(error, Error::NonFinite { step: 2, layer: 0, .. }), "{error:?}");
+        training.flush().unwrap();
+        assert_eq!(training.network().digest(), before, "{}", level.name());
+    }
+    let targets = Targets::Values { values: vec![-1e10; 2], n_outputs: 1 };
+    let data = Dataset::from_f32(vec![3e38; 2], 1, targets).unwrap();
+    let mut net = zero(Level::best());
+    let mut trainer = Trainer::new(Sgd::new(0.5)).clip_norm(0.25).accumulate(3).batch_size(1);
+    let error = trainer.fit(&mut net, &data).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { epoch: 1, step: 2, layer: 0 }), "{error:?}");
 }
 
 /// Nor have running statistics moved: the deltas of the norm, 3e38 / √(1e-5), overflow.

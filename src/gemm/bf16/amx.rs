@@ -1,9 +1,8 @@
 //! The tile unit: its instructions, and whether it is there. The intrinsics are unstable, so these
-//! are `asm!`; the compiler never touches tile registers, so they keep their contents from one
-//! block of `asm!` to the next.
+//! are `asm!`, one block of it from the first sum to the last.
 
 use super::fma;
-use super::operand::{Pairs, Sums, terms};
+use super::operand::{Pairs, Sums};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use std::arch::asm;
 use std::marker::PhantomData;
@@ -59,65 +58,120 @@ fn permitted() -> bool {
     answer == 0
 }
 
-/// Multiplies two operands on the tiles and by f32 units, which must agree in every bit.
+/// Multiplies two operands on the tiles and by f32 units, which must agree in every bit: of every
+/// number of parts, one and two rows of tiles of each.
 fn correct(level: Level, token: Token) -> bool {
-    struct Both<'a>([&'a [Line]; 2], Token);
+    struct Both<'a>(&'a Pairs, Token);
     impl Kernel for Both<'_> {
         type Output = bool;
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> bool {
-            let [a, b] = self.0.map(|x| ([x.as_ptr(); 2], 2));
-            let (pairs, tiles) =
-                (Pairs { a, b, parts: (1, 1), depth: 2 }, Tiles::configure(self.1));
+            let Both(pairs, token) = self;
             let (mut first, mut second) = ([[Line::ZERO; LINE]; 4], [[Line::ZERO; LINE]; 4]);
-            // SAFETY: the operands are 2 tiles deep and of one part.
+            // SAFETY: the operands have the tiles that the pairs say.
             unsafe {
-                tiles.block(&pairs, &mut first);
-                fma::block(s, &pairs, &mut second);
+                Tiles::configure(token).block(pairs, &mut first);
+                fma::block(s, pairs, &mut second);
             }
             first == second
         }
     }
-    // Pairs of bf16 between 1 and 2 of both signs, from a multiplicative sequence.
+    const DEPTH: usize = 2;
+    // Pairs of bf16 between 1 and 2 of both signs, from a multiplicative sequence; two rows of tiles
+    // of up to three parts.
     let operand = |seed: u32| -> Vec<Line> {
         let value = |i: u32| (seed ^ i).wrapping_mul(0x9e37_79b1) & 0x807f_807f | 0x3f80_3f80;
         let line = |r: u32| Line(std::array::from_fn(|c| f32::from_bits(value(r * 16 + c as u32))));
-        (0..2 * LINE as u32).map(line).collect()
+        (0..(2 * DEPTH * 3 * LINE) as u32).map(line).collect()
     };
-    dispatch(level, Both([&operand(1), &operand(2)], token))
+    let (a, b) = (operand(1), operand(2));
+    [(1, 1), (1, 2), (1, 3), (2, 2), (3, 3)].into_iter().all(|parts| {
+        [(1, 1), (1, 2), (2, 1), (2, 2)].into_iter().all(|rows| {
+            let tiles = |lines: &[Line], parts: usize| {
+                [&lines[0], &lines[DEPTH * parts * LINE]].map(|line| &raw const *line)
+            };
+            let (a, b) = ((tiles(&a, parts.0), rows.0), (tiles(&b, parts.1), rows.1));
+            dispatch(level, Both(&Pairs { a, b, parts, depth: DEPTH }, token))
+        })
+    })
 }
 
-/// Loads tile `$tile` from 16 lines.
-macro_rules! load {
-    ($tile:literal, $from:expr) => {
+/// An instruction of [`multiply`], for blocks with one or two rows of tiles of each operand: `a` and
+/// `b` load the part of a side that lies so many bytes behind its tile, `dot` multiplies what is
+/// loaded. Tiles 0 to 3 are the sums, 4 and 5 hold the left operand, 6 and 7 the right one.
+macro_rules! step {
+    (one, $b:ident, a $at:tt) => {
+        concat!("tileloadd tmm4, [{a0} + {line}*1 + ", $at, "]")
+    };
+    (two, $b:ident, a $at:tt) => {
+        concat!(step!(one, $b, a $at), "\ntileloadd tmm5, [{a1} + {line}*1 + ", $at, "]")
+    };
+    ($a:ident, one, b $at:tt) => {
+        concat!("tileloadd tmm6, [{b0} + {line}*1 + ", $at, "]")
+    };
+    ($a:ident, two, b $at:tt) => {
+        concat!(step!($a, one, b $at), "\ntileloadd tmm7, [{b1} + {line}*1 + ", $at, "]")
+    };
+    (one, one, dot 0) => {
+        "tdpbf16ps tmm0, tmm4, tmm6"
+    };
+    (one, two, dot 0) => {
+        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7"
+    };
+    (two, one, dot 0) => {
+        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm2, tmm5, tmm6"
+    };
+    (two, two, dot 0) => {
+        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\n\
+         tdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7"
+    };
+}
+
+/// The sums of a block, in one `asm!`, because tile registers belong to nobody between two of them:
+/// `$a` and `$b` rows of tiles, whose parts take so many bytes a tile of the depth; and the steps of
+/// such a tile.
+macro_rules! multiply {
+    ($pairs:ident, $out:ident, $a:ident $a_hop:literal, $b:ident $b_hop:literal, $($kind:ident $at:tt),*) => {
         asm!(
-            concat!("tileloadd tmm", $tile, ", [{from} + {line}*1]"),
-            from = in(reg) $from,
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            $(step!($a, $b, $kind $at),)*
+            concat!("add {a0}, ", $a_hop),
+            concat!("add {a1}, ", $a_hop),
+            concat!("add {b0}, ", $b_hop),
+            concat!("add {b1}, ", $b_hop),
+            "dec {depth}",
+            "jnz 2b",
+            "tilestored [{out} + {line}*1], tmm0",
+            "tilestored [{out} + {line}*1 + 1024], tmm1",
+            "tilestored [{out} + {line}*1 + 2048], tmm2",
+            "tilestored [{out} + {line}*1 + 3072], tmm3",
+            a0 = inout(reg) $pairs.a.0[0] => _,
+            a1 = inout(reg) $pairs.a.0[1] => _,
+            b0 = inout(reg) $pairs.b.0[0] => _,
+            b1 = inout(reg) $pairs.b.0[1] => _,
+            depth = inout(reg) $pairs.depth => _,
             line = in(reg) size_of::<Line>(),
-            options(nostack, preserves_flags, readonly),
+            out = in(reg) $out.as_mut_ptr(),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
         )
     };
 }
 
-/// Stores tile `$tile` to 16 lines.
-macro_rules! store {
-    ($tile:literal, $to:expr) => {
-        asm!(
-            concat!("tilestored [{to} + {line}*1], tmm", $tile),
-            to = in(reg) $to,
-            line = in(reg) size_of::<Line>(),
-            options(nostack, preserves_flags),
-        )
-    };
-}
-
-/// Tile `$c` += tile `$a` times tile `$b`.
-macro_rules! dot {
-    ($c:literal, $a:literal, $b:literal) => {
-        asm!(
-            concat!("tdpbf16ps tmm", $c, ", tmm", $a, ", tmm", $b),
-            options(nomem, nostack, preserves_flags),
-        )
+/// [`multiply`] for the rows of tiles that the operands have.
+macro_rules! multiply_rows {
+    ($pairs:ident, $out:ident, $a_hop:literal, $b_hop:literal, $($kind:ident $at:tt),*) => {
+        match ($pairs.a.1 > 1, $pairs.b.1 > 1) {
+            (false, false) => multiply!($pairs, $out, one $a_hop, one $b_hop, $($kind $at),*),
+            (false, true) => multiply!($pairs, $out, one $a_hop, two $b_hop, $($kind $at),*),
+            (true, false) => multiply!($pairs, $out, two $a_hop, one $b_hop, $($kind $at),*),
+            (true, true) => multiply!($pairs, $out, two $a_hop, two $b_hop, $($kind $at),*),
+        }
     };
 }
 
@@ -151,57 +205,35 @@ impl Tiles {
         Tiles(PhantomData)
     }
 
-    /// The sums of a block of up to 2 x 2 tiles. Tiles 0 to 3 are the sums, 4 and 5 hold the left
-    /// operand, 6 and 7 the right one.
+    /// The sums of a block of up to 2 x 2 tiles.
     ///
     /// # Safety
     /// The pairs' tiles can be read.
+    #[rustfmt::skip]
     pub(super) unsafe fn block(&self, pairs: &Pairs, out: &mut Sums) {
-        let Pairs { a, b, parts, depth } = *pairs;
-        let (two_a, two_b, terms) = (a.1 > 1, b.1 > 1, terms(parts));
+        assert!(pairs.depth > 0);
         // SAFETY: `self` says that tiles are there and configured; loads stay in the operands by
-        // this function's contract, and stores in `out`.
+        // this function's contract, and the four stores of 1 KiB in `out`.
         unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                options(nomem, nostack, preserves_flags),
-            );
-            for q in 0..depth {
-                let mut held = parts;
-                for &(i, j) in terms {
-                    if held.0 != i {
-                        load!(4, a.0[0].add((q * parts.0 + i) * LINE));
-                        if two_a {
-                            load!(5, a.0[1].add((q * parts.0 + i) * LINE));
-                        }
-                    }
-                    if held.1 != j {
-                        load!(6, b.0[0].add((q * parts.1 + j) * LINE));
-                        if two_b {
-                            load!(7, b.0[1].add((q * parts.1 + j) * LINE));
-                        }
-                    }
-                    held = (i, j);
-                    dot!(0, 4, 6);
-                    if two_b {
-                        dot!(1, 4, 7);
-                    }
-                    if two_a {
-                        dot!(2, 5, 6);
-                        if two_b {
-                            dot!(3, 5, 7);
-                        }
-                    }
-                }
+            // The order of `operand::terms`, which says why; a tile of a part is 1024 bytes.
+            match pairs.parts {
+                (1, 1) => multiply_rows!(pairs, out, 1024, 1024, a 0, b 0, dot 0),
+                (1, 2) => multiply_rows!(pairs, out, 1024, 2048, a 0, b 1024, dot 0, b 0, dot 0),
+                (1, 3) => multiply_rows!(
+                    pairs, out, 1024, 3072,
+                    a 0, b 2048, dot 0, b 1024, dot 0, b 0, dot 0
+                ),
+                (2, 2) => multiply_rows!(
+                    pairs, out, 2048, 2048,
+                    a 1024, b 0, dot 0, a 0, dot 0, b 1024, dot 0
+                ),
+                (3, 3) => multiply_rows!(
+                    pairs, out, 3072, 3072,
+                    a 2048, b 0, dot 0, a 1024, dot 0, b 1024, dot 0,
+                    a 0, dot 0, b 2048, dot 0, b 0, dot 0
+                ),
+                parts => unreachable!("no product has {parts:?} parts"),
             }
-            let [first, second, third, fourth] = out.each_mut().map(|lines| lines.as_mut_ptr());
-            store!(0, first);
-            store!(1, second);
-            store!(2, third);
-            store!(3, fourth);
         }
     }
 }

@@ -91,7 +91,7 @@ impl<'a> Product<'a> {
                 let pairs = Pairs { a, b, parts, depth };
                 match &self.tiles {
                     Some(tiles) => tiles.block(&pairs, sums),
-                    None => s.enter(InF32(&pairs, sums)),
+                    None => s.enter(InF32::new(&pairs, sums)),
                 }
             };
             block(0, sums);
@@ -122,15 +122,24 @@ impl Kernel for Add<'_> {
     }
 }
 
-/// [`fma::block`], whose contract its maker keeps.
+/// [`fma::block`]
 struct InF32<'a>(&'a Pairs, &'a mut Sums);
+
+impl<'a> InF32<'a> {
+    /// # Safety
+    /// As [`fma::block`], until it has run.
+    #[inline(always)]
+    unsafe fn new(pairs: &'a Pairs, sums: &'a mut Sums) -> Self {
+        InF32(pairs, sums)
+    }
+}
 
 impl Kernel for InF32<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: its maker keeps the contract.
+        // SAFETY: by the contract of `new`.
         unsafe { fma::block(s, self.0, self.1) }
     }
 }

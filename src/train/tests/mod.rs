@@ -7,7 +7,7 @@ use super::{BatchTargets, Trainer, Training};
 use crate::activation::Activation;
 use crate::gemm::Precision;
 use crate::loss::Loss;
-use crate::nn::Mlp;
+use crate::nn::{Builder, Mlp};
 use crate::optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Sgd};
 use crate::random::{Purpose, Stream};
 use crate::{Level, MatRef, Threads};
@@ -57,57 +57,110 @@ struct Rows {
     weights: Vec<f32>,
 }
 
-/// Widths of layers: `of_sixteen` modulo 16, one time in four large enough for bf16 parts.
+/// Widths of layers: `of_sixteen` modulo 16; large ones have bf16 parts.
 fn width(dice: &mut Dice, of_sixteen: usize, large: bool) -> usize {
     let panels = if large { 4 } else { dice.pick(&[0, 0, 1, 2]) };
     (16 * panels + of_sixteen).max(1)
 }
 
+/// Hidden layers of every kind, with what may stand around them.
+fn layers(dice: &mut Dice, of_sixteen: usize, large: bool) -> Builder {
+    let hidden = 1 + dice.below(3);
+    let mut widths = vec![width(dice, of_sixteen, large)];
+    let mut builder = Mlp::builder(widths[0]);
+    if dice.one_in(6) {
+        builder = builder.dropout(0.25);
+    }
+    let functions: Vec<_> = Activation::ALL
+        .into_iter()
+        .filter(|a| !matches!(a, Activation::Softmax | Activation::Step))
+        .collect();
+    for layer in 1..=hidden {
+        // The width of the layer before, so that a residual connection fits, or another.
+        let any = dice.below(16);
+        let n = match dice.below(3) {
+            0 => widths[layer - 1],
+            1 => width(dice, of_sixteen, large),
+            _ => width(dice, any, large),
+        };
+        builder = match dice.below(3) {
+            0 => builder.maxout(n, 2 + dice.below(3)),
+            norm => {
+                let builder = builder.dense(n, dice.pick(&functions));
+                match (norm, dice.below(2)) {
+                    (1, 0) => builder.layer_norm(),
+                    (1, _) => builder.batch_norm(),
+                    _ => builder,
+                }
+            }
+        };
+        if dice.one_in(3) {
+            builder = builder.dropout(0.25);
+        }
+        let sources: Vec<_> = (0..layer).filter(|&from| widths[from] == n).collect();
+        if !sources.is_empty() && dice.one_in(2) {
+            builder = builder.residual(layer - dice.pick(&sources));
+        }
+        widths.push(n);
+    }
+    builder
+}
+
+fn optimizer(dice: &mut Dice) -> Optimizer {
+    match dice.below(9) {
+        0 => Momentum::new(0.03, 0.9).nesterov().into(),
+        1 => Adam::new(0.01).into(),
+        2 => AdamW::new(0.01).into(),
+        3 => RmsProp::new(0.01).into(),
+        4 => Adagrad::new(0.02).into(),
+        5 => Lion::new(0.002).into(),
+        _ => Sgd::new(0.05).into(),
+    }
+}
+
+/// Options that change the update, and how many batches make one.
+fn adjusted(
+    dice: &mut Dice,
+    mut trainer: Trainer<'static>,
+    own_decay: bool,
+) -> (Trainer<'static>, usize) {
+    match dice.below(5) {
+        0 => trainer = trainer.clip_norm(0.01),
+        1 => trainer = trainer.clip_norm(3.0),
+        2 => trainer = trainer.clip_value(0.1),
+        _ => {}
+    }
+    match dice.below(4) {
+        0 => trainer = trainer.l1(0.001),
+        1 if !own_decay => trainer = trainer.l2(0.01),
+        2 if !own_decay => trainer = trainer.weight_decay(0.1),
+        _ => {}
+    }
+    if dice.one_in(3) {
+        trainer = trainer.max_norm(0.7);
+    }
+    if dice.one_in(4) {
+        trainer = trainer.decay_biases(false);
+    }
+    let batches = if dice.one_in(3) { 2 } else { 1 };
+    (trainer.accumulate(batches), batches)
+}
+
 impl Case {
-    /// The case of a seed, with widths of every kind but one layer of `of_sixteen` modulo 16 at least.
+    /// The case of a seed, with the inputs' width and often others' `of_sixteen` modulo 16.
     fn new(seed: u64, level: Level, of_sixteen: usize) -> Case {
         let mut dice = Dice::new(seed);
         let large = dice.one_in(5);
-        let hidden = 1 + dice.below(3);
-        let mut widths = vec![width(&mut dice, of_sixteen, large)];
-        let mut builder = Mlp::builder(widths[0]).level(level).seed(seed);
-        if dice.one_in(6) {
-            builder = builder.dropout(0.25);
-        }
-        let hidden_functions: Vec<_> = Activation::ALL
-            .into_iter()
-            .filter(|a| !matches!(a, Activation::Softmax | Activation::Step))
-            .collect();
-        for layer in 1..=hidden {
-            // The width of the layer before, so that a residual connection fits, or another.
-            let n = match dice.below(3) {
-                0 => widths[layer - 1],
-                1 => width(&mut dice, of_sixteen, large),
-                _ => {
-                    let any = dice.below(16);
-                    width(&mut dice, any, large)
-                }
-            };
-            builder = match dice.below(3) {
-                0 => builder.maxout(n, 2 + dice.below(3)),
-                norm => {
-                    let builder = builder.dense(n, dice.pick(&hidden_functions));
-                    match (norm, dice.below(2)) {
-                        (1, 0) => builder.layer_norm(),
-                        (1, _) => builder.batch_norm(),
-                        _ => builder,
-                    }
-                }
-            };
-            if dice.one_in(3) {
-                builder = builder.dropout(0.25);
+        // A first layer whose columns two threads share out.
+        let columns = dice.one_in(8);
+        let builder = match columns {
+            true => {
+                let n = 33 + of_sixteen;
+                Mlp::builder(304 + of_sixteen)
+                    .dense(n, dice.pick(&[Activation::Relu, Activation::Silu]))
             }
-            let sources: Vec<_> = (0..layer).filter(|&from| widths[from] == n).collect();
-            if !sources.is_empty() && dice.one_in(2) {
-                builder = builder.residual(layer - dice.pick(&sources));
-            }
-            widths.push(n);
-        }
+            false => layers(&mut dice, of_sixteen, large),
+        };
         let any = dice.below(16);
         let n_out = if dice.one_in(2) { width(&mut dice, any, false) } else { 3 };
         let (output, loss) = dice.pick(&[
@@ -119,46 +172,24 @@ impl Case {
             (Activation::Tanh, Loss::MeanAbsolute),
             (Activation::Softplus, Loss::Huber { delta: 0.5 }),
         ]);
-        let net = builder.dense(n_out, output).build().unwrap();
+        let net = builder.dense(n_out, output).level(level).seed(seed).build().unwrap();
         let on_labels = matches!(loss, Loss::CrossEntropy | Loss::BinaryCrossEntropy);
-        let optimizer: Optimizer = match dice.below(9) {
-            0 => Momentum::new(0.03, 0.9).nesterov().into(),
-            1 => Adam::new(0.01).into(),
-            2 => AdamW::new(0.01).into(),
-            3 => RmsProp::new(0.01).into(),
-            4 => Adagrad::new(0.02).into(),
-            5 => Lion::new(0.002).into(),
-            _ => Sgd::new(0.05).into(),
-        };
-        let rows = dice.pick(&[2, 3, 5, 6, 7, 13, 16, 33, 40]);
+        let optimizer = optimizer(&mut dice);
         let own_decay = matches!(optimizer, Optimizer::AdamW(_) | Optimizer::Lion(_));
-        let mut trainer = Trainer::new(optimizer)
-            .loss(loss)
-            .batch_size(rows)
-            .seed(seed)
-            .threads(dice.pick(&[Threads::One, Threads::One, Threads::N(2)]));
-        match dice.below(5) {
-            0 => trainer = trainer.clip_norm(0.01),
-            1 => trainer = trainer.clip_norm(3.0),
-            2 => trainer = trainer.clip_value(0.1),
-            _ => {}
-        }
-        match dice.below(4) {
-            0 => trainer = trainer.l1(0.001),
-            1 if !own_decay => trainer = trainer.l2(0.01),
-            2 if !own_decay => trainer = trainer.weight_decay(0.1),
-            _ => {}
-        }
-        if dice.one_in(3) {
-            trainer = trainer.max_norm(0.7);
-        }
-        let accumulates = dice.one_in(3);
-        if accumulates {
-            trainer = trainer.accumulate(2);
-        }
-        if dice.one_in(4) {
-            trainer = trainer.decay_biases(false);
-        }
+        let rows = match columns {
+            true => dice.pick(&[7, 13]),
+            false => dice.pick(&[2, 3, 5, 6, 7, 13, 16, 33, 40]),
+        };
+        let threads = match columns || dice.one_in(3) {
+            true => Threads::N(2),
+            false => Threads::One,
+        };
+        let trainer = Trainer::new(optimizer).loss(loss).batch_size(rows).seed(seed);
+        let trainer = trainer.threads(threads);
+        let (mut trainer, batches) = match columns {
+            true => (trainer, 1),
+            false => adjusted(&mut dice, trainer, own_decay),
+        };
         if loss == Loss::CrossEntropy && dice.one_in(3) {
             trainer = trainer.label_smoothing(0.1);
         }
@@ -166,12 +197,12 @@ impl Case {
             trainer = trainer.class_weights((0..n_out).map(|c| 0.5 + c as f32).collect::<Vec<_>>());
         }
         if large {
-            trainer = trainer.precision(dice.pick(&[Precision::F32, Precision::Bf16]));
+            // Other ones than bf16 are f32 without AMX.
+            trainer = trainer.precision(dice.pick(&Precision::ALL));
         }
-        let weighted = dice.one_in(4);
-        let regression = !on_labels;
+        let (weighted, accumulates) = (dice.one_in(4), batches > 1);
         let words = format!("case {seed} of {of_sixteen}: {net:?}, {loss}, {rows} rows");
-        Case { net, trainer, regression, seed, rows, weighted, accumulates, words }
+        Case { net, trainer, regression: !on_labels, seed, rows, weighted, accumulates, words }
     }
 
     /// Batch `i`, of rows a few of which are missing now and then.

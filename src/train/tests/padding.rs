@@ -117,3 +117,37 @@ fn a_value_is_not_padding() {
     *net.layers[1].w.at_mut(4, 16) = f32::NAN;
     assert_ne!(net.digest(), before);
 }
+
+/// The cases reach every buffer that there is.
+#[test]
+fn cases_have_every_buffer() {
+    let mut found = std::collections::BTreeSet::new();
+    for (of_sixteen, seed) in (0..16).flat_map(|n| (0..CASES).map(move |seed| (n, seed))) {
+        let case = Case::new(1000 * of_sixteen as u64 + seed, Level::best(), of_sixteen);
+        let mut net = case.net.clone();
+        let training = case.start(&mut net);
+        let Workspace { buffers, deferred, .. } = training.workspace();
+        let mut see = |name, is_there: bool| _ = is_there.then(|| found.insert(name));
+        see("columns", buffers.columns.is_some());
+        see("y", buffers.y.cols() > 0);
+        see("gradients", deferred.is_some());
+        for (i, l) in buffers.layers.iter().enumerate() {
+            see("z", l.z.is_some());
+            see("transposed weights", l.wt.is_some());
+            see("two slots", l.slots.len() == 2);
+            see("parts", l.split.is_some());
+            see(
+                "parts of maxout",
+                l.split.is_some() && training.network().layers[i].activation.pieces() > 1,
+            );
+            let Some(e) = l.extras.as_deref() else { continue };
+            see("z of a pass", e.z.is_some());
+            see("kept", e.kept.is_some());
+            see("delta", e.delta.is_some());
+            see("inner", e.inner.is_some());
+            see("scales", e.scales.is_some());
+            see("moments", e.moments.is_some());
+        }
+    }
+    assert_eq!(found.len(), 14, "{found:?}");
+}
