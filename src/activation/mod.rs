@@ -199,6 +199,27 @@ impl Activation {
         }
     }
 
+    /// Whether every output is in −1..=1.
+    pub(crate) fn is_within_one(self) -> bool {
+        match self {
+            Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::HardTanh
+            | Activation::Softsign
+            | Activation::Step
+            | Activation::Softmax => true,
+            Activation::Identity
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Selu
+            | Activation::Softplus
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::Maxout { .. } => false,
+        }
+    }
+
     /// What backward needs of a layer with this activation.
     pub(crate) fn keeps(self) -> Keeps {
         struct Ask;

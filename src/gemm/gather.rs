@@ -38,8 +38,8 @@ impl Value for u8 {
 }
 
 /// Copies the rows from `first` on into a block of panels, scaled on the way. Pads become 0.
-/// Answers whether every value is finite.
-pub(crate) fn gather<R: RowSource>(level: Level, source: R, first: usize, out: PanelsMut) -> bool {
+/// Returns the largest |x|, infinity where a value is not finite.
+pub(crate) fn gather<R: RowSource>(level: Level, source: R, first: usize, out: PanelsMut) -> f32 {
     dispatch(level, Gather { source, first, out })
 }
 
@@ -55,31 +55,30 @@ struct Gather<'a, R> {
 const SIDE_BY_SIDE: usize = 4;
 
 impl<R: RowSource> Kernel for Gather<'_, R> {
-    type Output = bool;
+    type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> bool {
-        let (rows, mut odd, mut r) = (self.out.rows, Line::ZERO, 0);
+    fn run<S: Simd>(mut self, s: S) -> f32 {
+        let (rows, mut tops, mut r) = (self.out.rows, Line::ZERO, 0);
         while r + SIDE_BY_SIDE <= rows {
-            self.copy::<S, SIDE_BY_SIDE>(s, r, &mut odd);
+            self.copy::<S, SIDE_BY_SIDE>(s, r, &mut tops);
             r += SIDE_BY_SIDE;
         }
         while r < rows {
-            self.copy::<S, 1>(s, r, &mut odd);
+            self.copy::<S, 1>(s, r, &mut tops);
             r += 1;
         }
-        odd == Line::ZERO
+        tops.largest()
     }
 }
 
 impl<R: RowSource> Gather<'_, R> {
-    /// Copies N rows from row `r` on. 0 times each value is added to `odd`: nothing for finite
-    /// ones, while NaN and infinity make a NaN for good.
+    /// Copies N rows from row `r` on, whose largest |x| join those of each lane.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "side by side over several arrays")]
-    fn copy<S: Simd, const N: usize>(&mut self, s: S, r: usize, odd: &mut Line) {
+    fn copy<S: Simd, const N: usize>(&mut self, s: S, r: usize, tops: &mut Line) {
         let (scaling, cols) = (self.source.scaling(), self.out.cols);
-        let (zero, mut sums) = (s.splat(0.0), [[s.splat(0.0); 2]; N]);
+        let mut largest = [[s.int_splat(0); 2]; N];
         let mut full: [&[[R::Value; LINE]]; N] = [&[]; N];
         for j in 0..N {
             let row = self.source.row(self.first + r + j);
@@ -94,15 +93,18 @@ impl<R: RowSource> Gather<'_, R> {
             let lines = &mut self.out.panel_mut(p)[r..r + N];
             for j in 0..N {
                 let (values, line) = (&full[j][p], &mut lines[j].0);
-                for (lane, sum) in (0..LINE).step_by(S::LANES).zip(&mut sums[j]) {
+                for (lane, largest) in (0..LINE).step_by(S::LANES).zip(&mut largest[j]) {
                     let v = scaled(s, R::Value::load(s, &values[lane..]), scaling);
-                    *sum = s.mul_add(v, zero, *sum);
+                    *largest = s.int_max(*largest, magnitude(s, v));
                     s.store(v, &mut line[lane..]);
                 }
             }
         }
-        let sum = sums.into_iter().fold(zero, |all, [a, b]| s.add(all, s.add(a, b)));
-        s.store(s.add(s.load(&odd.0), sum), &mut odd.0);
+        for i in 0..LINE / S::LANES {
+            let top = &mut tops.0[i * S::LANES..];
+            let all = largest.iter().fold(s.to_bits(s.load(top)), |all, l| s.int_max(all, l[i]));
+            s.store(s.from_bits(all), top);
+        }
         if cols.is_multiple_of(LINE) {
             return;
         }
@@ -116,9 +118,20 @@ impl<R: RowSource> Gather<'_, R> {
                 s.store(v, &mut line[lane..]);
             }
             line[rest.len()..].fill(0.0);
-            odd.0.iter_mut().zip(line).for_each(|(sum, v)| *sum += 0.0 * *v);
+            for lane in (0..LINE).step_by(S::LANES) {
+                let (v, top) = (s.load(&line[lane..]), &mut tops.0[lane..]);
+                let all = s.int_max(s.to_bits(s.load(top)), magnitude(s, v));
+                s.store(s.from_bits(all), top);
+            }
         }
     }
+}
+
+/// The bits of |v|, which as integers are in the order of the values: those of infinity and then of NaN
+/// above all others.
+#[inline(always)]
+pub(crate) fn magnitude<S: Simd>(s: S, v: S::V) -> S::I {
+    s.int_and(s.to_bits(v), s.int_splat(0x7fff_ffff))
 }
 
 /// v * scale + shift, in one rounding.
@@ -173,18 +186,21 @@ mod tests {
             for cols in [1, 7, 8, 16, 17, 40] {
                 let bytes: Vec<u8> = (0..3 * cols).map(|i| (i * 5) as u8).collect();
                 let mut out = PanelMatrix::zeros(2, cols).unwrap();
-                assert!(gather(level, Bytes(&bytes, cols), 1, out.view_mut()));
+                let largest = gather(level, Bytes(&bytes, cols), 1, out.view_mut());
                 let want = bytes[cols..].iter().map(|&b| f32::from(b) * 0.5 - 1.0).collect();
-                assert_eq!(out.to_rows(), Matrix::from_vec(2, cols, want).unwrap());
+                let want = Matrix::from_vec(2, cols, want).unwrap();
+                assert_eq!(out.to_rows(), want);
+                assert_eq!(largest, want.as_slice().iter().fold(0.0, |all, x| x.abs().max(all)));
                 let mut floats: Vec<f32> = (0..2 * cols).map(|i| i as f32).collect();
                 for (place, value) in [(0, f32::NAN), (2 * cols - 1, f32::NEG_INFINITY)] {
                     let usual = std::mem::replace(&mut floats[place], value);
                     let x = MatRef::new(&floats, 2, cols).unwrap();
-                    assert!(!gather(level, x, 0, out.view_mut()), "{value} at {place} of {cols}");
+                    let largest = gather(level, x, 0, out.view_mut());
+                    assert_eq!(largest, f32::INFINITY, "{value} at {place} of {cols}");
                     floats[place] = usual;
                 }
                 let x = MatRef::new(&floats, 2, cols).unwrap();
-                assert!(gather(level, x, 0, out.view_mut()));
+                assert_eq!(gather(level, x, 0, out.view_mut()), (2 * cols - 1) as f32);
                 let mut row = vec![0.0; cols];
                 scatter(out.view(), 1, &mut row);
                 assert_eq!(row, floats[cols..]);

@@ -28,7 +28,7 @@ pub use bf16::{Hardware, Precision, SplitProduct};
 pub(crate) use bias::{BiasBlock, update_bias};
 pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
-pub(crate) use gather::{RowSource, Value, gather, scatter};
+pub(crate) use gather::{RowSource, Value, gather, magnitude, scatter};
 pub use panels::PanelMatrix;
 pub(crate) use panels::{lanes, padded_rows};
 pub(crate) use row::RowProduct;

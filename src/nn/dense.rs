@@ -46,6 +46,11 @@ impl Dense {
         Ok(Dense { w, b, activation, n_out, norm, dropout: 0.0, residual: 0 })
     }
 
+    /// Whether every output is in −1..=1, in training too.
+    pub(crate) fn is_within_one(&self) -> bool {
+        self.activation.is_within_one() && self.dropout == 0.0 && self.residual == 0
+    }
+
     /// The layer in words, for files: neurons, activation, what stands around them.
     pub(crate) fn words(&self) -> String {
         // Every field by name: what is neither here nor in `tensors` is lost in a file, and a run

@@ -77,14 +77,15 @@ impl<T: crate::gemm::Value> RowSource for Ordered<'_, T> {
     }
 }
 
-/// Copies rows of a data set, in an order, from row `first` on; answers whether all are finite.
+/// Copies rows of a data set, in an order, from row `first` on. Returns the largest |x|, infinity where
+/// one is not finite.
 pub(crate) fn gather_features(
     net: &Mlp,
     data: &Dataset,
     order: Option<&[u32]>,
     first: usize,
     out: PanelsMut,
-) -> bool {
+) -> f32 {
     let n = data.n_features();
     match data.features() {
         Features::F32(values) => {

@@ -1,24 +1,16 @@
 //! The largest |x| of a block, from which a step knows before its update that nothing overflows.
 
-use crate::gemm::{Panels, lanes};
+use crate::gemm::{Panels, lanes, magnitude};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// The largest |x| of the columns of `x`; infinity where a value is infinite or NaN. The columns are
 /// groups of `n`, each padded to whole panels, as the pieces of maxout are (one group where `n` is all
 /// columns); what stands in the padding does not count.
 pub(crate) fn largest(level: Level, x: Panels, n: usize) -> f32 {
-    let tops = dispatch(level, Largest::<true> { x, n });
-    tops.0.iter().fold(0.0, |all, top| all.max(*top))
+    dispatch(level, Largest { x, n })
 }
 
-/// The same of all columns of `x`, for values whose NaN somebody else will find: it costs half.
-pub(crate) fn largest_but_nan(level: Level, x: Panels) -> f32 {
-    let tops = dispatch(level, Largest::<false> { n: x.cols, x });
-    tops.0.iter().fold(0.0, |all, top| all.max(*top))
-}
-
-/// The largest |x| of each lane; NAN: NaN counts as infinite.
-struct Largest<'a, const NAN: bool> {
+struct Largest<'a> {
     x: Panels<'a>,
     n: usize,
 }
@@ -26,68 +18,56 @@ struct Largest<'a, const NAN: bool> {
 /// Lines side by side: as many chains hide the latency of a maximum.
 const SIDE_BY_SIDE: usize = 4;
 
-impl<const NAN: bool> Kernel for Largest<'_, NAN> {
-    type Output = Line;
+impl Kernel for Largest<'_> {
+    type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Line {
+    fn run<S: Simd>(self, s: S) -> f32 {
         let mut all = Line::ZERO;
         for lane in (0..LINE).step_by(S::LANES) {
-            let mut tops = [s.splat(0.0); SIDE_BY_SIDE];
+            let mut tops = [s.int_splat(0); SIDE_BY_SIDE];
             for p in 0..self.x.n_panels() {
                 let lanes = lanes(self.n, p);
                 if lanes == LINE {
-                    tops = tops_of::<S, NAN>(s, self.x.panel(p), lane, tops);
+                    tops = tops_of(s, self.x.panel(p), lane, tops);
                 } else if lane < lanes {
-                    let tops = tops_of::<S, NAN>(s, self.x.panel(p), lane, [s.splat(0.0); 4]);
-                    let mut line = [0.0; LINE];
-                    s.store(joined(s, tops), &mut line[lane..]);
-                    let used = &line[lane..lanes.min(lane + S::LANES)];
-                    all.0[lane] = used.iter().fold(all.0[lane], |all, top| all.max(*top));
+                    let tops = tops_of(s, self.x.panel(p), lane, [s.int_splat(0); SIDE_BY_SIDE]);
+                    let mut line = Line::ZERO;
+                    s.store(joined(s, tops), &mut line.0[lane..]);
+                    line.0[lanes..].fill(0.0);
+                    all.0[lane] = all.0[lane].max(line.largest());
                 }
             }
-            let others = s.load(&all.0[lane..]);
-            s.store(s.max(others, joined(s, tops)), &mut all.0[lane..]);
+            let others = s.to_bits(s.load(&all.0[lane..]));
+            let tops = s.int_max(others, s.to_bits(joined(s, tops)));
+            s.store(s.from_bits(tops), &mut all.0[lane..]);
         }
-        all
+        all.largest()
     }
 }
 
-/// The largest of `tops` and of |x| of the lines, from a lane on; infinity for good once a value is
-/// NaN or infinite, where NAN.
+/// The largest of `tops` and of the bits of |x| of the lines, from a lane on.
 #[inline(always)]
-fn tops_of<S: Simd, const NAN: bool>(
+fn tops_of<S: Simd>(
     s: S,
     lines: &[Line],
     lane: usize,
-    mut tops: [S::V; SIDE_BY_SIDE],
-) -> [S::V; SIDE_BY_SIDE] {
-    let zero = s.splat(0.0);
-    // 0 times each value is added up: NaN once one of them is not finite.
-    let mut odd = [zero; SIDE_BY_SIDE];
-    let mut look = |i: usize, line: &Line| {
-        let x = s.abs(s.load(&line.0[lane..]));
-        // In this order a NaN is passed over.
-        tops[i] = s.max(x, tops[i]);
-        if NAN {
-            odd[i] = s.mul_add(x, zero, odd[i]);
-        }
-    };
+    mut tops: [S::I; SIDE_BY_SIDE],
+) -> [S::I; SIDE_BY_SIDE] {
     let (groups, rest) = lines.as_chunks::<SIDE_BY_SIDE>();
+    let mut look = |i: usize, line: &Line| {
+        tops[i] = s.int_max(tops[i], magnitude(s, s.load(&line.0[lane..])));
+    };
     for group in groups {
         group.iter().enumerate().for_each(|(i, line)| look(i, line));
     }
     rest.iter().enumerate().for_each(|(i, line)| look(i, line));
-    if NAN {
-        let odd = odd.into_iter().fold(zero, |all, odd| s.add(all, odd));
-        tops[0] = s.select(s.is_nan(odd), s.splat(f32::INFINITY), tops[0]);
-    }
     tops
 }
 
 #[inline(always)]
-fn joined<S: Simd>(s: S, tops: [S::V; SIDE_BY_SIDE]) -> S::V {
-    tops.into_iter().fold(s.splat(0.0), |all, top| s.max(all, top))
+fn joined<S: Simd>(s: S, tops: [S::I; SIDE_BY_SIDE]) -> S::V {
+    s.from_bits(tops.into_iter().fold(s.int_splat(0), |all, top| s.int_max(all, top)))
 }
 
 #[cfg(test)]
@@ -115,8 +95,6 @@ mod tests {
                             want,
                             "{rows} x {cols}: {place}"
                         );
-                        let but_nan = largest_but_nan(level, m.view());
-                        assert!(but_nan == want || odd.is_nan() && but_nan <= 0.5);
                     }
                 }
                 let mut m = PanelMatrix::from_rows(values.view()).unwrap();

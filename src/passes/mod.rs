@@ -13,7 +13,7 @@ mod maxout;
 
 pub(crate) use batch_norm::{BatchNorm, Moments};
 pub(crate) use dropout::Mask;
-pub(crate) use largest::{largest, largest_but_nan};
+pub(crate) use largest::largest;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use maxout::{maxout, maxout_backward};
 

@@ -86,6 +86,7 @@ impl Simd for Avx2 {
         int_add(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
         int_sub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
         int_and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        int_max(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epi32(a, b);
         int_or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
         int_xor(a: __m256i, b: __m256i) -> __m256i = _mm256_xor_si256(a, b);
         int_shl(a: __m256i, n: u32) -> __m256i = _mm256_sllv_epi32(a, _mm256_set1_epi32(n as i32));

@@ -61,6 +61,7 @@ impl Simd for Avx512 {
         int_add(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
         int_sub(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
         int_and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        int_max(a: __m512i, b: __m512i) -> __m512i = _mm512_max_epi32(a, b);
         int_or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
         int_xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
         int_shl(a: __m512i, n: u32) -> __m512i = _mm512_sllv_epi32(a, _mm512_set1_epi32(n as i32));

@@ -33,6 +33,12 @@ pub(crate) struct Line(pub(crate) [f32; LINE]);
 impl Line {
     pub(crate) const ZERO: Line = Line([0.0; LINE]);
 
+    /// The largest of values from 0 on; infinity where one is NaN.
+    pub(crate) fn largest(&self) -> f32 {
+        let bits = self.0.iter().fold(0, |all, x| x.to_bits().max(all));
+        f32::from_bits(bits.min(f32::INFINITY.to_bits()))
+    }
+
     /// The same floats without the alignment, as slices of a caller have them.
     pub(crate) fn groups(lines: &[Line]) -> &[[f32; LINE]] {
         // SAFETY: a line is its array: same size, no padding, a stronger alignment.
@@ -150,6 +156,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn int_and(self, a: Self::I, b: Self::I) -> Self::I;
     /// a | b
     fn int_or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The larger one.
+    fn int_max(self, a: Self::I, b: Self::I) -> Self::I;
     /// a ^ b
     fn int_xor(self, a: Self::I, b: Self::I) -> Self::I;
     /// a << n

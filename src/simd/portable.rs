@@ -203,6 +203,10 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn int_max(self, a: i32x8, b: i32x8) -> i32x8 {
+        a.max(b)
+    }
+    #[inline(always)]
     fn int_and(self, a: i32x8, b: i32x8) -> i32x8 {
         a & b
     }

@@ -72,6 +72,7 @@ impl Kernel for Check {
             same("and", int(s.int_and(ia, ib)), &|x, y| bits(&|p, q| p & q, x, y));
             same("or", int(s.int_or(ia, ib)), &|x, y| bits(&|p, q| p | q, x, y));
             same("xor", int(s.int_xor(ia, ib)), &|x, y| bits(&|p, q| p ^ q, x, y));
+            same("imax", int(s.int_max(ia, ib)), &|x, y| bits(&i32::max, x, y));
             same("iadd", int(s.int_add(ia, ib)), &|x, y| bits(&i32::wrapping_add, x, y));
             same("isub", int(s.int_sub(ia, ib)), &|x, y| bits(&i32::wrapping_sub, x, y));
             same("shl", int(s.int_shl(ia, 3)), &|x, y| bits(&|p, _| p << 3, x, y));

@@ -151,8 +151,8 @@ impl<'a> Batch<'a> {
         Some((255.0 * scale.abs() + shift.abs()).max(255.0))
     }
 
-    /// Writes features from row `first` on; answers whether all are finite.
-    pub(super) fn features(&self, net: &Mlp, first: usize, out: PanelsMut) -> bool {
+    /// Writes features from row `first` on. Returns the largest |x|, infinity where one is not finite.
+    pub(super) fn features(&self, net: &Mlp, first: usize, out: PanelsMut) -> f32 {
         match *self {
             Batch::Samples { data, order } => gather_features(net, data, Some(order), first, out),
             Batch::Rows { x, .. } => gather(net.level(), x, first, out),
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
     /// Writes target values from row `first` on; answers whether all are finite. The batch must
     /// have them.
     pub(super) fn values(&self, net: &Mlp, first: usize, out: PanelsMut) -> bool {
-        match *self {
+        let largest = match *self {
             Batch::Samples { data, order } => match data.targets() {
                 Targets::Values { values, n_outputs } => {
                     let order = Some(order);
@@ -189,7 +189,8 @@ impl<'a> Batch<'a> {
                 gather(net.level(), PickedRows { m: y, picked }, first, out)
             }
             Batch::Rows { .. } | Batch::Picked { .. } => unreachable!("checked by `check_rows`"),
-        }
+        };
+        largest.is_finite()
     }
 
     /// Writes labels from row `first` on. The batch must have them.

@@ -13,7 +13,7 @@ use super::workspace::Buffers;
 use crate::gemm::{Panels, Tensor};
 use crate::nn::{Dense, Mlp};
 use crate::optim::{LIMIT, Magnitude};
-use crate::passes::{largest, largest_but_nan};
+use crate::passes::largest;
 use crate::simd::{LINE, Level};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,23 +37,37 @@ impl Peaks {
 }
 
 impl Buffers {
-    /// Before a step: nothing was seen, except the largest input where the batch knows it.
+    /// Before a step: nothing was seen, except the largest inputs that are known.
     pub(super) fn reset_peaks(&mut self, net: &Mlp, batch: &Batch) {
-        for peaks in &mut self.peaks {
-            *peaks = Peaks::default();
+        for (i, peaks) in self.peaks.iter_mut().enumerate() {
+            let known = i > 0 && net.layers[i - 1].is_within_one();
+            let input = if known { 1.0f32.to_bits() } else { 0 };
+            *peaks = Peaks { input: input.into(), delta: 0.into() };
         }
         if let Some(largest) = batch.largest_input() {
-            Peaks::note(&self.peaks[0].input, largest / (1.0 - net.input_dropout));
+            self.note_batch(net, largest);
         }
+    }
+
+    /// The largest feature of a batch, before dropout.
+    fn note_batch(&self, net: &Mlp, largest: f32) {
+        Peaks::note(&self.peaks[0].input, largest / (1.0 - net.input_dropout));
     }
 }
 
 impl Phase<'_> {
-    /// Looks at the inputs of a layer. NaN among them makes the loss NaN (and is refused at the first
-    /// layer).
+    /// The largest feature of some rows, and whether it is finite.
+    pub(super) fn note_features(&self, largest: f32) -> bool {
+        self.buffers.note_batch(self.net, largest);
+        largest.is_finite()
+    }
+
+    /// Looks at the inputs of a layer after the first, unless it is known how large they are.
     pub(super) fn note_inputs(&self, layer: usize, x: Panels) {
-        let peak = &self.buffers.peaks[layer].input;
-        Peaks::note(peak, largest_but_nan(self.net.level, x));
+        if !self.net.layers[layer - 1].is_within_one() {
+            let peak = &self.buffers.peaks[layer].input;
+            Peaks::note(peak, largest(self.net.level, x, self.net.layers[layer - 1].n_out()));
+        }
     }
 
     /// Looks at the deltas of layer `i`, which are whole.

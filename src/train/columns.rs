@@ -121,19 +121,16 @@ impl Phase<'_> {
         // nobody writes weights in phase 1.
         unsafe {
             let own = part_of(|t| t.rows_mut(0..self.rows));
-            let finite = batch.features(self.net, 0, own(columns.x(part)));
+            let largest = batch.features(self.net, 0, own(columns.x(part)));
             let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
             let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
             let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
             let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
-            if part == 0 && batch.largest_input().is_none() {
-                self.note_inputs(0, x);
-            }
             self.look(x, of, part);
             let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w, w.cols);
             let activation = self.forward_activation(0);
             forward(self.net.level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
-            finite
+            self.note_features(largest)
         }
     }
 }

@@ -136,16 +136,13 @@ impl Phase<'_> {
                 return true;
             }
             let block = part_of(|t| t.rows_mut(range.clone()));
-            let finite = batch.features(self.net, range.start, block(&self.buffers.x));
+            let largest = batch.features(self.net, range.start, block(&self.buffers.x));
             if let Some(mask) = self.mask(None) {
                 mask.apply(self.net.level, range.start, block(&self.buffers.x));
             }
             let x = part_of(|t| t.all().rows(range.clone()))(&self.buffers.x);
-            if batch.largest_input().is_none() {
-                self.note_inputs(0, x);
-            }
             self.look(x, of, range.start / of.block);
-            finite
+            self.note_features(largest)
         }
     }
 

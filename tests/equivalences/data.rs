@@ -2,7 +2,7 @@
 //! and a mapped file are the data set in memory, and scaled data is scaled weights.
 
 use deltarule::data::{
-    Array, ArrayData, Dataset, Features, Standardizer, Stream, Targets, read_idx, read_idx_file,
+    Array, ArrayData, Dataset, Standardizer, Stream, Targets, read_idx, read_idx_file,
     read_npy, read_npy_file, read_safetensors, read_safetensors_file,
 };
 use deltarule::{Activation, Adam, MatRef, Matrix, Mlp, Pipeline, Result, Sgd, Threads, Trainer};
