@@ -42,12 +42,25 @@ pub enum Error {
         /// What is wrong, with the expected and the found value.
         reason: String,
     },
-    /// Reading or writing failed.
+    /// Reading or writing failed. The text says what the system said, so that in a chain of errors
+    /// the [source](std::error::Error::source) is what the system's error was caused by, if that
+    /// is known: nothing is said twice.
     Io {
         /// The file, where there is one.
         path: Option<PathBuf>,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A size that overflows, or memory that the system does not give.
+    Memory {
+        /// What there is no room for, in words.
+        what: String,
+    },
+    /// A thread whose floating-point environment differs from the usual one: results would differ
+    /// from those of an ordinary thread.
+    FloatEnvironment {
+        /// What differs.
+        reason: String,
     },
     /// Training produced a loss or an activation that is NaN or infinite.
     NonFinite {
@@ -102,6 +115,16 @@ impl Error {
         Error::Format { file: file.into(), reason: reason.into() }
     }
 
+    /// A [`Error::Memory`]: `what` is a plural, such as "3 x 4 values".
+    pub(crate) fn memory(what: impl fmt::Display) -> Self {
+        Error::Memory { what: what.to_string() }
+    }
+
+    /// A [`Error::FloatEnvironment`].
+    pub(crate) fn float_environment(reason: impl Into<String>) -> Self {
+        Error::FloatEnvironment { reason: reason.into() }
+    }
+
     /// A [`Error::Io`] that names its file.
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: Some(path.to_path_buf()), source }
@@ -118,6 +141,10 @@ impl fmt::Display for Error {
             Error::Format { file, reason } => write!(f, "{file}: {reason}"),
             Error::Io { path: Some(path), source } => write!(f, "{}: {source}", path.display()),
             Error::Io { path: None, source } => write!(f, "stream: {source}"),
+            Error::Memory { what } => write!(f, "memory: {what} do not fit"),
+            Error::FloatEnvironment { reason } => {
+                write!(f, "floating-point environment: {reason}")
+            }
             Error::NonFinite { epoch, step, layer } => {
                 write!(f, "training is no longer finite: epoch {epoch}, step {step}, layer {layer}")
             }
@@ -132,8 +159,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io { source, .. } => Some(source),
-            _ => None,
+            // The system's error itself is in our text already.
+            Error::Io { source, .. } => source.source(),
+            Error::Shape { .. }
+            | Error::Value { .. }
+            | Error::Config { .. }
+            | Error::Format { .. }
+            | Error::Memory { .. }
+            | Error::FloatEnvironment { .. }
+            | Error::NonFinite { .. }
+            | Error::Level { .. }
+            | Error::Threads { .. } => None,
         }
     }
 }
@@ -141,5 +177,57 @@ impl std::error::Error for Error {
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
         Error::Io { path: None, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{self, ErrorKind};
+
+    /// The texts of an error and its sources, as programs print them.
+    fn chain(error: &Error) -> String {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(error);
+        while let Some(source) = next {
+            text = format!("{text}: {source}");
+            next = source.source();
+        }
+        text
+    }
+
+    #[test]
+    fn a_chain_says_everything_once() {
+        let reason = io::Error::from_raw_os_error(2).to_string();
+        let text = chain(&Error::io(Path::new("a.csv"), io::Error::from_raw_os_error(2)));
+        assert_eq!(text, format!("a.csv: {reason}"));
+        let text = chain(&Error::from(io::Error::from(ErrorKind::TimedOut)));
+        assert_eq!(text, format!("stream: {}", ErrorKind::TimedOut));
+        // A reader of the caller's fails with an error of ours, which has a cause of its own.
+        let inner = io::Error::other(Error::io(Path::new("b"), io::Error::other("why")));
+        assert_eq!(chain(&Error::from(inner)), "stream: b: why");
+        let cause = "x".parse::<f32>().unwrap_err();
+        #[derive(Debug)]
+        struct Outer(std::num::ParseFloatError);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl std::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let text = chain(&Error::from(io::Error::other(Outer(cause.clone()))));
+        assert_eq!(text, format!("stream: outer: {cause}"));
+    }
+
+    #[test]
+    fn memory_and_float_environment_are_errors_of_their_own() {
+        let text = Error::memory("3 x 4 values").to_string();
+        assert_eq!(text, "memory: 3 x 4 values do not fit");
+        let text = Error::float_environment("rounds up").to_string();
+        assert_eq!(text, "floating-point environment: rounds up");
     }
 }

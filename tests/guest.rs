@@ -165,7 +165,7 @@ mod float_environment {
     }
 
     fn is_refused<T>(result: Result<T>) -> bool {
-        matches!(result, Err(Error::Config { option, .. }) if option == "floating-point environment")
+        matches!(result, Err(Error::FloatEnvironment { .. }))
     }
 
     #[test]

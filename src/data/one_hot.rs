@@ -11,7 +11,7 @@ use crate::{Error, Matrix, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::Value`] when a label is not below `n_classes`; [`Error::Shape`] when the matrix would
+/// [`Error::Value`] when a label is not below `n_classes`; [`Error::Memory`] when the matrix would
 /// not fit in memory.
 pub fn one_hot(labels: &[u32], n_classes: usize) -> Result<Matrix> {
     let mut numbered = labels.iter().enumerate();
@@ -21,8 +21,7 @@ pub fn one_hot(labels: &[u32], n_classes: usize) -> Result<Matrix> {
     }
     let bytes = labels.len().checked_mul(n_classes).and_then(|n| n.checked_mul(size_of::<f32>()));
     if bytes.is_none_or(|n| n > isize::MAX as usize) {
-        let got = format!("{} x {n_classes} values", labels.len());
-        return Err(Error::shape("one_hot", "a matrix that fits in memory", got));
+        return Err(Error::memory(format!("{} x {n_classes} values", labels.len())));
     }
     let mut rows = Matrix::zeros(labels.len(), n_classes);
     for (i, &label) in labels.iter().enumerate() {
@@ -41,7 +40,7 @@ mod tests {
     fn bad_labels_are_named() {
         let error = one_hot(&[0, 3], 3).unwrap_err().to_string();
         assert_eq!(error, "label in row 1: expected a class below 3, got 3");
-        assert!(one_hot(&[0, 0], usize::MAX).is_err());
+        assert!(matches!(one_hot(&[0, 0], usize::MAX), Err(Error::Memory { .. })));
         assert_eq!(one_hot(&[], 3).unwrap().rows(), 0);
     }
 }

@@ -1,7 +1,5 @@
 //! Values that come one after the other, nobody knows how many.
 
-use std::io::ErrorKind;
-
 use crate::{Error, Result};
 
 /// Bytes of a piece: with the 55 KiB of a gzip decoder, a refused stream stays under 64.
@@ -28,7 +26,7 @@ impl<T: Copy> Pieces<T> {
     /// Makes the first piece hold `count` values: then joining costs nothing. Only for a count
     /// that is known and not merely claimed.
     pub(super) fn reserve(&mut self, count: usize) -> Result<()> {
-        let no_memory = |e| Error::from(std::io::Error::new(ErrorKind::OutOfMemory, e));
+        let no_memory = |_| Error::memory(format!("{count} values"));
         self.current.try_reserve_exact(count).map_err(no_memory)?;
         self.capacity = count;
         Ok(())

@@ -29,10 +29,10 @@ impl Tensor {
     /// Zeros, with panels `ld` lines apart.
     ///
     /// # Errors
-    /// [`Error::Config`] when the size overflows or the memory cannot be had.
+    /// [`Error::Memory`] when the size overflows or the memory cannot be had.
     pub(crate) fn zeros(rows: usize, cols: usize, ld: usize) -> Result<Self> {
         assert!(rows <= ld);
-        let too_large = || Error::config("memory", format!("{rows} x {cols} values do not fit"));
+        let too_large = || Error::memory(format!("{rows} x {cols} values"));
         let lines = cols.div_ceil(LINE).checked_mul(ld).ok_or_else(too_large)?;
         let ptr = match lines {
             0 => NonNull::dangling(),

@@ -125,7 +125,7 @@ pub(crate) fn encode(metadata: &[(&str, String)], tensors: &[Stored]) -> Result<
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(n_bytes)
-        .map_err(|_| Error::config("memory", format!("no room for a file of {n_bytes} bytes")))?;
+        .map_err(|_| Error::memory(format!("{n_bytes} bytes of a file")))?;
     let mut file = Cursor::new(bytes);
     write_file(&mut file, metadata, tensors)?;
     Ok(file.into_inner())

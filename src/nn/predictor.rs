@@ -72,8 +72,8 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
-    /// made for, [`Error::Config`] when the thread's floating-point environment is not the usual
-    /// one.
+    /// made for, [`Error::FloatEnvironment`] when the thread's floating-point environment is not
+    /// the usual one.
     pub fn predict_into(&mut self, x: MatRef, mut out: MatMut) -> Result<()> {
         let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
         let rows = x.rows();

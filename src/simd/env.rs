@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// Checks this thread's floating-point environment; a few cycles, so every entry can afford it.
 ///
 /// # Errors
-/// [`Error::Config`] when it flushes subnormals to zero or rounds other than to nearest: results
+/// [`Error::FloatEnvironment`] when it flushes subnormals to zero or rounds other than to nearest: results
 /// would differ from those of an ordinary thread.
 #[inline]
 pub(crate) fn check_float_environment() -> Result<()> {
@@ -33,7 +33,7 @@ pub(crate) fn check_float_environment() -> Result<()> {
 /// What arithmetic itself says.
 #[cold]
 fn by_computing() -> Result<()> {
-    let odd = |reason: &str| Err(Error::config("floating-point environment", reason));
+    let odd = |reason: &str| Err(Error::float_environment(reason));
     let tiny = std::hint::black_box(f32::MIN_POSITIVE);
     // Halving the smallest normal number gives a subnormal, unless outputs are flushed; doubling
     // that gives it back, unless inputs are.

@@ -87,7 +87,7 @@ impl Team {
     ///
     /// # Errors
     /// [`Error::Threads`] when the number makes no sense or a thread cannot be started,
-    /// [`Error::Config`] when the caller's floating-point environment is not the usual one.
+    /// [`Error::FloatEnvironment`] when the caller's floating-point environment is not the usual one.
     pub(crate) fn new(threads: Threads) -> Result<Team> {
         threads.validate()?;
         check_float_environment()?;
@@ -171,8 +171,8 @@ impl Team {
     /// below [`Team::threads`], and no two calls at a time have the same one.
     ///
     /// # Errors
-    /// [`Error::Config`] when a worker's floating-point environment is not the usual one (the work
-    /// is done all the same, by the others).
+    /// [`Error::FloatEnvironment`] when a worker's floating-point environment is not the usual one
+    /// (the work is done all the same, by the others).
     pub(crate) fn run(&mut self, items: usize, work: Work) -> Result<()> {
         if items <= 1 || self.shared.places.is_empty() {
             (0..items).for_each(|item| work(0, item));
@@ -181,8 +181,7 @@ impl Team {
         let helpers = self.shared.places.len().min(items - 1);
         self.shared.slot.run(items, work, || (1..=helpers).for_each(|worker| self.call(worker)));
         if self.shared.unfit.swap(false, Ordering::Relaxed) {
-            return Err(Error::config(
-                "floating-point environment",
+            return Err(Error::float_environment(
                 "a worker thread flushes subnormals or does not round to nearest",
             ));
         }

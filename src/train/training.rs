@@ -126,7 +126,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Value`] when the batch does not fit the network or holds NaN
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
-    /// or when the thread's floating-point environment is not the usual one,
+    /// [`Error::FloatEnvironment`] when the thread's floating-point environment is not the usual one,
     /// [`Error::NonFinite`] when the loss is not finite. On an error nothing was updated.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
         self.check_batch(x, targets)?;
