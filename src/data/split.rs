@@ -96,13 +96,18 @@ impl Dataset {
     }
 
     /// The samples of each class.
+    ///
+    /// Of more classes than there are samples, some of the first (samples + 1) have none, which
+    /// both callers refuse; so only these are made, however many classes the caller names.
     fn classes(&self, option: &str) -> Result<Vec<Vec<usize>>> {
         let Targets::Classes { labels, n_classes } = self.targets() else {
             return Err(Error::config(option, "expected classes as targets, got values"));
         };
-        let mut groups = vec![Vec::new(); *n_classes];
+        let mut groups = vec![Vec::new(); (*n_classes).min(self.len().saturating_add(1))];
         for (i, &label) in labels.iter().enumerate() {
-            groups[label as usize].push(i);
+            if let Some(group) = groups.get_mut(label as usize) {
+                group.push(i);
+            }
         }
         Ok(groups)
     }
@@ -312,5 +317,15 @@ mod tests {
         assert!(values.k_fold(1, 1).is_err() && values.k_fold(5, 1).is_err());
         let error = all.k_fold_stratified(10, 1).unwrap_err().to_string();
         assert_eq!(error, "k_fold: expected at least 10 samples of class 0, got 9");
+        assert!(all.k_fold(usize::MAX, 1).is_err());
+        // Many more classes than samples: the first that has none is named.
+        for n_classes in [701, 1 << 40, usize::MAX] {
+            let targets = Targets::Classes { labels: vec![0, 1, 1, 0, 700], n_classes };
+            let data = Dataset::from_u8(vec![0; 5], 1, targets).unwrap();
+            let error = text(data.split_stratified([0.5, 0.5], 1));
+            assert!(error.starts_with("class 2, part 0"), "{error}");
+            let error = data.k_fold_stratified(2, 1).unwrap_err().to_string();
+            assert_eq!(error, "k_fold: expected at least 2 samples of class 2, got 0");
+        }
     }
 }

@@ -32,10 +32,12 @@ impl Rates {
         steps_an_epoch: usize,
     ) -> Result<Self> {
         schedule.validate()?;
-        let run = epochs as u64 * if schedule.each_epoch { 1 } else { steps_an_epoch as u64 };
+        // Longer than any run where the product has no place.
+        let steps = if schedule.each_epoch { 1 } else { steps_an_epoch as u64 };
+        let run = (epochs as u64).saturating_mul(steps);
         let warm_up = schedule.warm_up.0;
-        if warm_up > 0 && warm_up >= run || schedule.length.is_some_and(|n| warm_up + n > run) {
-            let length = warm_up + schedule.length.unwrap_or(0);
+        let length = warm_up.saturating_add(schedule.length.unwrap_or(0));
+        if warm_up > 0 && warm_up >= run || length > run {
             let reason = format!("its {length} ticks are longer than the run's {run}");
             return Err(Error::config("schedule", reason));
         }
