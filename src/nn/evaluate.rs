@@ -2,6 +2,7 @@
 
 use super::Mlp;
 use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
+use super::predictor::pays;
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
@@ -18,7 +19,11 @@ impl Mlp {
     /// [`Error::Shape`] when the data set's features or targets do not fit the network.
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
         let loss = Loss::for_output(self.layers[self.layers.len() - 1].activation);
-        evaluate(self, data, loss, &mut Team::new(Threads::Current)?)
+        let threads = match pays(self, data.len()) {
+            true => Threads::Current,
+            false => Threads::Current.without_new_pool(),
+        };
+        evaluate(self, data, loss, &mut Team::new(threads)?)
     }
 }
 
@@ -170,7 +175,8 @@ pub(crate) fn evaluate(
             Output { a, z: None, targets, d, losses, scale: 1.0, weighting, activation },
         );
         part.loss = losses.iter().sum();
-    })?;
+    });
+    team.check()?;
     let mean = parts.iter().map(|p| p.loss).sum::<f64>() / data.len() as f64;
     match data.targets() {
         Targets::Classes { labels, .. } => {

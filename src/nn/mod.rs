@@ -18,6 +18,7 @@ pub use init::Init;
 pub(crate) use norm::Norm;
 pub use norm::{NormKind, NormParameters};
 pub use predictor::Predictor;
+pub(crate) use predictor::pays;
 pub use summary::{LayerSummary, Summary};
 
 use crate::activation::Activation;
@@ -99,6 +100,7 @@ impl Mlp {
     }
 
     /// The same network at another level.
+    #[must_use]
     pub fn with_level(mut self, level: Level) -> Self {
         self.level = level;
         self

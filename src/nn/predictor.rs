@@ -7,6 +7,7 @@ use crate::gemm::{PanelsMut, Precision, scatter};
 use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
 use crate::threads::{Team, Threads, block_rows};
 use crate::{Error, MatMut, MatRef, Matrix, Result};
+use std::fmt;
 
 /// Predicts with a network again and again, without allocating after the first call.
 ///
@@ -36,6 +37,19 @@ const FEW_ROWS: usize = 8;
 /// from L3 or memory faster over two cores than over one.
 const SHARED_WEIGHTS: usize = 1 << 18;
 
+/// Whether more than one thread pays for the outputs of so many rows.
+pub(crate) fn pays(net: &Mlp, rows: usize) -> bool {
+    rows.saturating_mul(net.n_parameters()) >= TEAM_FROM
+}
+
+impl fmt::Debug for Predictor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Predictor");
+        text.field("net", &self.net).field("rows", &self.rows);
+        text.field("threads", &self.team.threads()).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Predictor<'a> {
     /// For calls of up to `rows` rows.
     ///
@@ -46,10 +60,7 @@ impl<'a> Predictor<'a> {
             return Err(Error::config("rows of a predictor", "expected at least 1, got 0"));
         }
         threads.validate()?;
-        let threads = match threads {
-            _ if rows.saturating_mul(net.n_parameters()) < TEAM_FROM => Threads::One,
-            other => other,
-        };
+        let threads = if pays(net, rows) { threads } else { Threads::One };
         let team = Team::new(threads)?;
         let scratch = scratch(net, rows, &team, None)?;
         Ok(Predictor { net, team, scratch, rows, split: None, plain: net.is_plain() })
@@ -92,12 +103,12 @@ impl<'a> Predictor<'a> {
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let scratch = &mut self.scratch[0];
             let inputs = scratch.inputs(net, x);
-            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team)?;
+            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team);
             if softmax {
                 softmax_rows(net, &mut a);
             }
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
-            return Ok(());
+            return self.team.check();
         }
         if rows == 1 && self.plain {
             self.scratch[0].forward_row(net, x, out.row_mut(0));
@@ -117,7 +128,8 @@ impl<'a> Predictor<'a> {
                 softmax_rows(net, &mut a);
             }
             (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
-        })
+        });
+        self.team.check()
     }
 }
 
@@ -158,14 +170,15 @@ impl Mlp {
     /// see [`Predictor`].
     ///
     /// # Errors
-    /// [`Error::Shape`] when `x` has no rows or another number of columns.
+    /// [`Error::Shape`] when `x` has no rows or another number of columns, [`Error::Memory`] when
+    /// the outputs do not fit in memory.
     pub fn predict(&self, x: MatRef) -> Result<Matrix> {
         if x.rows() == 0 || x.cols() != self.n_in() {
             // Before the result is made: a view without columns may claim any number of rows.
             let expected = format!("at least one row of {}", self.n_in());
             return Err(Error::shape("inputs", expected, rows_of(x)));
         }
-        let mut out = Matrix::zeros(x.rows(), self.n_out());
+        let mut out = Matrix::try_zeros(x.rows(), self.n_out())?;
         Predictor::new(self, x.rows(), Threads::Current)?.predict_into(x, out.view_mut())?;
         Ok(out)
     }

@@ -51,7 +51,7 @@ const TEAM_FROM: usize = 400_000;
 
 /// Whether threads pay at all for a step of so many rows.
 pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
-    6 * rows * net.n_parameters() >= TEAM_FROM
+    rows.saturating_mul(6 * net.n_parameters()) >= TEAM_FROM
 }
 
 /// How often a step looks which inputs are zero while few are: a look costs up to a 30th of a step
@@ -72,10 +72,10 @@ pub(super) fn run(
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
         if threads == 1 {
             (0..items).for_each(work);
-            Ok(())
         } else {
-            team.run(items, &|_, item| work(item))
+            team.run(items, &|_, item| work(item));
         }
+        Ok(())
     };
     // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
     let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
@@ -169,7 +169,10 @@ pub(super) fn flush(
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
     let phase = Phase { net, buffers: &ws.buffers, rows: 0, bytes: None, step };
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
+        team.run(items, &|_, i| work(i));
+        Ok(())
+    };
     deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
     Ok(true)
 }

@@ -6,14 +6,16 @@ use super::recipe::{OptionText, adjustments};
 use super::state::Counts;
 use super::step::{self, Step};
 use super::workspace::{Needs, Workspace};
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Targets, in_order};
 use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
-use crate::nn::{Mlp, check_data, evaluate};
+use crate::nn::{Mlp, check_data, evaluate, pays};
 use crate::optim::{Adjustments, Optimizer};
+use crate::simd::check_float_environment;
 use crate::threads::{Team, Threads};
 use crate::{Error, Level, MatRef, Result};
+use std::fmt;
 
 /// How a [`Training`] runs.
 #[derive(Clone, Debug)]
@@ -39,6 +41,9 @@ pub struct Training<'a> {
     net: &'a mut Mlp,
     workspace: Workspace,
     team: Team,
+    /// Of evaluations that are worth more threads than a step is.
+    evaluators: Option<Team>,
+    threads: Threads,
     optimizer: Optimizer,
     adjustments: Adjustments,
     loss: Loss,
@@ -90,7 +95,11 @@ impl<'a> Training<'a> {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
         }
-        let team = Team::new(setup.threads)?;
+        let threads = match step::pays(net, setup.batch_size) {
+            true => setup.threads,
+            false => setup.threads.without_new_pool(),
+        };
+        let team = Team::new(threads)?;
         let needs = Needs {
             rows: setup.batch_size,
             threads: team.threads(),
@@ -105,6 +114,8 @@ impl<'a> Training<'a> {
             net,
             workspace,
             team,
+            evaluators: None,
+            threads: setup.threads,
             optimizer,
             adjustments,
             loss,
@@ -171,7 +182,7 @@ impl<'a> Training<'a> {
     }
 
     fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<f32> {
-        crate::simd::check_float_environment()?;
+        self.check_threads()?;
         let step = next_step!(self, samples);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let (loss, updated) = step::run(net, workspace, team, batch, &step)?;
@@ -180,11 +191,20 @@ impl<'a> Training<'a> {
         Ok(loss as f32)
     }
 
+    /// Checks the floating-point environments of the caller and of the team: before anything
+    /// changes, so that a step that fails has not happened and can be repeated.
+    fn check_threads(&self) -> Result<()> {
+        check_float_environment()?;
+        self.team.check()
+    }
+
     /// Makes an update of accumulated gradients that still wait for one, if there are any.
     ///
     /// # Errors
-    /// [`Error::Threads`] when a thread died.
+    /// [`Error::FloatEnvironment`] when a thread's floating-point environment is not the usual one.
+    /// On an error nothing was updated.
     pub fn flush(&mut self) -> Result<()> {
+        self.check_threads()?;
         let step = next_step!(self, SampleWeights::Equal);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let updated = step::flush(net, workspace, team, &step)?;
@@ -193,17 +213,20 @@ impl<'a> Training<'a> {
     }
 
     /// Trains on a data set in its own order, in batches of the trainer's batch size; for data that
-    /// comes in portions. The optimiser's state carries over from one portion to the next. Answers
-    /// the mean loss, each sample's taken before its step's update.
+    /// comes in portions. The optimiser's state and accumulated gradients carry over from one
+    /// portion to the next ([`Training::flush`] makes the update that is left). Returns the mean
+    /// loss, each sample's taken before its step's update.
+    ///
+    /// The bits are those of [`Training::step`] with the same rows, and with f32 products those of
+    /// an epoch of [`Trainer::fit`](crate::Trainer::fit) that visits the samples in this order.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Config`] when the data does not fit, [`Error::NonFinite`] when
-    /// the loss is not finite, with the network as it was after the last good step.
+    /// [`Error::Shape`] or [`Error::Config`] when the data does not fit, [`Error::FloatEnvironment`]
+    /// as [`Training::step`], [`Error::NonFinite`] when the loss is not finite, with the network as
+    /// it was after the last good step.
     pub fn partial_fit(&mut self, data: &Dataset) -> Result<f64> {
         self.check(data)?;
-        let n = u32::try_from(data.len())
-            .map_err(|_| Error::shape("data set", "fewer than 2^32 samples", data.len()))?;
-        let order: Vec<u32> = (0..n).collect();
+        let order = in_order(data.len())?;
         let mut sum = 0.0;
         for batch in order.chunks(self.workspace.rows) {
             sum += f64::from(self.step_samples(data, batch, None)?) * batch.len() as f64;
@@ -229,9 +252,19 @@ impl<'a> Training<'a> {
     /// Loss, and for classes accuracy and confusion matrix, of the network as it is now.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the data set does not fit the network.
+    /// [`Error::Shape`] when the data set does not fit the network, [`Error::FloatEnvironment`] when
+    /// a thread's floating-point environment is not the usual one.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
-        evaluate(self.net, data, self.loss, &mut self.team)
+        check_float_environment()?;
+        let is_alone = self.team.threads() == 1 && self.threads == Threads::Current;
+        let team = match &mut self.evaluators {
+            Some(team) => team,
+            None if is_alone && pays(self.net, data.len()) => {
+                self.evaluators.insert(Team::new(self.threads)?)
+            }
+            None => &mut self.team,
+        };
+        evaluate(self.net, data, self.loss, team)
     }
 
     /// Changes the learning rate from the next step on.
@@ -324,6 +357,15 @@ impl<'a> Training<'a> {
     /// Whether targets are values, not labels.
     pub(super) fn values(&self) -> bool {
         self.values
+    }
+}
+
+impl fmt::Debug for Training<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Training");
+        text.field("network", &self.net).field("optimizer", &self.optimizer);
+        text.field("loss", &self.loss).field("learning_rate", &self.lr);
+        text.field("steps", &self.steps).finish_non_exhaustive()
     }
 }
 
