@@ -20,6 +20,7 @@ pub(crate) use rates::{Rates, RatesState};
 ///     assert!((rates[t] - rate).abs() < 1e-7);
 /// }
 /// ```
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     shape: Shape,

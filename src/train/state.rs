@@ -1,12 +1,16 @@
 //! The text in a checkpoint: what a run is (its configuration) and where it stands.
 //!
 //! One item a line, a key and its values with spaces between them. Numbers that decide bits are
-//! written as their bits in hex. Read strictly: the keys come in one order, nothing else does.
+//! written as their bits in hex. Read strictly: the lines that are written, in the order in which they
+//! are written, as they are written, or an error that names the line.
 
 use super::history::{Ending, Epoch, History, StepRecord};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::optim::RatesState;
 use std::fmt::Write;
+use std::iter::{Peekable, Zip};
+use std::ops::RangeFrom;
+use std::str::SplitTerminator;
 
 /// Where a run stands, without its tensors.
 #[derive(Clone, Debug, Default)]
@@ -111,97 +115,191 @@ type Reason<T> = std::result::Result<T, String>;
 /// Counts are at most this: more steps than any run has.
 const MOST: u64 = 1 << 40;
 
-/// The words of a line.
-struct Words<'a>(std::str::SplitWhitespace<'a>);
+/// The values of a line, with one space between them.
+struct Words<'a>(Option<&'a str>);
 
-impl Words<'_> {
-    fn word(&mut self) -> Reason<&str> {
-        self.0.next().ok_or_else(|| "a line ends too early".into())
+impl<'a> Words<'a> {
+    fn word(&mut self) -> Reason<&'a str> {
+        let rest = self.0.take().ok_or("ends too early")?;
+        let (word, rest) = rest.split_once(' ').map_or((rest, None), |(w, rest)| (w, Some(rest)));
+        self.0 = rest;
+        Ok(word)
     }
 
-    /// A whole number, so small that adding to it and summing up many cannot overflow.
+    /// A whole number as it is written, so small that adding to it and summing up many cannot
+    /// overflow.
     fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
         let word = self.word()?;
-        let number = word.parse::<u64>().ok().filter(|n| *n <= MOST);
+        let number = word.parse::<u64>().ok().filter(|n| *n <= MOST && n.to_string() == word);
         number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
     }
 
     fn bits(&mut self) -> Reason<f64> {
-        let word = self.word()?;
+        let word = self.hex(16)?;
         let bits = u64::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
         Ok(f64::from_bits(bits))
     }
 
     fn bits32(&mut self) -> Reason<f32> {
-        let word = self.word()?;
+        let word = self.hex(8)?;
         let bits = u32::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
         Ok(f32::from_bits(bits))
     }
 
+    /// A number that is finite and at least 0.
+    fn rate(&mut self) -> Reason<f32> {
+        let rate = self.bits32()?;
+        let is_rate = rate.is_finite() && rate >= 0.0;
+        is_rate.then_some(rate).ok_or_else(|| format!("{rate} is no learning rate"))
+    }
+
+    /// Exactly so many lower-case digits.
+    fn hex(&mut self, digits: usize) -> Reason<&'a str> {
+        let word = self.word()?;
+        let is_hex = word.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let fits = is_hex && word.len() == digits;
+        fits.then_some(word).ok_or_else(|| format!("{word:?} is no number of {digits} digits"))
+    }
+
     fn is_empty(&self) -> bool {
-        self.0.clone().next().is_none()
+        self.0.is_none()
     }
 }
 
-/// The options as written, and the state.
-pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
-    let (mut options, mut s) = (Vec::new(), State::default());
-    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-        let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let mut w = Words(rest.split_whitespace());
-        match key {
-            "option" => {
-                let (name, value) = rest.split_once('=').ok_or("an option without =")?;
-                options.push((name.to_string(), value.to_string()));
-                continue;
+/// The lines of a text, numbered from 1, in the one order that there is.
+struct Lines<'a>(Peekable<Zip<RangeFrom<usize>, SplitTerminator<'a, char>>>);
+
+impl<'a> Lines<'a> {
+    /// The lines without the spaces that fill the text up to a multiple of 8 bytes.
+    fn new(text: &'a str) -> Reason<Self> {
+        let all = text.strip_suffix('\n').map(|all| all.trim_end_matches(' '));
+        match all {
+            Some(all)
+                if text.len().is_multiple_of(8)
+                    && text.len() - all.len() <= 8
+                    && all.ends_with('\n') =>
+            {
+                Ok(Lines((1..).zip(all.split_terminator('\n')).peekable()))
             }
-            "steps" => {
-                let (steps, updates) = (w.count()?, w.count()?);
-                s.counts = Counts { steps, updates, lr: w.bits32()? };
-            }
-            "partial" => {
-                let (batches, samples) = (w.count()?, w.count()?);
-                s.partial = Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? };
-            }
-            "waiting" => s.waiting = (w.count()?, w.count()?),
-            "rates" => {
-                let (steps, epochs) = (w.count()?, w.count()?);
-                let (best, bad, factor) = (w.bits()?, w.count()?, w.bits32()?);
-                s.rates = Some(RatesState { steps, epochs, best, bad, factor });
-            }
-            "watch" => s.watch = (Some((w.bits()?, w.count()?)), w.count()?),
-            "watched" => s.watch = (None, w.count()?),
-            "best" => s.has_best = w.count::<u8>()? == 1,
-            "ending" => match w.word()? {
-                "open" => {}
-                "early-stopping" => {
-                    (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
-                }
-                other => return Err(format!("unknown ending {other:?}")),
-            },
-            "epoch" => s.history.epochs.push(read_epoch(&mut w)?),
-            "step" => {
-                let (epoch, step) = (w.count()?, w.count()?);
-                let (loss, learning_rate) = (w.bits32()?, w.bits32()?);
-                let record = StepRecord { epoch, step, loss, learning_rate };
-                s.history.step_records.push(record);
-            }
-            other => return Err(format!("unknown key {other:?}")),
-        }
-        if !w.is_empty() {
-            return Err(format!("too many values of {key:?}"));
+            _ => Err("does not end as it was written".into()),
         }
     }
-    let counted = s.history.epochs.iter().zip(1..).all(|(e, n)| e.epoch == n);
-    if !counted {
-        return Err("the epochs are not counted from 1".into());
+
+    /// What `parse` makes of the values of the next line, if that has this key; it has to use them
+    /// all.
+    fn if_next<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&mut Words<'a>) -> Reason<T>,
+    ) -> Reason<Option<T>> {
+        let Some((n, line)) = self.0.next_if(|(_, line)| line.split(' ').next() == Some(key))
+        else {
+            return Ok(None);
+        };
+        let mut words = Words(line.split_once(' ').map(|(_, rest)| rest));
+        let value = parse(&mut words).and_then(|value| match words.is_empty() {
+            true => Ok(value),
+            false => Err("has too many values".into()),
+        });
+        value.map(Some).map_err(|reason| format!("line {n}, {line:?}: {reason}"))
+    }
+
+    /// The same of a line that has to be there.
+    fn next<T>(&mut self, key: &str, parse: impl FnOnce(&mut Words<'a>) -> Reason<T>) -> Reason<T> {
+        match self.if_next(key, parse)? {
+            Some(value) => Ok(value),
+            None => Err(self.expected(&format!("{key:?}"))),
+        }
+    }
+
+    /// Why the next line is refused.
+    fn expected(&mut self, what: &str) -> String {
+        match self.0.peek() {
+            Some((n, line)) => format!("line {n}, {line:?}: expected {what}"),
+            None => format!("ends too early: expected {what}"),
+        }
+    }
+}
+
+/// The options as written, and the state. Every line that was written has to be there, in its
+/// place, and no other.
+pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
+    let mut lines = Lines::new(text)?;
+    let (mut options, mut s) = (Vec::new(), State::default());
+    while let Some(option) = lines.if_next("option", |w| {
+        let (name, value) = w.0.take().and_then(|o| o.split_once('=')).ok_or("has no =")?;
+        Ok((name.to_string(), value.to_string()))
+    })? {
+        options.push(option);
+    }
+    s.counts = lines.next("steps", |w| {
+        let counts = Counts { steps: w.count()?, updates: w.count()?, lr: w.rate()? };
+        let fits = counts.updates <= counts.steps;
+        fits.then_some(counts).ok_or_else(|| "has more updates than steps".into())
+    })?;
+    s.partial = lines.next("partial", |w| {
+        let (batches, samples) = (w.count()?, w.count()?);
+        Ok(Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? })
+    })?;
+    s.waiting = lines.next("waiting", |w| Ok((w.count()?, w.count()?)))?;
+    s.rates = lines.if_next("rates", |w| {
+        let (steps, epochs) = (w.count()?, w.count()?);
+        let (best, bad, factor) = (w.bits()?, w.count()?, w.rate()?);
+        Ok(RatesState { steps, epochs, best, bad, factor })
+    })?;
+    let watch = lines.if_next("watch", |w| {
+        let best = w.bits()?;
+        if best.is_nan() {
+            return Err("NaN is never the best".into());
+        }
+        Ok((Some((best, w.count()?)), w.count()?))
+    })?;
+    s.watch = match watch {
+        Some(watch) => watch,
+        None => (None, lines.next("watched", Words::count)?),
+    };
+    s.has_best = lines.next("best", |w| {
+        let has_best = match w.word()? {
+            "0" => false,
+            "1" => true,
+            other => return Err(format!("{other:?} is neither 0 nor 1")),
+        };
+        let fits = has_best == s.watch.0.is_some();
+        fits.then_some(has_best).ok_or_else(|| "does not agree with what is watched".into())
+    })?;
+    (s.history.stopped, s.history.ending) = lines.next("ending", |w| match w.word()? {
+        "open" => Ok((false, Ending::Finished)),
+        "early-stopping" => Ok((true, Ending::EarlyStopping)),
+        other => Err(format!("{other:?} is no ending")),
+    })?;
+    let mut number = 0usize;
+    while let Some(epoch) = lines.if_next("epoch", |w| {
+        number += 1;
+        let epoch = read_epoch(w)?;
+        (epoch.epoch == number).then_some(epoch).ok_or_else(|| format!("expected epoch {number}"))
+    })? {
+        s.history.epochs.push(epoch);
+    }
+    let mut last = 0;
+    while let Some(record) = lines.if_next("step", |w| {
+        let (epoch, step) = (w.count()?, w.count()?);
+        let (loss, learning_rate) = (w.bits32()?, w.rate()?);
+        let fits = last < step && step <= s.counts.steps;
+        last = step;
+        let record = StepRecord { epoch, step, loss, learning_rate };
+        fits.then_some(record).ok_or_else(|| "is out of order".into())
+    })? {
+        s.history.step_records.push(record);
+    }
+    if lines.0.peek().is_some() {
+        return Err(lines.expected("the end"));
     }
     s.history.steps = s.counts.steps;
     Ok((options, s))
 }
 
 fn read_epoch(w: &mut Words) -> Reason<Epoch> {
-    let (epoch, loss, learning_rate) = (w.count()?, w.bits()?, w.bits32()?);
+    let (epoch, loss, learning_rate) = (w.count()?, w.bits()?, w.rate()?);
     let (seconds, samples_per_second) = (w.bits()?, w.bits()?);
     let mut validation = None;
     if !w.is_empty() {
@@ -234,7 +332,7 @@ mod tests {
             seconds: 1e-9,
             samples_per_second: f64::INFINITY,
         };
-        let counts = Counts { steps: 7, updates: 6, lr: -0.0 };
+        let counts = Counts { steps: 7, updates: 6, lr: 0.1 };
         let mut s = State { counts, waiting: (1, 32), ..State::default() };
         s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, seconds: 3.5 };
         let best = f64::INFINITY;
@@ -256,21 +354,117 @@ mod tests {
         let named = |n: &str, v: &str| (n.to_string(), v.to_string());
         assert_eq!(options, [named("batch size", "32"), named("loss", "a = b")]);
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
-        s.watch = (None, 4);
+        (s.watch, s.has_best, s.rates) = ((None, 4), false, None);
         (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
         let (_, back) = read(&write(&[], &s)).unwrap();
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
-        for bad in [
-            "steps 1 2",
-            "steps 1 18446744073709551615 3",
-            "best 256",
-            "steps 1 2 3 4",
-            "steps x 2 3",
-            "more 1",
-            "option a",
-            "epoch 1 z",
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
+    }
+
+    /// A text as it is written, from its lines.
+    fn text(lines: &[&str]) -> String {
+        let mut text: String = lines.iter().flat_map(|line| [*line, "\n"]).collect();
+        text.push_str(&" ".repeat(7 - text.len() % 8));
+        text + "\n"
+    }
+
+    const LINES: [&str; 13] = [
+        "option batch size=32",
+        "option loss=a = b",
+        "steps 7 6 3dcccccd",
+        "partial 3 96 3fe0000000000000 0000000000000000",
+        "waiting 1 32",
+        "rates 7 2 7ff0000000000000 3 3f800000",
+        "watch 3fd0000000000000 1 1",
+        "best 1",
+        "ending open",
+        "epoch 1 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000",
+        "epoch 2 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000 3fe0000000000000",
+        "step 1 2 3dcccccd 3e4ccccd",
+        "step 1 3 3dcccccd 3e4ccccd",
+    ];
+
+    /// Lines without which the text is another good one.
+    fn may_be_missing(line: &str) -> bool {
+        ["option", "rates", "step "].iter().any(|key| line.starts_with(key))
+    }
+
+    #[test]
+    fn every_line_has_its_place() {
+        let is_read = |lines: &[&str]| read(&text(lines));
+        let (options, s) = is_read(&LINES).unwrap();
+        let names: Vec<_> = options.iter().map(|(name, _)| (*name).clone()).collect();
+        assert_eq!(names, ["batch size", "loss"]);
+        assert_eq!(s.history.step_records.len(), 2);
+        for (i, line) in LINES.iter().enumerate() {
+            let mut lines = LINES.to_vec();
+            lines.remove(i);
+            let last_epoch = line.starts_with("epoch 2");
+            assert_eq!(is_read(&lines).is_ok(), may_be_missing(line) || last_epoch, "no {line:?}");
+            // Twice, or in another place.
+            let mut lines = LINES.to_vec();
+            lines.insert(i, line);
+            assert_eq!(is_read(&lines).is_ok(), line.starts_with("option"), "two {line:?}");
+            for j in (0..LINES.len()).filter(|j| *j != i) {
+                let mut lines = LINES.to_vec();
+                let moved = lines.remove(i);
+                lines.insert(j, moved);
+                assert_eq!(is_read(&lines).is_ok(), i < 2 && j < 2, "{line:?} at {j}");
+            }
+            // Cut, longer, with other spaces, with a key that there is not.
+            let (key, values) = line.split_once(' ').unwrap();
+            let free = key == "option";
+            for other in
+                [key.into(), format!("{key} "), format!("{key}{values}"), format!(" {line}")]
+            {
+                let mut lines = LINES.to_vec();
+                lines[i] = &other;
+                let reason = is_read(&lines).unwrap_err();
+                assert!(reason.starts_with(&format!("line {}, {other:?}: ", i + 1)), "{reason}");
+            }
+            let plus = format!("{key} +{values}");
+            let long = [format!("{line} 1"), format!("{line} "), format!("{key}  {values}"), plus];
+            for other in &long {
+                let mut lines = LINES.to_vec();
+                lines[i] = other;
+                // The number behind a validation loss is that of the classes, whose counts are none.
+                assert!(free || is_read(&lines).is_err(), "{other:?}");
+            }
+        }
+        let error = is_read(&LINES[..4]).unwrap_err();
+        assert_eq!(error, "ends too early: expected \"waiting\"");
+        let whole = text(&LINES);
+        for cut in 0..whole.len() {
+            assert!(read(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(read(&format!("{whole}       \n")).is_err());
+        assert!(read(&whole.replace('\n', "\r\n")).is_err());
+    }
+
+    #[test]
+    fn values_that_no_run_has_are_refused_by_line() {
+        let refused = [
+            (2, "steps 1 2 3dcccccd", "more updates than steps"),
+            (2, "steps 7 18446744073709551615 3dcccccd", "is no count"),
+            (2, "steps 07 6 3dcccccd", "is no count"),
+            (2, "steps 7 6 7fc00000", "NaN is no learning rate"),
+            (2, "steps 7 6 7f800000", "inf is no learning rate"),
+            (2, "steps 7 6 bdcccccd", "-0.1 is no learning rate"),
+            (2, "steps 7 6 3DCCCCCD", "is no number of 8 digits"),
+            (2, "steps 7 6 dcccccd", "is no number of 8 digits"),
+            (6, "watch 7ff8000000000000 1 1", "NaN is never the best"),
+            (6, "watched 2", "does not agree"),
+            (7, "best 0", "does not agree"),
+            (7, "best 256", "is neither 0 nor 1"),
+            (8, "ending closed", "is no ending"),
+            (9, "epoch 2 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000", "epoch 1"),
+            (11, "step 1 3 3dcccccd 3e4ccccd", "out of order"),
+            (12, "step 1 8 3dcccccd 3e4ccccd", "out of order"),
+        ];
+        for (i, line, reason) in refused {
+            let mut lines = LINES.to_vec();
+            lines[i] = line;
+            let error = read(&text(&lines)).unwrap_err();
+            assert!(error.starts_with("line ") && error.contains(reason), "{line:?}: {error}");
         }
     }
 }

@@ -1,0 +1,3 @@
+//! Two ways to the same result, over random networks, options and seeds.
+
+mod runs;
