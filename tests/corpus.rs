@@ -230,6 +230,16 @@ fn write_corpus() {
     tensors("unaligned", &format!("{{ {bias},{weight}}}"), &[1; 32]);
     tensors("not-a-number", &format!("{{{bias},{weight}}}"), &[0xff; 32]);
     tensors("half-precision", &one("F16", "2", "0,4"), &[0; 4]);
+    // A layer, and beside it all that it is not made of.
+    let foreign = [
+        bias.clone(),
+        weight.clone(),
+        entry("counter", "I64", "", "32,40"),
+        entry("empty", "F32", "0,3", "40,40"),
+        entry("images", "BF16", "1,2,2", "40,48"),
+        entry("eighths", "F8_E4M3", "8", "48,56"),
+    ];
+    tensors("good-foreign", &format!("{{{}}}", foreign.join(",")), &[1; 56]);
     tensors("deep", &"{\"a\":".repeat(3000), b"");
     tensors("brackets", &"[".repeat(5000), b"");
     tensors("not-utf8", "{\"", b"\xff\xfe\":1}");
@@ -277,6 +287,7 @@ fn write_corpus() {
     let nothing = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
     put("idx/gzip-extra-of-64-kb", extra);
     put("idx/gzip-second-extra-of-64-kb", &[&nothing[..], extra].concat());
+    put("idx/gzip-padded", &[&nothing[..], &[0; 512]].concat());
 
     let npy = |name: &str, version: u8, header: &str, data: &[u8]| {
         let length = (header.len() as u32).to_le_bytes();
@@ -290,6 +301,9 @@ fn write_corpus() {
     npy("good-floats", 1, &dict("<f4", "2, 2"), &[0; 16]);
     npy("good-big-endian", 2, &dict(">f8", "2,"), &[0; 16]);
     npy("good-scalar", 1, &dict("<i8", ""), &[0; 8]);
+    npy("good-halves", 1, &dict(">f2", "2, 2"), &[0; 8]);
+    npy("good-truth", 3, &dict("|b1", "4,"), &[1, 0, 0, 1]);
+    npy("good-python-2", 1, &dict("<u1", "3L,"), &[1, 2, 3]);
     npy("32-gb", 1, &dict("<f8", "4294967296,"), b"");
     npy("product-overflows", 1, &dict("<f8", "4294967296, 4294967296, 4294967296"), b"");
     npy("negative", 1, &dict("<f8", "-1,"), b"");
@@ -309,14 +323,17 @@ fn write_corpus() {
     put("csv/open-quote", b"a,b\n\"1,2\n3,4\n");
     put("csv/ragged", b"a,b,c\n1,2\n3,4,5,6\n");
     put("csv/long-number", format!("a,b\n0.{}1,1\n1e400,2\n", "0".repeat(2000)).as_bytes());
-    put("csv/nul", b"a,b\n1\0,2\n");
+    put("csv/zero-byte", b"a,b\n1\0,2\n");
     put("csv/not-utf8", b"a,b\n\xff,2\n");
     put("csv/many-columns", format!("{}1\n", "1,".repeat(5000)).as_bytes());
     put("csv/only-newlines", &b"\n".repeat(1000));
     put("csv/infinite", b"a,b\ninf,1\nnan,2\n");
+    put("csv/good-mark", b"\xef\xbb\xbfa,b,kind\n1, 2, \"x\"\n  \n3,4,\"y\" \n");
+    put("csv/utf-16", b"\xff\xfea\0,\0b\0\n\0");
 
     put("npz/good-stored", include_bytes!("data/stored.npz"));
     put("npz/good-deflated", include_bytes!("data/deflated.npz"));
+    put("npz/good-legal", include_bytes!("data/legal.npz"));
     put("npz/empty", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     put(
         "npz/directory-of-4-gb",

@@ -49,6 +49,29 @@ fn pytorch_agrees() {
     assert_close(&net.predict(x.view()).unwrap(), "pytorch.txt");
 }
 
+/// Why libraries are compared to 1e-6 of 1 where all outputs are less: tanh(x) − tanh(x + 10⁻⁵) in
+/// f64 is right to all digits, in f32 only to those of tanh(x).
+#[test]
+fn small_outputs_keep_the_rounding_of_their_terms() {
+    let net = Mlp::builder(1).dense(2, Activation::Tanh).dense(1, Activation::Identity);
+    let mut net = net.build().unwrap();
+    let ones = Matrix::from_vec(1, 2, vec![1.0, 1.0]).unwrap();
+    net.set_parameters(0, ones.view(), &[0.0, 1e-5]).unwrap();
+    let difference = Matrix::from_vec(2, 1, vec![1.0, -1.0]).unwrap();
+    net.set_parameters(1, difference.view(), &[0.0]).unwrap();
+    let x: Vec<f32> = (0..41).map(|i| (i as f32 - 20.0) / 10.0).collect();
+    let got = net.predict(Matrix::from_vec(41, 1, x.clone()).unwrap().view()).unwrap();
+    let (mut largest, mut worst) = (0f64, 0f64);
+    for (got, x) in got.as_slice().iter().zip(x) {
+        let x = f64::from(x);
+        let want = x.tanh() - (x + f64::from(1e-5f32)).tanh();
+        largest = largest.max(want.abs());
+        worst = worst.max((f64::from(*got) - want).abs());
+    }
+    assert!(worst <= 1e-6 * largest.max(1.0), "{worst}");
+    assert!(worst > 1e-6 * largest, "{worst} of {largest}: more than rounding allows");
+}
+
 #[test]
 fn what_onnx_cannot_hold_is_refused() {
     let mut net = Mlp::builder(1).dense(1, Activation::Identity).build().unwrap();

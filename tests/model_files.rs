@@ -120,7 +120,6 @@ fn we_read_what_the_official_crate_writes() {
         ["0.weight", "0.bias", "2.weight", "2.bias"],
         ["fc2.weight", "fc2.bias", "fc10.weight", "fc10.bias"],
         ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"],
-        ["weight", "bias", "z.weight", "z.bias"],
     ] {
         let [w0, b0, w1, b1] = names;
         let shapes: [(&str, &[usize]); 4] = [(w1, &[1, 3]), (w0, &[3, 2]), (b1, &[1]), (b0, &[3])];
@@ -150,6 +149,131 @@ fn we_read_what_the_official_crate_writes() {
     refused(&other, 1.0, "expected 3 x 2, got 6");
     other[0].0 = "0.running_mean";
     refused(&other, 1.0, "neither a weight nor a bias");
+}
+
+/// Layers whose names have no numbers, as a PyTorch module with `self.hidden`, `self.output` saves
+/// them: by the alphabet hidden, input, output would be loaded in the wrong order.
+#[test]
+fn layers_without_numbers_need_an_order() {
+    let build = || net(2, &[(2, Activation::Relu), (2, Activation::Relu), (2, Activation::Tanh)]);
+    let shapes: [(&str, &[usize]); 6] = [
+        ("hidden.bias", &[2]),
+        ("hidden.weight", &[2, 2]),
+        ("input.bias", &[2]),
+        ("input.weight", &[2, 2]),
+        ("output.bias", &[2]),
+        ("output.weight", &[2, 2]),
+    ];
+    // Told apart by the scale: 1 for the first layer by name, 10 for the second, 100 for the third.
+    let data: Vec<Vec<u8>> = (0..6u32)
+        .map(|i| {
+            let scale = 10f32.powi(i as i32 / 2);
+            let n: usize = shapes[i as usize].1.iter().product();
+            (0..n).flat_map(|k| (scale * k as f32).to_le_bytes()).collect()
+        })
+        .collect();
+    let views = shapes.iter().zip(&data).map(|((name, shape), data)| {
+        (*name, TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap())
+    });
+    let file = safetensors::serialize(views, None).unwrap();
+    let mut net = build();
+    let before = net.digest();
+    let error = net.read_weights(&file[..]).unwrap_err().to_string();
+    assert!(error.contains("load_weights_in_order"), "{error}");
+    let mut refused = |order: &[&str], reason: &str| {
+        let error = net.read_weights_in_order(&file[..], order).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(net.digest(), before);
+    };
+    refused(&["input", "hidden"], "expected 3 names, got 2");
+    refused(&["input", "hidden", "input"], "\"input\" comes twice");
+    refused(&["input", "hidden", "out"], "there is no tensor \"out.weight\"");
+    for order in [["input", "hidden", "output"], ["output", "input", "hidden"]] {
+        net.read_weights_in_order(&file[..], &order).unwrap();
+        for (layer, name) in order.iter().enumerate() {
+            let scale = ["hidden", "input", "output"].iter().position(|n| n == name).unwrap();
+            let scale = 10f32.powi(scale as i32);
+            assert_eq!(net.biases(layer).unwrap(), [0.0, scale], "{order:?}");
+        }
+    }
+    let folder = Folder::new("order");
+    let path = folder.0.join("file");
+    fs::write(&path, &file).unwrap();
+    let builder = Mlp::builder(2).dense(2, Activation::Relu).dense(2, Activation::Relu);
+    let builder = builder.dense(2, Activation::Tanh);
+    let built =
+        builder.load_weights_in_order(&path, &["output", "input", "hidden"]).unwrap().digest();
+    assert_eq!(built, net.digest());
+    // One part with a number does not tell where the other belongs.
+    for pair in [["fc1", "out"], ["encoder.0", "decoder.1"], ["", "z"], ["fc", "fc2"]] {
+        let [w0, b0] = ["weight", "bias"].map(|what| format!("{}.{what}", pair[0]));
+        let [w1, b1] = ["weight", "bias"].map(|what| format!("{}.{what}", pair[1]));
+        let [w0, b0] = [w0, b0].map(|name| name.trim_start_matches('.').to_string());
+        let shapes: [(&str, &[usize]); 4] =
+            [(&w0, &[2, 2]), (&b0, &[2]), (&w1, &[2, 2]), (&b1, &[2])];
+        let mut net = self::net(2, &[(2, Activation::Relu), (2, Activation::Relu)]);
+        let file = official(&shapes, 1.0);
+        let error = net.read_weights(&file[..]).unwrap_err().to_string();
+        assert!(error.contains("no numbers tell their order"), "{pair:?}: {error}");
+        net.read_weights_in_order(&file[..], &pair).unwrap();
+        assert_eq!(net.biases(1).unwrap(), [1.0, 2.0]);
+    }
+}
+
+/// What stands in a file beside the layers is no reason to refuse them.
+#[test]
+fn tensors_that_are_not_asked_for_are_not_judged() {
+    let (weight, bias) = ([1.5f32, 2.5, 3.5].map(f32::to_le_bytes).concat(), 4.5f32.to_le_bytes());
+    let (counter, nothing, wild) = (9i64.to_le_bytes(), [], f32::NAN.to_le_bytes());
+    let many = [7; 24];
+    let view = |dtype, shape: &[usize], data| TensorView::new(dtype, shape.to_vec(), data).unwrap();
+    let layer = [
+        ("0.weight", view(Dtype::F32, &[1, 3], &weight)),
+        ("0.bias", view(Dtype::F32, &[1], &bias)),
+    ];
+    let others = [
+        ("0.num_batches_tracked", view(Dtype::I64, &[], &counter)),
+        ("step", view(Dtype::F32, &[], &bias)),
+        ("best_loss", view(Dtype::F32, &[1], &wild)),
+        ("empty", view(Dtype::F32, &[0, 3], &nothing)),
+        ("images", view(Dtype::F32, &[1, 2, 3], &many)),
+        ("half", view(Dtype::F16, &[4], &counter)),
+        ("brain", view(Dtype::BF16, &[2, 2], &counter)),
+        ("eighth", view(Dtype::F8_E5M2, &[8], &counter)),
+        ("truth", view(Dtype::BOOL, &[8], &counter)),
+        ("complex", view(Dtype::C64, &[1], &counter)),
+    ];
+    let mut net = net(3, &[(1, Activation::Identity)]);
+    let all = layer.iter().chain(&others).cloned();
+    let file = safetensors::serialize(all, None).unwrap();
+    net.read_weights(&file[..]).unwrap();
+    assert_eq!(net.weights(0).unwrap().as_slice(), [1.5, 2.5, 3.5]);
+    assert_eq!(net.biases(0).unwrap(), [4.5]);
+    net.read_weights_in_order(&file[..], &["0"]).unwrap();
+    let digest = net.digest();
+    for (name, tensor) in [
+        // Without them the outputs would be others.
+        ("1.running_mean", view(Dtype::F32, &[1], &bias)),
+        ("0.lora_A", view(Dtype::F32, &[1], &bias)),
+        ("0.weight_g", view(Dtype::BF16, &[4], &counter)),
+    ] {
+        let file = safetensors::serialize(layer.iter().cloned().chain([(name, tensor)]), None);
+        let error = net.read_weights(&file.unwrap()[..]).unwrap_err().to_string();
+        assert!(error.contains("neither a weight nor a bias"), "{name}: {error}");
+    }
+    for (tensor, reason) in [
+        (view(Dtype::BF16, &[1, 3], &weight[..6]), "\"0.weight\": expected F32, got BF16"),
+        (view(Dtype::F8_E4M3, &[1, 3], &weight[..3]), "expected F32, got another type"),
+        (view(Dtype::F32, &[1, 3, 1], &weight), "expected 1 x 3, got 1 x 3 x 1"),
+        (view(Dtype::F32, &[], &bias), "expected 1 x 3, got a scalar"),
+        (view(Dtype::F32, &[0, 3], &nothing), "expected 1 x 3, got 0 x 3"),
+    ] {
+        let tensors = [("0.weight", tensor), layer[1].clone()];
+        let file = safetensors::serialize(tensors, None).unwrap();
+        let error = net.read_weights(&file[..]).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    assert_eq!(net.digest(), digest);
 }
 
 /// A header and data that begin anywhere.

@@ -27,7 +27,7 @@ const SQRT_HALF: i32 = 0x3f35_04f3;
 
 /// ln x: −∞ at ±0, NaN below.
 #[inline(always)]
-pub(super) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
+pub(crate) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
     let zero = s.splat(0.0);
     let subnormal = s.lt(x, s.splat(f32::MIN_POSITIVE));
     let scaled = s.select(subnormal, s.mul(x, s.splat(33_554_432.0)), x);

@@ -23,6 +23,7 @@ mod softsign;
 mod tanh;
 mod vector;
 
+pub(crate) use ln::ln;
 pub(crate) use relu::Relu;
 pub(crate) use softmax::softmax_panels;
 

@@ -41,17 +41,6 @@ fn counted<S: Simd>(s: S, i: usize, rest: usize) -> S::M {
     s.lt(s.load(&INDEX[i..]), s.splat(rest as f32))
 }
 
-/// The fixed tree over sixteen values.
-#[inline(always)]
-fn tree(mut x: [f32; LINE], join: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            x[i] = join(x[i], x[i + half]);
-        }
-    }
-    x[0]
-}
-
 /// Groups of sixteen floats, wherever they lie.
 pub(super) trait Groups {
     fn count(&self) -> usize;
@@ -104,7 +93,7 @@ pub(super) fn softmax_groups<S: Simd>(
         }
         s.store(top, &mut tops[i..]);
     }
-    let max = tree(tops, |a, b| if a > b { a } else { b });
+    let max = s.max_line(&tops);
 
     let shift = s.splat(max);
     let mut sums = [0.0; LINE];
@@ -121,7 +110,7 @@ pub(super) fn softmax_groups<S: Simd>(
         s.store(e, &mut last[i..]);
         s.store(s.add(sum, e), &mut sums[i..]);
     }
-    let sum = tree(sums, |a, b| a + b);
+    let sum = s.sum_line(&sums);
 
     let divisor = s.splat(sum);
     for i in (0..LINE).step_by(S::LANES) {

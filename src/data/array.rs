@@ -26,6 +26,7 @@ pub struct Array {
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ArrayData {
+    Bool(Vec<bool>),
     U8(Vec<u8>),
     I8(Vec<i8>),
     U16(Vec<u16>),
@@ -42,6 +43,7 @@ pub enum ArrayData {
 macro_rules! each {
     ($data:expr, $values:ident => $body:expr) => {
         match $data {
+            ArrayData::Bool($values) => $body,
             ArrayData::U8($values) => $body,
             ArrayData::I8($values) => $body,
             ArrayData::U16($values) => $body,
@@ -75,19 +77,55 @@ impl ArrayData {
         each!(self, values => name(values))
     }
 
-    /// The values as f32: f64 and integers that f32 cannot hold are rounded to nearest.
-    #[allow(clippy::unnecessary_cast, reason = "the macro writes an arm for f32 too")]
+    /// The values as f32: f64 and integers that f32 cannot hold are rounded to nearest; false is 0
+    /// and true is 1.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             ArrayData::F32(values) => values,
-            other => each!(other, values => values.into_iter().map(|x| x as f32).collect()),
+            other => each!(other, values => values.into_iter().map(Number::to_f32).collect()),
         }
+    }
+}
+
+/// What every type of values becomes.
+trait Number: Copy {
+    fn to_f32(self) -> f32;
+    /// The value of a whole number or of a truth value; i128 holds all of them.
+    fn to_class(self) -> i128;
+}
+
+/// Implements [`Number`] by `as`.
+macro_rules! numbers {
+    ($($type:ty),*) => {$(
+        impl Number for $type {
+            #[allow(clippy::unnecessary_cast, reason = "f32 is one of the types")]
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+
+            fn to_class(self) -> i128 {
+                self as i128
+            }
+        }
+    )*};
+}
+
+numbers!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
+
+impl Number for bool {
+    fn to_f32(self) -> f32 {
+        f32::from(u8::from(self))
+    }
+
+    fn to_class(self) -> i128 {
+        i128::from(self)
     }
 }
 
 impl Array {
     /// A data set with one sample for each first index; everything behind it is features. Bytes
-    /// stay bytes, read as `byte / 255` (see [`Dataset::with_scale`]); other types become f32.
+    /// stay bytes, read as `byte / 255` (see [`Dataset::with_scale`]); truth values become bytes
+    /// read as 0 and 1, other types f32.
     ///
     /// # Errors
     /// [`Error::Shape`] when the shape is not that of the values; else as [`Dataset::from_f32`].
@@ -95,11 +133,16 @@ impl Array {
         let (_, n_features) = self.rows_by_columns("features")?;
         match self.data {
             ArrayData::U8(bytes) => Dataset::from_u8(bytes, n_features, targets),
+            ArrayData::Bool(values) => {
+                let bytes = values.into_iter().map(u8::from).collect();
+                Dataset::from_u8(bytes, n_features, targets)?.with_scale(1.0, 0.0)
+            }
             other => Dataset::from_f32(other.into_f32(), n_features, targets),
         }
     }
 
-    /// Class labels: an integer array of shape `[n]` or `[n, 1]`.
+    /// Class labels: an array of integers or truth values (false is class 0, true is class 1) of
+    /// shape `[n]` or `[n, 1]`.
     ///
     /// # Errors
     /// [`Error::Shape`] for another shape, [`Error::Value`] for floats or a label that is negative
@@ -111,7 +154,7 @@ impl Array {
         if let ArrayData::F32(_) | ArrayData::F64(_) = self.data {
             return Err(Error::value("labels", "integers", self.data.type_name()));
         }
-        let labels = each!(self.data, values => labels(values.into_iter().map(|x| x as i128)))?;
+        let labels = each!(self.data, values => labels(values.into_iter().map(Number::to_class)))?;
         Ok(Targets::Classes { labels, n_classes })
     }
 
@@ -167,6 +210,12 @@ mod tests {
         assert_eq!(set.features(), Features::F32(&[0.1, 0.0, 3.0, -4.0]));
         let set = array(&[2], ArrayData::U8(vec![7, 8])).into_dataset(labels).unwrap();
         assert!(matches!(set.features(), Features::U8 { data: [7, 8], .. }));
+        let truth = || array(&[2, 2], ArrayData::Bool(vec![true, false, false, true]));
+        let set = truth().into_dataset(Targets::Classes { labels: vec![0, 1], n_classes: 2 });
+        assert_eq!(set.unwrap().matrix().as_slice(), [1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(truth().data.into_f32(), [1.0, 0.0, 0.0, 1.0]);
+        let labels = array(&[2], ArrayData::Bool(vec![true, false])).into_classes(2).unwrap();
+        assert_eq!(labels, Targets::Classes { labels: vec![1, 0], n_classes: 2 });
         let values = array(&[1, 2], ArrayData::I16(vec![-3, 5])).into_values().unwrap();
         assert_eq!(values, Targets::Values { values: vec![-3.0, 5.0], n_outputs: 2 });
     }

@@ -19,8 +19,10 @@ use table::Table;
 /// Reads tables of numbers from text (feature `csv`): one column is the target, all others that
 /// are not ignored are features.
 ///
-/// Fields may be quoted as in RFC 4180; blanks around them do not count. Empty fields and `NA`,
-/// `N/A`, `NaN`, `nan`, `null` and `?` are missing values.
+/// Fields may be quoted as in RFC 4180; blanks around a field (before and behind its quotes, and
+/// inside them) do not count, and neither do lines of blanks. The text is UTF-8, with or without a
+/// byte-order mark. Empty fields and `NA`, `N/A`, `NaN`, `nan`, `null` and `?` are missing values,
+/// except where [`Csv::classes`] gives a class that name.
 ///
 /// ```
 /// use deltarule::data::Csv;
@@ -95,7 +97,7 @@ pub struct CsvData {
 impl Csv {
     /// A reader of tables whose target column holds classes: whole numbers from 0 to 65,535, which
     /// are class numbers themselves, or else names, numbered in alphabetical order (at most 1,024
-    /// unless given by [`Csv::classes`]).
+    /// unless given by [`Csv::classes`]). A label counts only if a row that is kept has it.
     pub fn classification() -> Self {
         Csv {
             is_regression: false,
@@ -156,8 +158,9 @@ impl Csv {
     /// # Errors
     /// [`Error::Config`] when the options contradict each other; [`Error::Format`], naming line and
     /// column, when a row has another number of fields than the first, a field is not a finite
-    /// number, a column that was named is not there, a label is too many, or there are no rows or
-    /// fewer than two classes; [`Error::Io`] when reading fails.
+    /// number, a quoted field has no end, a column that was named is not there, a label is too many,
+    /// or there are no rows or fewer than two classes, or when the text is UTF-16; [`Error::Memory`]
+    /// when the table does not fit; [`Error::Io`] when reading fails.
     pub fn read(&self, reader: impl Read) -> Result<CsvData> {
         self.check()?;
         let (reader, _) = plain(reader, "stream")?;
@@ -202,7 +205,7 @@ impl Csv {
         if self.is_regression && !self.classes.is_empty() {
             return refuse("classes", "a regression has no classes");
         }
-        let mut names: Vec<&String> = self.classes.iter().collect();
+        let mut names: Vec<&str> = self.classes.iter().map(|name| name.trim_ascii()).collect();
         names.sort_unstable();
         if names.is_sorted_by(|a, b| a < b) { Ok(()) } else { refuse("classes", "named twice") }
     }

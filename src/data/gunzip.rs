@@ -1,4 +1,6 @@
-//! Gzip (RFC 1952) as a stream: one member behind the other, and nothing behind the last.
+//! Gzip (RFC 1952) as a stream: one member behind the other, and behind any of them zeros, with
+//! which tapes and disk images are filled up. GNU gzip passes over these at the end, Python's
+//! `gzip` also between members. Anything else behind the last member is an error.
 //!
 //! Why not the reader of `flate2`: it allocates the extra field that a header claims, up to 64 KiB
 //! for a file of twelve bytes, and keeps names and comments. Here they are skipped.
@@ -21,6 +23,7 @@ pub(super) struct Gunzip<R> {
     /// Of the plain bytes of this member, or of its header so far.
     crc: Crc,
     is_in_member: bool,
+    is_behind_member: bool,
 }
 
 fn damaged(what: &str) -> io::Error {
@@ -30,18 +33,35 @@ fn damaged(what: &str) -> io::Error {
 impl<R: BufRead> Gunzip<R> {
     pub(super) fn new(reader: R) -> Self {
         let (inflate, crc) = (Decompress::new(false), Crc::new());
-        Gunzip { reader, inflate, crc, is_in_member: false }
+        Gunzip { reader, inflate, crc, is_in_member: false, is_behind_member: false }
     }
 
     /// What is buffered; empty at the end only.
     fn buffered(&mut self) -> io::Result<&[u8]> {
         // Nothing is lost by asking again; a half-read header would be.
-        while let Err(e) = self.reader.fill_buf() {
-            if e.kind() != ErrorKind::Interrupted {
-                return Err(e);
+        let is_end = loop {
+            match self.reader.fill_buf() {
+                Ok(bytes) => break bytes.is_empty(),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        };
+        // At the end the reader would be asked once more, and may be interrupted each time.
+        if is_end { Ok(&[]) } else { self.reader.fill_buf() }
+    }
+
+    /// Passes over the zeros behind a member; whether anything follows.
+    fn skip_padding(&mut self) -> io::Result<bool> {
+        loop {
+            let is_behind_member = self.is_behind_member;
+            let buffered = self.buffered()?;
+            let zeros = buffered.iter().take_while(|&&b| is_behind_member && b == 0).count();
+            let (is_end, is_done) = (buffered.is_empty(), zeros < buffered.len());
+            self.reader.consume(zeros);
+            if is_end || is_done {
+                return Ok(is_done);
             }
         }
-        self.reader.fill_buf()
     }
 
     fn byte(&mut self) -> io::Result<u8> {
@@ -85,9 +105,8 @@ impl<R: BufRead> Gunzip<R> {
     /// Inflates into `out`; the number of bytes, and whether they are the last of this member.
     fn body(&mut self, out: &mut [u8]) -> io::Result<(usize, bool)> {
         let before = (self.inflate.total_in(), self.inflate.total_out());
-        self.buffered()?;
-        let input = self.reader.fill_buf()?;
-        let is_end = input.is_empty();
+        let is_end = self.buffered()?.is_empty();
+        let input = if is_end { &[] } else { self.reader.fill_buf()? };
         let status = self.inflate.decompress(input, out, FlushDecompress::None)?;
         let since = |now: u64, before| usize::try_from(now.saturating_sub(before)).unwrap_or(0);
         let taken = since(self.inflate.total_in(), before.0);
@@ -116,7 +135,7 @@ impl<R: BufRead> Read for Gunzip<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while !out.is_empty() {
             if !self.is_in_member {
-                if self.buffered()?.is_empty() {
+                if !self.skip_padding()? {
                     break;
                 }
                 self.header()?;
@@ -125,7 +144,7 @@ impl<R: BufRead> Read for Gunzip<R> {
             let (made, is_last) = self.body(out)?;
             if is_last {
                 self.trailer()?;
-                self.is_in_member = false;
+                (self.is_in_member, self.is_behind_member) = (false, true);
             }
             if made > 0 {
                 return Ok(made);
@@ -192,6 +211,25 @@ mod tests {
                 assert!(got == plain, "byte {at}");
             }
         }
-        assert!(unpacked(&[&whole[..], &[0]].concat(), 64).is_err());
+        assert!(unpacked(&[&whole[..], &[1]].concat(), 64).is_err());
+    }
+
+    /// `gzip -dc` of GNU gzip 1.12 gives the same for zeros at the end, `gzip.decompress` of
+    /// Python 3.11 for those between members too.
+    #[test]
+    fn zeros_behind_a_member_are_padding() {
+        let (a, b) = (packed(b"ab", GzBuilder::new()), packed(b"c", GzBuilder::new()));
+        for n in [1, 63, 64, 512, 10_240] {
+            let zeros = vec![0; n];
+            for buffer in [1, 64, 8192] {
+                let padded = |parts: &[&[u8]]| unpacked(&parts.concat(), buffer);
+                assert_eq!(padded(&[&a, &zeros]).unwrap(), b"ab");
+                assert_eq!(padded(&[&a, &b, &zeros]).unwrap(), b"abc");
+                assert_eq!(padded(&[&a, &zeros, &b, &zeros]).unwrap(), b"abc");
+                assert!(padded(&[&a, &zeros, b"x"]).is_err());
+                assert!(padded(&[&a, &zeros, &b[..b.len() - 1]]).is_err());
+                assert!(padded(&[&zeros, &a]).is_err());
+            }
+        }
     }
 }

@@ -28,6 +28,7 @@ mod dataset;
 mod digits;
 #[cfg(feature = "gzip")]
 mod gunzip;
+pub(crate) mod half;
 mod idx;
 pub mod mnist;
 mod npy;

@@ -5,30 +5,34 @@
 //! header: {'descr': '<f4', 'fortran_order': False, 'shape': (60000, 784), } spaces newline
 //! ```
 
+mod header;
+
 use std::io::Read;
 use std::path::Path;
 
+use super::half::from_f16;
 use super::source::{Source, parse_file, parse_stream};
 use super::{Array, ArrayData};
-use crate::Result;
+use crate::{Error, Result};
+use header::{Header, Kind};
 
 /// NumPy's own limit.
 const MAX_HEADER: usize = 10_000;
-/// NumPy's own limit.
-const MAX_DIMS: usize = 64;
 
-/// Reads an NPY stream to its end: floats of 4 or 8 bytes, integers of 1 to 8 (bool as u8), of
-/// either byte order; Fortran order is turned into C order. Also compressed by gzip (feature
-/// `gzip`).
+/// Reads an NPY stream to its end: floats of 2 (as f32, which holds them), 4 or 8 bytes, integers
+/// of 1 to 8, and truth values, of either byte order; Fortran order is turned into C order. Also
+/// compressed by gzip (feature `gzip`).
 ///
-/// Holds at most twice what was really read, plus 64 KiB, whatever the header claims.
+/// Holds at most twice the answer plus 64 KiB, and what is refused at most twice what was really
+/// read, whatever the header claims.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) when the header is not NPY, names another type (complex
 /// numbers, strings, objects, records), or claims another number of values than there are
-/// (trailing bytes are an error); [`Error::Io`](crate::Error::Io) when reading fails.
+/// (trailing bytes are an error); [`Error::Memory`](crate::Error::Memory) when the array does not
+/// fit; [`Error::Io`](crate::Error::Io) when reading fails.
 pub fn read_npy(reader: impl Read) -> Result<Array> {
-    parse_stream(reader, parse).map(Parsed::into_rows)
+    parse_stream(reader, parse)?.into_rows()
 }
 
 /// Reads an NPY file, as [`read_npy`]. Allocates the answer only, and only once the file is known
@@ -37,7 +41,7 @@ pub fn read_npy(reader: impl Read) -> Result<Array> {
 /// # Errors
 /// As [`read_npy`]; the error names the file.
 pub fn read_npy_file(path: impl AsRef<Path>) -> Result<Array> {
-    parse_file(path.as_ref(), parse).map(Parsed::into_rows)
+    parse_file(path.as_ref(), parse)?.into_rows()
 }
 
 /// An array in the order of its file.
@@ -72,66 +76,65 @@ pub(super) fn parse(source: &mut Source) -> Result<Parsed> {
     let Some(count) = count else {
         return Err(source.refuse(format!("the product of {shape:?} does not fit in memory")));
     };
+    let Some((kind, is_big)) = Kind::parse(descr) else {
+        let expected = "expected a real number of 1 to 8 bytes (f4, f8, u1, i8, …)";
+        return Err(source.refuse(format!("type: {expected}, got {descr:?}")));
+    };
     macro_rules! values {
-        ($variant:ident, $type:ty, '<') => {
-            ArrayData::$variant(source.values(count, <$type>::from_le_bytes)?)
-        };
-        ($variant:ident, $type:ty, '>') => {
-            ArrayData::$variant(source.values(count, <$type>::from_be_bytes)?)
+        ($variant:ident, $type:ty) => {
+            ArrayData::$variant(match is_big {
+                true => source.values(count, <$type>::from_be_bytes)?,
+                false => source.values(count, <$type>::from_le_bytes)?,
+            })
         };
     }
-    let data = match descr {
-        "|u1" | "|b1" => values!(U8, u8, '<'),
-        "|i1" => values!(I8, i8, '<'),
-        "<u2" => values!(U16, u16, '<'),
-        ">u2" => values!(U16, u16, '>'),
-        "<i2" => values!(I16, i16, '<'),
-        ">i2" => values!(I16, i16, '>'),
-        "<u4" => values!(U32, u32, '<'),
-        ">u4" => values!(U32, u32, '>'),
-        "<i4" => values!(I32, i32, '<'),
-        ">i4" => values!(I32, i32, '>'),
-        "<u8" => values!(U64, u64, '<'),
-        ">u8" => values!(U64, u64, '>'),
-        "<i8" => values!(I64, i64, '<'),
-        ">i8" => values!(I64, i64, '>'),
-        "<f4" => values!(F32, f32, '<'),
-        ">f4" => values!(F32, f32, '>'),
-        "<f8" => values!(F64, f64, '<'),
-        ">f8" => values!(F64, f64, '>'),
-        _ => {
-            let expected = "expected a real number of 1 to 8 bytes (f4, f8, u1, i8, …)";
-            return Err(source.refuse(format!("type: {expected}, got {descr:?}")));
-        }
+    let data = match kind {
+        // NumPy writes 0 and 1 and takes anything else for true.
+        Kind::Bool => ArrayData::Bool(source.values(count, |[byte]| byte != 0)?),
+        Kind::U8 => values!(U8, u8),
+        Kind::I8 => values!(I8, i8),
+        Kind::U16 => values!(U16, u16),
+        Kind::I16 => values!(I16, i16),
+        Kind::U32 => values!(U32, u32),
+        Kind::I32 => values!(I32, i32),
+        Kind::U64 => values!(U64, u64),
+        Kind::I64 => values!(I64, i64),
+        Kind::F16 => ArrayData::F32(match is_big {
+            true => source.values(count, |bytes| from_f16(u16::from_be_bytes(bytes)))?,
+            false => source.values(count, |bytes| from_f16(u16::from_le_bytes(bytes)))?,
+        }),
+        Kind::F32 => values!(F32, f32),
+        Kind::F64 => values!(F64, f64),
     };
     Ok(Parsed { array: Array { shape, data }, is_fortran })
 }
 
 impl Parsed {
     /// The array, row-major.
-    pub(super) fn into_rows(self) -> Array {
+    pub(super) fn into_rows(self) -> Result<Array> {
         let Array { shape, data } = self.array;
         if !self.is_fortran || shape.len() < 2 || data.is_empty() {
-            return Array { shape, data };
+            return Ok(Array { shape, data });
         }
         let data = match data {
-            ArrayData::U8(values) => ArrayData::U8(to_rows(&values, &shape)),
-            ArrayData::I8(values) => ArrayData::I8(to_rows(&values, &shape)),
-            ArrayData::U16(values) => ArrayData::U16(to_rows(&values, &shape)),
-            ArrayData::I16(values) => ArrayData::I16(to_rows(&values, &shape)),
-            ArrayData::U32(values) => ArrayData::U32(to_rows(&values, &shape)),
-            ArrayData::I32(values) => ArrayData::I32(to_rows(&values, &shape)),
-            ArrayData::U64(values) => ArrayData::U64(to_rows(&values, &shape)),
-            ArrayData::I64(values) => ArrayData::I64(to_rows(&values, &shape)),
-            ArrayData::F32(values) => ArrayData::F32(to_rows(&values, &shape)),
-            ArrayData::F64(values) => ArrayData::F64(to_rows(&values, &shape)),
+            ArrayData::Bool(values) => ArrayData::Bool(to_rows(&values, &shape)?),
+            ArrayData::U8(values) => ArrayData::U8(to_rows(&values, &shape)?),
+            ArrayData::I8(values) => ArrayData::I8(to_rows(&values, &shape)?),
+            ArrayData::U16(values) => ArrayData::U16(to_rows(&values, &shape)?),
+            ArrayData::I16(values) => ArrayData::I16(to_rows(&values, &shape)?),
+            ArrayData::U32(values) => ArrayData::U32(to_rows(&values, &shape)?),
+            ArrayData::I32(values) => ArrayData::I32(to_rows(&values, &shape)?),
+            ArrayData::U64(values) => ArrayData::U64(to_rows(&values, &shape)?),
+            ArrayData::I64(values) => ArrayData::I64(to_rows(&values, &shape)?),
+            ArrayData::F32(values) => ArrayData::F32(to_rows(&values, &shape)?),
+            ArrayData::F64(values) => ArrayData::F64(to_rows(&values, &shape)?),
         };
-        Array { shape, data }
+        Ok(Array { shape, data })
     }
 }
 
 /// Values whose first index runs fastest, so that the last one does.
-fn to_rows<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+fn to_rows<T: Copy>(values: &[T], shape: &[usize]) -> Result<Vec<T>> {
     let axes: Vec<(usize, usize)> = shape
         .iter()
         .scan(1usize, |next, &size| {
@@ -140,9 +143,11 @@ fn to_rows<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
             Some((size, stride))
         })
         .collect();
-    let mut rows = Vec::with_capacity(values.len());
+    let mut rows = Vec::new();
+    let no_memory = |_| Error::memory(format!("{} values", values.len()));
+    rows.try_reserve_exact(values.len()).map_err(no_memory)?;
     gather(values, &axes, &mut rows);
-    rows
+    Ok(rows)
 }
 
 /// Appends what lies at `sum of index * stride` for all indices of the axes (size, stride), the
@@ -156,72 +161,6 @@ fn gather<T: Copy>(values: &[T], axes: &[(usize, usize)], rows: &mut Vec<T>) {
                 gather(values.get(i.saturating_mul(*stride)..).unwrap_or_default(), rest, rows);
             }
         }
-    }
-}
-
-/// The three entries of a header, in any order.
-struct Header<'a> {
-    descr: &'a str,
-    is_fortran: bool,
-    shape: Vec<usize>,
-}
-
-impl<'a> Header<'a> {
-    /// Reads the Python literal that NumPy writes; `None` for anything else.
-    fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut rest = Literal(std::str::from_utf8(text).ok()?);
-        let (mut descr, mut is_fortran, mut shape) = (None, None, None);
-        rest.skip("{")?;
-        while rest.skip("}").is_none() {
-            let key = rest.string()?;
-            rest.skip(":")?;
-            let is_new = match key {
-                "descr" => descr.replace(rest.string()?).is_none(),
-                "fortran_order" => is_fortran.replace(rest.boolean()?).is_none(),
-                "shape" => shape.replace(rest.tuple()?).is_none(),
-                _ => false,
-            };
-            if !is_new || (rest.skip(",").is_none() && !rest.0.trim_start().starts_with('}')) {
-                return None;
-            }
-        }
-        let is_end = rest.0.trim().is_empty();
-        is_end.then_some(Header { descr: descr?, is_fortran: is_fortran?, shape: shape? })
-    }
-}
-
-/// What is left of a Python literal.
-struct Literal<'a>(&'a str);
-
-impl<'a> Literal<'a> {
-    fn skip(&mut self, token: &str) -> Option<()> {
-        self.0 = self.0.trim_start().strip_prefix(token)?;
-        Some(())
-    }
-
-    fn string(&mut self) -> Option<&'a str> {
-        let quote = if self.skip("'").is_some() { '\'' } else { self.skip("\"").map(|()| '"')? };
-        let (string, rest) = self.0.split_once(quote)?;
-        self.0 = rest;
-        Some(string)
-    }
-
-    fn boolean(&mut self) -> Option<bool> {
-        self.skip("True").map(|()| true).or_else(|| self.skip("False").map(|()| false))
-    }
-
-    /// `()`, `(3,)`, `(3, 4)`, of at most [`MAX_DIMS`].
-    fn tuple(&mut self) -> Option<Vec<usize>> {
-        self.skip("(")?;
-        let (inside, rest) = self.0.split_once(')')?;
-        self.0 = rest;
-        let inside = inside.trim();
-        if inside.is_empty() {
-            return Some(Vec::new());
-        }
-        let sizes = inside.strip_suffix(',').unwrap_or(inside).split(',');
-        let is_short = sizes.clone().take(MAX_DIMS.saturating_add(1)).count() <= MAX_DIMS;
-        is_short.then(|| sizes.map(|size| size.trim().parse().ok()).collect())?
     }
 }
 
@@ -260,7 +199,10 @@ mod tests {
     fn every_type_and_byte_order_is_read() {
         let read = |descr, body: &[u8]| read_npy(&simple(descr, "(1,)", body)[..]).unwrap().data;
         assert_eq!(read("|u1", &[200]), ArrayData::U8(vec![200]));
-        assert_eq!(read("|b1", &[1]), ArrayData::U8(vec![1]));
+        assert_eq!(read("|b1", &[1]), ArrayData::Bool(vec![true]));
+        assert_eq!(read("|b1", &[0]), ArrayData::Bool(vec![false]));
+        assert_eq!(read("<f2", &[0x55, 0x35]), ArrayData::F32(vec![0.333_251_95]));
+        assert_eq!(read(">f2", &[0x35, 0x55]), ArrayData::F32(vec![0.333_251_95]));
         assert_eq!(read("|i1", &[200]), ArrayData::I8(vec![-56]));
         assert_eq!(read("<u2", &[1, 2]), ArrayData::U16(vec![513]));
         assert_eq!(read(">u2", &[1, 2]), ArrayData::U16(vec![258]));
@@ -278,6 +220,44 @@ mod tests {
         assert_eq!(read(">f4", &0.1f32.to_be_bytes()), ArrayData::F32(vec![0.1]));
         assert_eq!(read("<f8", &0.1f64.to_le_bytes()), ArrayData::F64(vec![0.1]));
         assert_eq!(read(">f8", &0.1f64.to_be_bytes()), ArrayData::F64(vec![0.1]));
+    }
+
+    /// Spellings that `numpy.load` of NumPy 2 reads.
+    #[test]
+    fn every_spelling_of_a_type_is_read() {
+        let read = |descr: &str, shape: &str, body: &[u8]| {
+            read_npy(&simple(descr, shape, body)[..]).unwrap()
+        };
+        for descr in ["<u1", ">u1", "=u1", "u1", "B", "|B", "uint8"] {
+            assert_eq!(read(descr, "(1,)", &[200]).data, ArrayData::U8(vec![200]), "{descr}");
+        }
+        for descr in ["=f4", "f4", "|f4", "f", "float32"] {
+            let body = 0.1f32.to_ne_bytes();
+            assert_eq!(read(descr, "(1,)", &body).data, ArrayData::F32(vec![0.1]), "{descr}");
+        }
+        for descr in ["?", "|?", "b1", "bool", "<b1"] {
+            assert_eq!(read(descr, "(1,)", &[1]).data, ArrayData::Bool(vec![true]), "{descr}");
+        }
+        for (shape, sizes) in [("(3L,)", &[3][..]), ("(1L, 3L)", &[1, 3]), ("( 3 ,1, )", &[3, 1])] {
+            assert_eq!(read("|u1", shape, &[1, 2, 3]).shape, sizes, "{shape}");
+        }
+        let python_2 = "{u'descr': u'|u1', u'fortran_order': False, u'shape': (2L,)}";
+        assert_eq!(read_npy(&npy(python_2, &[1, 2])[..]).unwrap().shape, [2]);
+    }
+
+    #[test]
+    fn every_version_is_read() {
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }";
+        for padding in [0, 1, 300] {
+            let header = format!("{header}{}\n", " ".repeat(padding));
+            let length = header.len() as u32;
+            let short = [&b"\x93NUMPY\x01\0"[..], &(length as u16).to_le_bytes()].concat();
+            let long = |version| [b"\x93NUMPY", &[version, 0][..], &length.to_le_bytes()].concat();
+            for head in [short, long(2), long(3)] {
+                let file = [&head[..], header.as_bytes(), &[7, 8]].concat();
+                assert_eq!(read_npy(&file[..]).unwrap().data, ArrayData::U8(vec![7, 8]));
+            }
+        }
     }
 
     #[test]
@@ -308,7 +288,7 @@ mod tests {
         refused(&simple("<f8", "(2305843009213693952,)", &[]), "do not fit in memory");
         refused(&simple("|u1", "(18446744073709551616,)", &[]), "expected a header with");
         refused(&simple("|u1", &format!("({})", "1,".repeat(65)), &[1]), "expected a header with");
-        for descr in ["<c8", "|O", "<U3", "<f2", "=f4", "f4"] {
+        for descr in ["<c8", "|O", "<U3", "<f16", "<float32", "<<f4", "", "<", "<M8[ns]", "é"] {
             refused(&simple(descr, "(1,)", &[0; 8]), "type: expected a real number");
         }
         for header in [

@@ -25,8 +25,7 @@ impl Npz {
     /// Opens a file and reads through its directory.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::Format`] when it is not a zip file of stored
-    /// or deflated members.
+    /// [`Error::Io`] when it cannot be read; [`Error::Format`] when it is not a zip file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         walk(&path, |_| Ok(()))?;
@@ -40,23 +39,28 @@ impl Npz {
     pub fn names(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         walk(&self.path, |member| {
-            names.extend(member.name.strip_suffix(".npy").map(String::from));
+            names.extend(member.name().strip_suffix(".npy").map(String::from));
             Ok(())
         })?;
         Ok(names)
     }
 
-    /// Reads the array `name`, as [`read_npy_file`](super::read_npy_file) does; what is compressed
-    /// is decompressed twice, so that nothing is allocated for a lie.
+    /// Reads the array `name` (with or without `.npy`), as
+    /// [`read_npy_file`](super::read_npy_file) does; what is compressed is decompressed twice, so
+    /// that nothing is allocated for a lie.
     ///
     /// # Errors
     /// As [`Npz::open`] and [`read_npy_file`](super::read_npy_file); [`Error::Format`] also when
-    /// there is no such array, or two, or its CRC-32 is wrong.
+    /// there is no such array, or two, it is neither stored nor deflated, or its CRC-32 is wrong.
     pub fn read(&self, name: &str) -> Result<Array> {
         let mut found: Option<Member> = None;
         let mut n_found = 0u32;
         walk(&self.path, |member| {
-            if member.name.strip_suffix(".npy") == Some(name) {
+            let is_named = {
+                let own = member.name();
+                own == name || own.strip_suffix(".npy") == Some(name)
+            };
+            if is_named {
                 n_found = n_found.saturating_add(1);
                 found = Some(member);
             }
@@ -66,13 +70,13 @@ impl Npz {
             let reason = format!("expected one array {name:?}, found {n_found}");
             return Err(Error::format(self.path.display().to_string(), reason));
         };
-        let place = format!("{}: {}", self.path.display(), member.name);
+        let place = format!("{}: {}", self.path.display(), member.name());
         let open = || member.open(&self.path);
         let parsed = match member.is_stored() {
-            true => parse_known(&place, open()?, member.size, npy::parse),
+            true => parse_known(&place, open()?, member.size(), npy::parse),
             false => parse_twice(&place, open, npy::parse),
         };
-        parsed.map(npy::Parsed::into_rows)
+        parsed?.into_rows()
     }
 }
 
@@ -116,6 +120,31 @@ mod tests {
             let y = with_file(file, |npz| npz.read("y")).unwrap();
             assert_eq!(y.data, ArrayData::I64((0..100).map(|i| i % 3).collect()));
         }
+    }
+
+    /// Written by Python's `zipfile` and read by NumPy: see tests/data/make_npy.py. A data descriptor
+    /// behind each member, extra fields, comments, another method, a name in code page 437, and a
+    /// line in front of everything.
+    #[test]
+    fn legal_parts_that_numpy_does_not_write_are_read() {
+        const LEGAL: &[u8] = include_bytes!("../../tests/data/legal.npz");
+        let read = |name: &str| with_file(LEGAL, |npz| npz.read(name));
+        let names = with_file(LEGAL, Npz::names).unwrap();
+        assert_eq!(names, ["truth", "half", "b\u{fffd}se"]);
+        assert_eq!(read("truth").unwrap().data, ArrayData::Bool(vec![true, false, true]));
+        assert_eq!(read("truth.npy").unwrap(), read("truth").unwrap());
+        let half = read("half").unwrap();
+        assert_eq!(half.shape, [1, 3]);
+        assert_eq!(half.data, ArrayData::F32(vec![1.0, -2.0, 0.333_251_95]));
+        assert!(read("notes.txt").unwrap_err().contains("method 12"));
+        // Without the line in front the same offsets are right.
+        let bare = &LEGAL[LEGAL.iter().position(|&b| b == b'\n').unwrap() + 1..];
+        assert_eq!(with_file(bare, |npz| npz.read("half")).unwrap(), half);
+        // The longest comment there can be, which holds what looks like an end record.
+        let end = bare.windows(4).rposition(|w| w == b"PK\x05\x06").unwrap();
+        let comment = [b"PK\x05\x06", &[7; 65_531][..]].concat();
+        let long = [&bare[..end + 20], &u16::MAX.to_le_bytes(), &comment].concat();
+        assert_eq!(with_file(&long, |npz| npz.read("half")).unwrap(), half);
     }
 
     #[test]

@@ -32,31 +32,46 @@ impl<T: Copy> Pieces<T> {
         Ok(())
     }
 
-    pub(super) fn push(&mut self, value: T) {
-        if self.current.len() == self.capacity {
-            self.full.push(std::mem::take(&mut self.current));
-        }
-        if self.current.capacity() == 0 {
-            self.current.reserve_exact(self.capacity);
+    pub(super) fn push(&mut self, value: T) -> Result<()> {
+        if self.current.len() == self.capacity || self.current.capacity() == 0 {
+            self.next_piece()?;
         }
         self.current.push(value);
+        Ok(())
     }
 
-    pub(super) fn extend(&mut self, mut values: impl ExactSizeIterator<Item = T>) {
+    /// Makes `current` a piece that has room.
+    #[cold]
+    fn next_piece(&mut self) -> Result<()> {
+        let no_memory = |_| Error::memory(format!("{} more values", self.capacity));
+        if !self.current.is_empty() {
+            self.full.try_reserve(1).map_err(no_memory)?;
+            self.full.push(std::mem::take(&mut self.current));
+        }
+        self.current.try_reserve_exact(self.capacity.max(1)).map_err(no_memory)
+    }
+
+    pub(super) fn extend(&mut self, mut values: impl ExactSizeIterator<Item = T>) -> Result<()> {
         while let Some(first) = values.next() {
-            self.push(first);
+            self.push(first)?;
             let room = self.capacity.saturating_sub(self.current.len());
             self.current.extend(values.by_ref().take(room));
         }
+        Ok(())
     }
 
     /// All values as one vector.
-    pub(super) fn join(mut self) -> Vec<T> {
+    pub(super) fn join(mut self) -> Result<Vec<T>> {
         if self.full.is_empty() {
-            return self.current;
+            return Ok(self.current);
         }
         self.full.push(self.current);
-        self.full.concat()
+        let count = self.full.iter().map(Vec::len).fold(0, usize::saturating_add);
+        let mut all = Vec::new();
+        let no_memory = |_| Error::memory(format!("{count} values"));
+        all.try_reserve_exact(count).map_err(no_memory)?;
+        self.full.iter().for_each(|piece| all.extend_from_slice(piece));
+        Ok(all)
     }
 }
 
@@ -90,11 +105,11 @@ mod tests {
     fn pieces_join_in_order() {
         for n in [0, 1, 1023, 1024, 1025, 5000] {
             let mut pieces = Pieces::default();
-            pieces.extend(0..n.min(1500));
-            (n.min(1500)..n).for_each(|i| pieces.push(i));
+            pieces.extend(0..n.min(1500)).unwrap();
+            (n.min(1500)..n).for_each(|i| pieces.push(i).unwrap());
             assert_eq!(pieces.len(), n as usize);
             assert!(pieces.iter().eq(0..n));
-            assert!(pieces.join().into_iter().eq(0..n));
+            assert!(pieces.join().unwrap().into_iter().eq(0..n));
         }
     }
 
@@ -102,10 +117,18 @@ mod tests {
     fn the_last_values_can_be_taken_back() {
         for (n, kept) in [(10, 3), (1024, 1024), (1025, 1024), (5000, 2048), (5000, 0), (3, 9)] {
             let mut pieces = Pieces::default();
-            pieces.extend(0..n);
+            pieces.extend(0..n).unwrap();
             pieces.truncate(kept as usize);
-            pieces.push(-1);
-            assert!(pieces.join().into_iter().eq((0..n.min(kept)).chain([-1])));
+            pieces.push(-1).unwrap();
+            assert!(pieces.join().unwrap().into_iter().eq((0..n.min(kept)).chain([-1])));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_an_error() {
+        for count in [usize::MAX, isize::MAX as usize / 4] {
+            let reserved = Pieces::<u64>::default().reserve(count);
+            assert!(matches!(reserved, Err(Error::Memory { .. })), "{count}");
         }
     }
 }

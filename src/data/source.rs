@@ -223,7 +223,7 @@ impl<'a> Source<'a> {
                 return Err(self.refuse(format!("{expected}, got {came}")));
             }
             if !matches!(self.end, End::DryRun) {
-                values.extend(part.as_chunks::<N>().0.iter().map(|&bytes| decode(bytes)));
+                values.extend(part.as_chunks::<N>().0.iter().map(|&bytes| decode(bytes)))?;
             }
         }
         if self.fill(&mut [0])? != 0 {
@@ -231,14 +231,13 @@ impl<'a> Source<'a> {
                 self.refuse(format!("more than the {n_bytes} bytes of data it should hold"))
             );
         }
-        Ok(values.join())
+        values.join()
     }
 }
 
 #[cfg(feature = "gzip")]
 fn gunzip<'a>(reader: impl Read + 'a, _name: &str) -> Result<Box<dyn Read + 'a>> {
-    // A file may hold several gzip members (`cat a.gz b.gz`, bgzip); anything else behind the
-    // last one is an error of the decoder.
+    // A file may hold several gzip members (`cat a.gz b.gz`, bgzip).
     let buffered = io::BufReader::with_capacity(8 * 1024, reader);
     Ok(Box::new(super::gunzip::Gunzip::new(buffered)))
 }

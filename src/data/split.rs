@@ -7,6 +7,8 @@
     reason = "a data set is well-formed, and as many parts are dealt as there are shares"
 )]
 
+use std::collections::BTreeMap;
+
 use super::{Dataset, Targets};
 use crate::random::{Purpose, Stream};
 use crate::{Error, Result};
@@ -28,14 +30,14 @@ impl Dataset {
     /// [`Error::Shape`] when there are so few samples that a part would be empty.
     pub fn split<const N: usize>(&self, shares: [f64; N], seed: u64) -> Result<[Dataset; N]> {
         check_shares(&shares)?;
-        self.parts(&deal(vec![(0..self.len()).collect()], &shares, seed))
+        self.parts(&deal(BTreeMap::from([(0, (0..self.len()).collect())]), &shares, seed))
     }
 
     /// As [`Dataset::split`], each class being split in these shares (to within one sample).
     ///
     /// # Errors
     /// As [`Dataset::split`]; [`Error::Config`] when the targets are not classes;
-    /// [`Error::Shape`] when a class has no samples, or so few that a part would have none.
+    /// [`Error::Shape`] when a class that has samples has so few that a part would have none.
     pub fn split_stratified<const N: usize>(
         &self,
         shares: [f64; N],
@@ -43,7 +45,7 @@ impl Dataset {
     ) -> Result<[Dataset; N]> {
         check_shares(&shares)?;
         let groups = self.classes("split_stratified")?;
-        for (class, group) in groups.iter().enumerate() {
+        for (&class, group) in &groups {
             check_part_sizes(class, group.len(), &shares)?;
         }
         self.parts(&deal(groups, &shares, seed))
@@ -67,7 +69,7 @@ impl Dataset {
     pub fn k_fold(&self, k: usize, seed: u64) -> Result<Folds<'_>> {
         check_folds(k, self.len(), "samples")?;
         let shares = vec![1.0 / k as f64; k];
-        let parts = deal(vec![(0..self.len()).collect()], &shares, seed);
+        let parts = deal(BTreeMap::from([(0, (0..self.len()).collect())]), &shares, seed);
         Ok(Folds { data: self, parts, next: 0 })
     }
 
@@ -75,10 +77,10 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::k_fold`]; [`Error::Config`] when the targets are not classes;
-    /// [`Error::Shape`] when a class has fewer than `k` samples.
+    /// [`Error::Shape`] when a class that has samples has fewer than `k`.
     pub fn k_fold_stratified(&self, k: usize, seed: u64) -> Result<Folds<'_>> {
         let groups = self.classes("k_fold_stratified")?;
-        for (class, group) in groups.iter().enumerate() {
+        for (class, group) in &groups {
             check_folds(k, group.len(), &format!("samples of class {class}"))?;
         }
         let shares = vec![1.0 / k as f64; k];
@@ -95,19 +97,14 @@ impl Dataset {
         Ok(parts.try_into().expect("one part a share"))
     }
 
-    /// The samples of each class.
-    ///
-    /// Of more classes than there are samples, some of the first (samples + 1) have none, which
-    /// both callers refuse; so only these are made, however many classes the caller names.
-    fn classes(&self, option: &str) -> Result<Vec<Vec<usize>>> {
-        let Targets::Classes { labels, n_classes } = self.targets() else {
+    /// The samples of each class that has some, as scikit-learn counts classes.
+    fn classes(&self, option: &str) -> Result<BTreeMap<u32, Vec<usize>>> {
+        let Targets::Classes { labels, .. } = self.targets() else {
             return Err(Error::config(option, "expected classes as targets, got values"));
         };
-        let mut groups = vec![Vec::new(); (*n_classes).min(self.len().saturating_add(1))];
+        let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (i, &label) in labels.iter().enumerate() {
-            if let Some(group) = groups.get_mut(label as usize) {
-                group.push(i);
-            }
+            groups.entry(label).or_default().push(i);
         }
         Ok(groups)
     }
@@ -143,16 +140,17 @@ impl Iterator for Folds<'_> {
 
 impl ExactSizeIterator for Folds<'_> {}
 
-/// Deals each group's samples to the parts in their shares.
+/// Deals each group's samples to the parts in their shares; a group's key is the counter of its
+/// shuffle.
 ///
 /// Of a group of n samples a part with share s gets the whole part of n s; what is left over goes
 /// one each to the parts that are most behind what all groups so far owe them. So every group is
 /// within one sample of its shares, and the parts as wholes stay close to theirs.
-fn deal(groups: Vec<Vec<usize>>, shares: &[f64], seed: u64) -> Vec<Vec<usize>> {
+fn deal(groups: BTreeMap<u32, Vec<usize>>, shares: &[f64], seed: u64) -> Vec<Vec<usize>> {
     let mut parts: Vec<Vec<usize>> = vec![Vec::new(); shares.len()];
     let mut dealt = 0;
-    for (g, mut group) in groups.into_iter().enumerate() {
-        Stream::new(seed, Purpose::Split, g as u64, 0).shuffle(&mut group);
+    for (key, mut group) in groups {
+        Stream::new(seed, Purpose::Split, u64::from(key), 0).shuffle(&mut group);
         dealt += group.len();
         let mut sizes: Vec<usize> = shares.iter().map(|&s| whole_part(group.len(), s)).collect();
         let behind: Vec<f64> = shares
@@ -186,7 +184,7 @@ fn check_shares(shares: &[f64]) -> Result<()> {
 }
 
 /// That a class of `size` samples gives some to every part, whatever the others do.
-fn check_part_sizes(class: usize, size: usize, shares: &[f64]) -> Result<()> {
+fn check_part_sizes(class: u32, size: usize, shares: &[f64]) -> Result<()> {
     match shares.iter().position(|&share| whole_part(size, share) == 0) {
         Some(part) => {
             let place = format!("class {class}, part {part} with share {}", shares[part]);
@@ -292,6 +290,27 @@ mod tests {
         }
     }
 
+    /// As scikit-learn's `StratifiedKFold` and `train_test_split(stratify=y)` do: labels 1, 2, 3, 5,
+    /// 6 and 7 are six classes.
+    #[test]
+    fn classes_without_samples_do_not_count() {
+        let all = samples(&[0, 4, 4, 4, 0, 4, 4, 4, 0]);
+        let (train, test) = all.split_stratified([0.5, 0.5], 1).map(|[a, b]| (a, b)).unwrap();
+        for class in [1, 2, 3, 5, 6, 7] {
+            assert_eq!((count(&train, class), count(&test, class)), (2, 2));
+        }
+        for fold in all.k_fold_stratified(4, 1).unwrap() {
+            let (_, held_out) = fold.unwrap();
+            assert!([1, 2, 3, 5, 6, 7].iter().all(|&class| count(&held_out, class) == 1));
+        }
+        // As many as can be said: nothing is made for each.
+        let labels = Targets::Classes { labels: vec![0, 1, 0, 1], n_classes: usize::MAX };
+        let all = Dataset::from_u8(vec![0; 4], 1, labels).unwrap();
+        assert_eq!(all.split_stratified([0.5, 0.5], 1).unwrap()[0].len(), 2);
+        assert_eq!(all.k_fold_stratified(2, 1).unwrap().len(), 2);
+        assert!(all.k_fold(usize::MAX, 1).is_err());
+    }
+
     #[test]
     fn what_cannot_be_split_is_refused() {
         let all = samples(&[9, 10]);
@@ -309,7 +328,6 @@ mod tests {
             text(all.split_stratified([0.9, 0.1], 1)),
             "class 0, part 1 with share 0.1: expected at least 1 sample, got 9 of that class in all"
         );
-        assert!(samples(&[5, 0, 5]).split_stratified([0.5, 0.5], 1).is_err());
         let values = Targets::Values { values: vec![0.0; 4], n_outputs: 1 };
         let values = Dataset::from_u8(vec![0; 4], 1, values).unwrap();
         assert!(values.split_stratified([0.5, 0.5], 1).is_err());
@@ -318,14 +336,14 @@ mod tests {
         let error = all.k_fold_stratified(10, 1).unwrap_err().to_string();
         assert_eq!(error, "k_fold: expected at least 10 samples of class 0, got 9");
         assert!(all.k_fold(usize::MAX, 1).is_err());
-        // Many more classes than samples: the first that has none is named.
+        // Many more classes than samples.
         for n_classes in [701, 1 << 40, usize::MAX] {
             let targets = Targets::Classes { labels: vec![0, 1, 1, 0, 700], n_classes };
             let data = Dataset::from_u8(vec![0; 5], 1, targets).unwrap();
             let error = text(data.split_stratified([0.5, 0.5], 1));
-            assert!(error.starts_with("class 2, part 0"), "{error}");
+            assert!(error.starts_with("class 700, part 0"), "{error}");
             let error = data.k_fold_stratified(2, 1).unwrap_err().to_string();
-            assert_eq!(error, "k_fold: expected at least 2 samples of class 2, got 0");
+            assert_eq!(error, "k_fold: expected at least 2 samples of class 700, got 1");
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::{Error, MatMut, MatRef, Matrix, Result};
 /// and apply it to every other one.
 ///
 /// The standard deviation is that of the population (divided by n). A column that is constant is
-/// only shifted.
+/// only shifted. Both are kept as f64, and so is `x - mean`: seconds since 1970 lose nothing but
+/// what the f32 they come in cannot hold.
 ///
 /// ```
 /// use deltarule::{Matrix, data::Standardizer};
@@ -19,8 +20,8 @@ use crate::{Error, MatMut, MatRef, Matrix, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standardizer {
-    mean: Vec<f32>,
-    std: Vec<f32>,
+    mean: Vec<f64>,
+    std: Vec<f64>,
 }
 
 impl Standardizer {
@@ -34,38 +35,66 @@ impl Standardizer {
             let got = format!("{} x {}", rows.rows(), rows.cols());
             return Err(Error::shape("standardizer", "at least 1 row and 1 column", got));
         }
-        let all = || (0..rows.rows()).map(|r| rows.row(r));
-        for (r, row) in all().enumerate() {
+        let row_into = |r, out: &mut [f32]| {
+            out.copy_from_slice(rows.row(r));
+            Ok(())
+        };
+        Self::measure(rows.rows(), rows.cols(), row_into)
+    }
+
+    /// Measures `n` rows, which `row_into` writes out one at a time.
+    fn measure(
+        n: usize,
+        n_columns: usize,
+        row_into: impl Fn(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let mut row = vec![0f32; n_columns];
+        let mut for_each = |f: &mut dyn FnMut(usize, &[f32]) -> Result<()>| {
+            (0..n).try_for_each(|r| {
+                row_into(r, &mut row)?;
+                f(r, &row)
+            })
+        };
+        // Two passes: the difference of two large sums would lose what is small between them.
+        let mut mean = vec![0f64; n_columns];
+        let mut first: Vec<f32> = Vec::new();
+        // Whether a column is exactly constant, whatever rounding makes of its mean.
+        let mut is_constant = vec![true; n_columns];
+        for_each(&mut |r, row| {
             if let Some((c, x)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {
                 let place = format!("standardizer: row {r}, column {c}");
                 return Err(Error::value(place, "a finite number", x));
             }
-        }
-        // Two passes: the difference of two large sums would lose what is small between them.
-        let n = rows.rows() as f64;
-        let mut mean = vec![0f64; rows.cols()];
-        all().for_each(|row| mean.iter_mut().zip(row).for_each(|(m, &x)| *m += f64::from(x)));
-        mean.iter_mut().for_each(|m| *m /= n);
-        let mut square = vec![0f64; rows.cols()];
-        for row in all() {
+            if r == 0 {
+                first = row.to_vec();
+            }
+            mean.iter_mut().zip(row).for_each(|(m, &x)| *m += f64::from(x));
+            let same = row.iter().zip(&first).map(|(x, first)| x == first);
+            is_constant.iter_mut().zip(same).for_each(|(all, same)| *all &= same);
+            Ok(())
+        })?;
+        mean.iter_mut().for_each(|m| *m /= n as f64);
+        let mut square = vec![0f64; n_columns];
+        for_each(&mut |_, row| {
             for ((square, mean), &x) in square.iter_mut().zip(&mean).zip(row) {
                 *square += (f64::from(x) - mean) * (f64::from(x) - mean);
             }
-        }
-        let std = square.iter().enumerate().map(|(c, square)| {
-            // Exactly constant, whatever rounding made of its mean.
-            let is_constant = all().all(|row| row.get(c) == rows.row(0).get(c));
-            let std = (square / n).sqrt() as f32;
-            if is_constant || !std.is_normal() { 1.0 } else { std }
+            Ok(())
+        })?;
+        let std = square.iter().zip(is_constant).map(|(square, is_constant)| {
+            let std = (square / n as f64).sqrt();
+            if is_constant || !(std as f32).is_normal() { 1.0 } else { std }
         });
         let std = std.collect();
-        Ok(Standardizer { mean: mean.iter().map(|&m| m as f32).collect(), std })
+        Ok(Standardizer { mean, std })
     }
 
-    /// Measures the features of a data set, as they are after the scaling of bytes.
+    /// Measures the features of a data set, as they are after the scaling of bytes. Holds a row at a
+    /// time, so the data set may be a mapped file that is larger than memory.
     #[allow(clippy::expect_used, reason = "a data set with another feature cannot be made")]
     pub fn fit_features(data: &Dataset) -> Self {
-        Self::fit(data.matrix().view()).expect("a data set has finite features")
+        Self::measure(data.len(), data.n_features(), |r, out| data.row_into(r, out))
+            .expect("a data set has finite features")
     }
 
     /// Measures the targets of a regression.
@@ -82,7 +111,7 @@ impl Standardizer {
     /// # Errors
     /// [`Error::Shape`] when the two differ in length or are empty; [`Error::Value`] when a number
     /// is not finite, or a standard deviation not positive.
-    pub fn from_parts(mean: Vec<f32>, std: Vec<f32>) -> Result<Self> {
+    pub fn from_parts(mean: Vec<f64>, std: Vec<f64>) -> Result<Self> {
         if mean.is_empty() || mean.len() != std.len() {
             let got = format!("{} means and {} deviations", mean.len(), std.len());
             return Err(Error::shape("standardizer", "a mean and a deviation a column", got));
@@ -99,12 +128,12 @@ impl Standardizer {
     }
 
     /// The mean of each column.
-    pub fn mean(&self) -> &[f32] {
+    pub fn mean(&self) -> &[f64] {
         &self.mean
     }
 
     /// The standard deviation of each column; 1 for a constant one.
-    pub fn std(&self) -> &[f32] {
+    pub fn std(&self) -> &[f64] {
         &self.std
     }
 
@@ -121,7 +150,7 @@ impl Standardizer {
     /// # Errors
     /// As [`Standardizer::apply`].
     pub fn invert(&self, rows: MatMut<'_>) -> Result<()> {
-        self.each(rows, |x, mean, std| x.mul_add(std, mean))
+        self.each(rows, |x, mean, std| x * std + mean)
     }
 
     /// The data set with standardised features, as f32.
@@ -147,14 +176,14 @@ impl Standardizer {
         data.with_targets(Targets::Values { values, n_outputs })
     }
 
-    fn each(&self, mut rows: MatMut<'_>, f: impl Fn(f32, f32, f32) -> f32) -> Result<()> {
+    fn each(&self, mut rows: MatMut<'_>, f: impl Fn(f64, f64, f64) -> f64) -> Result<()> {
         if rows.cols() != self.mean.len() {
             let expected = format!("{} columns", self.mean.len());
             return Err(Error::shape("standardizer", expected, rows.cols()));
         }
         for r in 0..rows.rows() {
             for ((x, &mean), &std) in rows.row_mut(r).iter_mut().zip(&self.mean).zip(&self.std) {
-                *x = f(*x, mean, std);
+                *x = f(f64::from(*x), mean, std) as f32;
             }
         }
         Ok(())
@@ -181,8 +210,10 @@ mod tests {
         let mut x = Matrix::from_vec(60, 2, x.collect()).unwrap();
         let before = x.clone();
         let scaler = Standardizer::fit(x.view()).unwrap();
-        assert_eq!(scaler.mean(), [1.3604167, 13.860416]);
-        assert_eq!(scaler.std(), [0.83824337, 0.83824337]);
+        assert_eq!(scaler.mean(), [1.3604166666666666, 13.860416666666667]);
+        for std in scaler.std() {
+            assert!((std - 0.8382433475561988).abs() < 1e-15, "{std}");
+        }
         scaler.apply(x.view_mut()).unwrap();
         let again = Standardizer::fit(x.view()).unwrap();
         assert!(again.mean().iter().all(|m| m.abs() < 1e-6));
@@ -190,6 +221,33 @@ mod tests {
         scaler.invert(x.view_mut()).unwrap();
         for (got, want) in x.as_slice().iter().zip(before.as_slice()) {
             assert!((got - want).abs() <= 2e-6 * want.abs().max(1.0), "{got} {want}");
+        }
+    }
+
+    /// scikit-learn's `StandardScaler` on f64: means 1700000064 and 16777216.5, deviations 64 and
+    /// sqrt(1.25); f32 has no such mean.
+    #[test]
+    fn large_numbers_lose_nothing() {
+        let seconds = vec![1_700_000_000.0, 1_700_000_128.0];
+        let mut x = Matrix::from_vec(2, 1, seconds.clone()).unwrap();
+        let scaler = Standardizer::fit(x.view()).unwrap();
+        assert_eq!((scaler.mean(), scaler.std()), (&[1_700_000_064.0][..], &[64.0][..]));
+        scaler.apply(x.view_mut()).unwrap();
+        assert_eq!(x.as_slice(), [-1.0, 1.0]);
+        scaler.invert(x.view_mut()).unwrap();
+        assert_eq!(x.as_slice(), seconds);
+
+        let counts = vec![16_777_215.0, 16_777_216.0, 16_777_217.0, 16_777_218.0];
+        // What f32 makes of the third.
+        let exact: Vec<f64> = counts.iter().map(|&x: &f32| f64::from(x)).collect();
+        let mut x = Matrix::from_vec(4, 1, counts).unwrap();
+        let scaler = Standardizer::fit(x.view()).unwrap();
+        let mean = exact.iter().sum::<f64>() / 4.0;
+        let std = (exact.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 4.0).sqrt();
+        assert_eq!((scaler.mean()[0], scaler.std()[0]), (mean, std));
+        scaler.apply(x.view_mut()).unwrap();
+        for (got, x) in x.as_slice().iter().zip(exact) {
+            assert_eq!(*got, ((x - mean) / std) as f32);
         }
     }
 
@@ -235,7 +293,7 @@ mod tests {
         assert!(Standardizer::fit(Matrix::zeros(1, 0).view()).is_err());
         assert!(Standardizer::from_parts(vec![], vec![]).is_err());
         assert!(Standardizer::from_parts(vec![0.0], vec![1.0, 1.0]).is_err());
-        assert!(Standardizer::from_parts(vec![f32::NAN], vec![1.0]).is_err());
+        assert!(Standardizer::from_parts(vec![f64::NAN], vec![1.0]).is_err());
         assert!(Standardizer::from_parts(vec![0.0], vec![0.0]).is_err());
         let scaler = Standardizer::fit(Matrix::zeros(1, 2).view()).unwrap();
         assert!(scaler.apply(Matrix::zeros(1, 3).view_mut()).is_err());

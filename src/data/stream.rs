@@ -115,7 +115,11 @@ impl Chunks<'_> {
         let first = chunk.saturating_mul(*chunk_rows);
         let n = rows.saturating_sub(first).min(*chunk_rows);
         let start = offset.saturating_add(first.saturating_mul(*n_features) as u64);
-        let mut bytes = vec![0; n.saturating_mul(*n_features)];
+        let n_bytes = n.saturating_mul(*n_features);
+        let mut bytes = Vec::new();
+        let no_memory = |_| Error::memory(format!("{n_bytes} bytes of a chunk"));
+        bytes.try_reserve_exact(n_bytes).map_err(no_memory)?;
+        bytes.resize(n_bytes, 0);
         let read = self.file.seek(SeekFrom::Start(start));
         let read = read.and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|e| Error::io(path, e))?;

@@ -13,7 +13,8 @@ use crate::{Error, Result};
 /// A circle of radius 1 (class 0) around one of radius 1/2 (class 1).
 ///
 /// # Errors
-/// [`Error::Config`] when `n` is less than 2 or `noise` is negative or not finite.
+/// [`Error::Config`] when `n` is less than 2 or not below 2^32, or `noise` is negative or not finite;
+/// [`Error::Memory`] when the samples do not fit.
 pub fn circles(n: usize, noise: f64, seed: u64) -> Result<Dataset> {
     plane(n, 2, noise, seed, |class, t| {
         let radius = if class == 0 { 1.0 } else { 0.5 };
@@ -36,8 +37,8 @@ pub fn moons(n: usize, noise: f64, seed: u64) -> Result<Dataset> {
 /// `n_classes` spiral arms that make one turn from the centre to radius 1.
 ///
 /// # Errors
-/// [`Error::Config`] when `n_classes` is less than 2, `n` is less than that, or `noise` is
-/// negative or not finite.
+/// [`Error::Config`] when `n_classes` is less than 2, `n` is less than that or not below 2^32, or
+/// `noise` is negative or not finite; [`Error::Memory`] when the samples do not fit.
 pub fn spirals(n: usize, n_classes: usize, noise: f64, seed: u64) -> Result<Dataset> {
     plane(n, n_classes, noise, seed, |class, t| {
         let (sin, cos) = sin_cos(t + class as f64 / n_classes as f64);
@@ -68,19 +69,26 @@ fn plane(
         let reason = format!("expected at least 2 classes and a sample each, got {n_classes}, {n}");
         return Err(Error::config("synthetic data", reason));
     }
+    if u32::try_from(n).is_err() {
+        let reason = format!("expected at most {} samples, got {n}", u32::MAX);
+        return Err(Error::config("synthetic data", reason));
+    }
     if !noise.is_finite() || noise < 0.0 {
         let reason = format!("expected a finite number from 0 up, got {noise}");
         return Err(Error::config("noise", reason));
     }
     let mut errors = Stream::new(seed, Purpose::Synthetic, 0, 0);
-    let mut features = Vec::with_capacity(2 * n);
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    let no_memory = |_| Error::memory(format!("{n} samples"));
+    features.try_reserve_exact(2 * n).map_err(no_memory)?;
+    labels.try_reserve_exact(n).map_err(no_memory)?;
     for i in 0..n {
         let class = i % n_classes;
         let of_class = (n - class).div_ceil(n_classes);
         let point = curve(class, (i / n_classes) as f64 / of_class as f64);
         features.extend(point.map(|x| (x + noise * errors.normal()) as f32));
     }
-    let labels = (0..n).map(|i| (i % n_classes) as u32).collect();
+    labels.extend((0..n).map(|i| (i % n_classes) as u32));
     Dataset::from_f32(features, 2, Targets::Classes { labels, n_classes })
 }
 
@@ -127,5 +135,6 @@ mod tests {
         assert!(spirals(10, 1, 0.1, 1).is_err() && blobs(2, 3, 0.1, 1).is_err());
         assert!(moons(10, -0.1, 1).is_err() && moons(10, f64::NAN, 1).is_err());
         assert!(moons(10, f64::MAX, 1).is_err());
+        assert!(moons(usize::MAX, 0.1, 1).is_err() && spirals(1 << 33, 3, 0.1, 1).is_err());
     }
 }

@@ -1,9 +1,12 @@
 //! The directory and the members of a zip file, as much as NPZ needs: stored and deflated members,
-//! sizes beyond 4 GiB, no comment, no encryption. 200 lines here weigh less than the eight crates
-//! behind `zip`; decompression and CRC-32 come from `flate2`, which `.gz` needs anyway.
+//! sizes beyond 4 GiB, comments, something in front of the archive. A few hundred lines here weigh
+//! less than the eight crates behind `zip`; decompression and CRC-32 come from `flate2`, which
+//! `.gz` needs anyway.
 //!
-//! The directory is never held: it is walked again for each question.
+//! The directory is never held: it is walked again for each question. A member that cannot be read
+//! (encrypted, or compressed in another way) is refused when it is asked for, not before.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -16,84 +19,134 @@ const DIRECTORY_ENTRY: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 const END_BYTES: u64 = 22;
 const END_64: u32 = 0x0606_4b50;
+/// Without what a later version may add to it.
+const END_64_BYTES: u64 = 56;
 const END_64_LOCATOR: u32 = 0x0706_4b50;
 const END_64_LOCATOR_BYTES: u64 = 20;
 /// NumPy's are the names of keyword arguments.
 const MAX_NAME: u16 = 1024;
+/// Bit 0 of a member's flags encrypts, 5 patches, 6 and 13 encrypt more.
+const UNREADABLE: u16 = 0b10_0000_0110_0001;
 
 /// An entry of the directory.
 pub(super) struct Member {
-    pub(super) name: String,
+    /// Of a name that is longer than [`MAX_NAME`] its beginning.
+    raw_name: Vec<u8>,
+    is_cut: bool,
+    flags: u16,
     method: u16,
     crc: u32,
-    packed: u64,
-    pub(super) size: u64,
-    /// Where its local header begins.
-    offset: u64,
+    /// Bytes of the member, bytes that it takes in the file, and where its local header begins.
+    /// None if the entry says that they stand in a zip64 field and there is none.
+    sizes: Option<[u64; 3]>,
+    /// Bytes in front of the archive, which its offsets do not count.
+    shift: u64,
     /// Where the directory begins, behind all members.
     limit: u64,
+}
+
+/// Where the directory is.
+struct Directory {
+    entries: u64,
+    start: u64,
+    bytes: u64,
+    shift: u64,
 }
 
 /// Calls `visit` with every entry of the directory.
 pub(super) fn walk(path: &Path, mut visit: impl FnMut(Member) -> Result<()>) -> Result<()> {
     let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-    let (entries, start, bytes) = find_directory(path, length)?;
-    let mut directory = source_at(path, start, bytes)?;
-    for _ in 0..entries {
-        visit(entry(&mut directory, start)?)?;
+    let place = find_directory(path, length)?;
+    let mut directory = source_at(path, place.start, place.bytes)?;
+    for _ in 0..place.entries {
+        visit(entry(&mut directory, &place)?)?;
     }
-    match directory.position() == bytes {
+    match directory.position() == place.bytes {
         true => Ok(()),
         false => Err(directory.refuse("the directory is longer than its entries")),
     }
 }
 
-/// Entries, first byte and bytes of the directory.
-fn find_directory(path: &Path, length: u64) -> Result<(u64, u64, u64)> {
-    let Some(at) = length.checked_sub(END_BYTES) else {
-        return Err(Error::format(path.display().to_string(), "too short to be a zip file"));
-    };
+fn find_directory(path: &Path, length: u64) -> Result<Directory> {
+    let at = find_end(path, length)?;
     let mut end = source_at(path, at, END_BYTES)?;
-    if end.u32()? != END {
-        return Err(end.refuse("not a zip file without comment: no end record at its end"));
-    }
+    end.skip(4)?;
     let [disk, first_disk, here, entries] = [end.u16()?, end.u16()?, end.u16()?, end.u16()?];
     let (bytes, start) = (end.u32()?, end.u32()?);
-    if end.u16()? != 0 || disk != first_disk || here != entries {
-        return Err(end.refuse("not a zip file in one part without comment"));
+    if disk != first_disk || here != entries {
+        return Err(end.refuse("not a zip file in one part"));
     }
-    let (entries, start, bytes, at) =
-        if entries == u16::MAX || bytes == u32::MAX || start == u32::MAX {
-            find_directory_64(path, at)?
-        } else {
-            (u64::from(entries), u64::from(start), u64::from(bytes), at)
-        };
-    match start.checked_add(bytes) {
-        Some(end) if end <= at => Ok((entries, start, bytes)),
-        _ => Err(end.refuse(format!("a directory of {bytes} bytes at {start} is not inside"))),
+    let may_be_64 = entries == u16::MAX || bytes == u32::MAX || start == u32::MAX;
+    let large = if may_be_64 { find_end_64(path, at)? } else { None };
+    // An archive without the larger record may have just so many entries.
+    let small = [u64::from(entries), u64::from(bytes), u64::from(start), at];
+    let [entries, bytes, start, end_at] = large.unwrap_or(small);
+    let is_inside = |start: u64| start.checked_add(bytes).is_some_and(|end| end <= end_at);
+    let begins_at = |start: u64| -> Result<bool> {
+        Ok(source_at(path, start, 4)?.u32().is_ok_and(|found| found == DIRECTORY_ENTRY))
+    };
+    if is_inside(start) && (entries == 0 || begins_at(start)?) {
+        return Ok(Directory { entries, start, bytes, shift: 0 });
     }
+    // Something may stand in front of the archive: then the directory ends at its end record.
+    let shift = end_at.checked_sub(bytes).and_then(|found| found.checked_sub(start));
+    let found = shift.and_then(|shift| start.checked_add(shift));
+    if let (Some(shift), Some(found)) = (shift, found)
+        && begins_at(found)?
+    {
+        return Ok(Directory { entries, start: found, bytes, shift });
+    }
+    Err(end.refuse(format!("no directory of {bytes} bytes at {start}")))
 }
 
-/// As [`find_directory`], from the larger end record before the locator that ends at `end`; and
-/// where that record begins.
-fn find_directory_64(path: &Path, end: u64) -> Result<(u64, u64, u64, u64)> {
-    let at = end.saturating_sub(END_64_LOCATOR_BYTES);
-    let mut locator = source_at(path, at, END_64_LOCATOR_BYTES)?;
+/// Where the end record begins: at the end of the file, but for a comment.
+fn find_end(path: &Path, length: u64) -> Result<u64> {
+    let name = || path.display().to_string();
+    let Some(last) = length.checked_sub(END_BYTES) else {
+        return Err(Error::format(name(), "too short to be a zip file"));
+    };
+    let is_end = |tail: &[u8], at: u64| {
+        let comment = tail.get(20..22).and_then(|bytes| bytes.try_into().ok());
+        let comment = comment.map(|bytes| u64::from(u16::from_le_bytes(bytes)));
+        tail.starts_with(&END.to_le_bytes()) && comment == Some(last.saturating_sub(at))
+    };
+    let mut tail = [0; END_BYTES as usize];
+    source_at(path, last, END_BYTES)?.fill_with("zip end record", &mut tail)?;
+    if is_end(&tail, last) {
+        return Ok(last);
+    }
+    let first = last.saturating_sub(u64::from(u16::MAX));
+    // At most 64 KiB, and no more than the file has.
+    let mut tail = vec![0; usize::try_from(length.saturating_sub(first)).unwrap_or(0)];
+    source_at(path, first, length)?.fill_with("zip end record", &mut tail)?;
+    let mut starts = (0..tail.len()).rev().map(|i| (i, first.saturating_add(i as u64)));
+    let found = starts.find(|&(i, at)| is_end(tail.get(i..).unwrap_or_default(), at));
+    found.map(|(_, at)| at).ok_or_else(|| Error::format(name(), "not a zip file: no end record"))
+}
+
+/// Entries, bytes, first byte of the directory, and where the larger end record begins that says
+/// so, if a locator that ends at `end` leads to one.
+fn find_end_64(path: &Path, end: u64) -> Result<Option<[u64; 4]>> {
+    let Some(locator_at) = end.checked_sub(END_64_LOCATOR_BYTES) else { return Ok(None) };
+    let mut locator = source_at(path, locator_at, END_64_LOCATOR_BYTES)?;
     if locator.u32()? != END_64_LOCATOR {
-        return Err(locator.refuse("no zip64 locator before the end record"));
+        return Ok(None);
     }
     locator.skip(4)?;
-    let at = locator.u64()?;
-    let mut record = source_at(path, at, end.saturating_sub(at))?;
-    if record.u32()? != END_64 {
-        return Err(record.refuse(format!("no zip64 end record at {at}")));
+    let stated = locator.u64()?;
+    // What stands in front of the archive moves the record.
+    for at in [stated, locator_at.saturating_sub(END_64_BYTES)] {
+        let mut record = source_at(path, at, locator_at.saturating_sub(at))?;
+        if record.u32().is_ok_and(|found| found == END_64) {
+            record.skip(28)?;
+            let (entries, bytes, start) = (record.u64()?, record.u64()?, record.u64()?);
+            return Ok(Some([entries, bytes, start, at]));
+        }
     }
-    record.skip(28)?;
-    let (entries, bytes, start) = (record.u64()?, record.u64()?, record.u64()?);
-    Ok((entries, start, bytes, at))
+    Err(locator.refuse(format!("no zip64 end record at {stated}")))
 }
 
-fn entry(directory: &mut Source, limit: u64) -> Result<Member> {
+fn entry(directory: &mut Source, place: &Directory) -> Result<Member> {
     if directory.u32()? != DIRECTORY_ENTRY {
         return Err(directory.refuse("an entry of the directory does not begin as one"));
     }
@@ -105,80 +158,100 @@ fn entry(directory: &mut Source, limit: u64) -> Result<Member> {
     let [name, extra, comment] = [directory.u16()?, directory.u16()?, directory.u16()?];
     directory.skip(8)?;
     let offset = directory.u32()?;
-    let name = member_name(directory, name)?;
-    // Bit 0 encrypts, 5 patches, 6 and 13 encrypt more.
-    if flags & 0b10_0000_0110_0001 != 0 || !matches!(method, 0 | 8) {
-        let what = format!("{name:?}: flags {flags:#x}, method {method}");
-        return Err(directory.refuse(format!("expected a stored or deflated member, got {what}")));
-    }
-    let [size, packed, offset] = extra_sizes(directory, extra, [size, packed, offset])?;
+    let raw_name = member_name(directory, name)?;
+    let is_cut = name > MAX_NAME;
+    let sizes = extra_sizes(directory, extra, [size, packed, offset])?;
     directory.skip(u64::from(comment))?;
-    if method == 0 && packed != size {
-        return Err(directory.refuse(format!("{name:?}: stored, but {packed} bytes for {size}")));
-    }
-    Ok(Member { name, method, crc, packed, size, offset, limit })
+    let Directory { start: limit, shift, .. } = *place;
+    Ok(Member { raw_name, is_cut, flags, method, crc, sizes, shift, limit })
 }
 
-/// The name of `length` bytes.
-fn member_name(source: &mut Source, length: u16) -> Result<String> {
-    if length > MAX_NAME {
-        let reason = format!("expected a name of at most {MAX_NAME} bytes, got {length}");
-        return Err(source.refuse(reason));
-    }
-    let mut name = vec![0; usize::from(length)];
+/// The name of `length` bytes, or as much of it as can be a name.
+fn member_name(source: &mut Source, length: u16) -> Result<Vec<u8>> {
+    let mut name = vec![0; usize::from(length.min(MAX_NAME))];
     source.fill_with("name", &mut name)?;
-    String::from_utf8(name).map_err(|_| source.refuse("a member's name is not UTF-8"))
+    source.skip(u64::from(length.saturating_sub(MAX_NAME)))?;
+    Ok(name)
 }
 
-/// The three sizes, those that do not fit 32 bits from the extra fields of `length` bytes.
-fn extra_sizes(source: &mut Source, length: u16, sizes: [u32; 3]) -> Result<[u64; 3]> {
+/// The three sizes, those that do not fit 32 bits from the extra fields of `length` bytes. What is
+/// no extra field there is passed over, as padding is.
+fn extra_sizes(source: &mut Source, length: u16, sizes: [u32; 3]) -> Result<Option<[u64; 3]>> {
     let mut sizes = sizes.map(|size| (size != u32::MAX).then_some(u64::from(size)));
     let mut left = u64::from(length);
     while let Some(rest) = left.checked_sub(4) {
         let (id, bytes) = (source.u16()?, u64::from(source.u16()?));
+        left = rest;
+        let Some(rest) = left.checked_sub(bytes) else { break };
         let mut unread = bytes;
         for size in sizes.iter_mut().filter(|size| id == 1 && size.is_none()) {
-            *size = Some(source.u64()?);
-            unread = unread.checked_sub(8).ok_or_else(|| source.refuse("short zip64 sizes"))?;
+            let Some(rest) = unread.checked_sub(8) else { break };
+            (*size, unread) = (Some(source.u64()?), rest);
         }
         source.skip(unread)?;
-        left = rest.checked_sub(bytes).ok_or_else(|| source.refuse("extra fields too long"))?;
+        left = rest;
     }
     source.skip(left)?;
-    let [Some(size), Some(packed), Some(offset)] = sizes else {
-        return Err(source.refuse("a member's zip64 sizes are missing"));
-    };
-    Ok([size, packed, offset])
+    Ok(match sizes {
+        [Some(size), Some(packed), Some(offset)] => Some([size, packed, offset]),
+        _ => None,
+    })
 }
 
 impl Member {
+    /// The name; what is not UTF-8 in it (older archives name no encoding) as `\u{fffd}`.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.raw_name)
+    }
+
     /// Whether the member's bytes are in the file as they are, so that its size is proven.
     pub(super) fn is_stored(&self) -> bool {
         self.method == 0
     }
 
+    /// The number of the member's bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.sizes.map_or(0, |[size, ..]| size)
+    }
+
     /// The member's bytes, with an error at their end when they are not those that were stored.
     pub(super) fn open(&self, path: &Path) -> Result<Box<dyn Read>> {
-        let mut header = source_at(path, self.offset, self.limit.saturating_sub(self.offset))?;
+        let name = self.name();
+        let refuse = |reason: String| Err(Error::format(path.display().to_string(), reason));
+        if self.is_cut {
+            return refuse(format!("expected a name of at most {MAX_NAME} bytes, got {name:?}…"));
+        }
+        if self.flags & UNREADABLE != 0 || !matches!(self.method, 0 | 8) {
+            let what = format!("{name:?}: flags {:#x}, method {}", self.flags, self.method);
+            return refuse(format!("expected a stored or deflated member, got {what}"));
+        }
+        let Some([size, packed, offset]) = self.sizes else {
+            return refuse(format!("{name:?}: its zip64 sizes are missing"));
+        };
+        if self.is_stored() && packed != size {
+            return refuse(format!("{name:?}: stored, but {packed} bytes for {size}"));
+        }
+        let offset = offset.saturating_add(self.shift);
+        let mut header = source_at(path, offset, self.limit.saturating_sub(offset))?;
         if header.u32()? != LOCAL_HEADER {
-            return Err(header.refuse(format!("no local header of {:?}", self.name)));
+            return Err(header.refuse(format!("no local header of {name:?}")));
         }
         header.skip(22)?;
-        let (name, extra) = (header.u16()?, header.u16()?);
-        if member_name(&mut header, name)? != self.name {
-            return Err(header.refuse(format!("the local header of {:?} differs", self.name)));
+        let (n_name, n_extra) = (header.u16()?, header.u16()?);
+        if member_name(&mut header, n_name)? != self.raw_name {
+            return Err(header.refuse(format!("the local header of {name:?} differs")));
         }
-        header.skip(u64::from(extra))?;
-        let at = self.offset.saturating_add(header.position());
-        if at.checked_add(self.packed).is_none_or(|end| end > self.limit) {
-            return Err(header.refuse(format!("{:?} is longer than the file", self.name)));
+        header.skip(u64::from(n_extra))?;
+        let at = offset.saturating_add(header.position());
+        if at.checked_add(packed).is_none_or(|end| end > self.limit) {
+            return Err(header.refuse(format!("{name:?} is longer than the file")));
         }
-        let packed = reader_at(path, at, self.packed)?;
+        let packed = reader_at(path, at, packed)?;
         let reader: Box<dyn Read> = match self.is_stored() {
             true => Box::new(packed),
             false => Box::new(flate2::bufread::DeflateDecoder::new(packed)),
         };
-        Ok(Box::new(Checked { reader, sum: flate2::Crc::new(), left: self.size, crc: self.crc }))
+        Ok(Box::new(Checked { reader, sum: flate2::Crc::new(), left: size, crc: self.crc }))
     }
 }
 
@@ -277,7 +350,7 @@ mod tests {
         std::fs::write(&path, zip64(b"the body")).unwrap();
         let mut content = String::new();
         walk(&path, |member| {
-            assert_eq!((&member.name[..], member.size), ("a", 8));
+            assert_eq!((&*member.name(), member.size()), ("a", 8));
             member.open(&path)?.read_to_string(&mut content).unwrap();
             Ok(())
         })

@@ -7,29 +7,21 @@
 //! see `rows.rs`. Where the other factor is not finite, 0 times it is NaN, and nothing is left out.
 
 use super::blocking::K_BLOCK;
+use super::microkernel::Chunks;
 use super::tiles::{Panels, RowsView};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
-/// Inputs in a group: the unrolled steps of the micro-kernel.
-pub(super) const GROUP: usize = 4;
+/// Inputs in a group, which is taken or left out as a whole: few enough that a drawing has many
+/// empty ones, and a divisor of the run of 16.
+const GROUP: usize = 4;
 const GROUPS: usize = K_BLOCK / GROUP;
-
-/// All groups of a block.
-pub(super) static ALL: [u8; GROUPS] = {
-    let mut all = [0; GROUPS];
-    let mut i = 0;
-    while i < GROUPS {
-        all[i] = i as u8;
-        i += 1;
-    }
-    all
-};
 
 /// The active inputs of a block of rows.
 pub(crate) struct ActiveInputs {
     /// Bit i of element p: column 16 p + i is not zero in some row.
     masks: Vec<u16>,
-    /// For each block of the depth, the whole groups that have such a column, and how many.
+    /// For each block of the depth, the groups that have such a column, and how many. A last group of
+    /// less than four columns is always among them.
     groups: Vec<([u8; GROUPS], usize)>,
     n_in: usize,
     sparse: bool,
@@ -46,7 +38,7 @@ impl ActiveInputs {
     pub(crate) fn new(n_in: usize) -> Self {
         ActiveInputs {
             masks: vec![u16::MAX; n_in.div_ceil(LINE)],
-            groups: vec![(ALL, GROUPS); n_in.div_ceil(K_BLOCK)],
+            groups: vec![([0; GROUPS], 0); n_in.div_ceil(K_BLOCK)],
             n_in,
             sparse: false,
         }
@@ -62,19 +54,22 @@ impl ActiveInputs {
     pub(crate) fn look(&mut self, level: Level, x: RowsView) -> bool {
         assert!(x.cols() == self.n_in);
         dispatch(level, Look { x, masks: &mut self.masks });
-        let mut active = 0;
+        let (all, mut active) = (self.n_in / GROUP, 0);
         for (b, (groups, count)) in self.groups.iter_mut().enumerate() {
             let first = b * GROUPS;
             *count = 0;
-            for g in first..(first + GROUPS).min(self.n_in / GROUP) {
+            for g in first..(first + GROUPS).min(all) {
                 let bits = self.masks[g * GROUP / LINE] >> (g * GROUP % LINE) & 0xf;
                 // Written always, kept where it is active: no branch to mispredict.
                 groups[*count] = (g - first) as u8;
                 *count += usize::from(bits != 0);
             }
             active += *count;
+            if all < self.n_in.div_ceil(GROUP) && (first..first + GROUPS).contains(&all) {
+                groups[*count] = (all - first) as u8;
+                *count += 1;
+            }
         }
-        let all = self.n_in / GROUP;
         self.sparse = (all - active) * SPARSE >= all.max(1);
         self.sparse
     }
@@ -96,9 +91,16 @@ impl ActiveInputs {
     }
 
     /// The active groups of a block of the depth.
-    pub(super) fn groups(&self, block: usize) -> &[u8] {
+    fn groups(&self, block: usize) -> &[u8] {
         let (groups, count) = &self.groups[block];
         &groups[..*count]
+    }
+
+    /// The depth steps of a block `k` deep that are active, for rows whose runs are `a_hop` floats
+    /// apart.
+    #[inline(always)]
+    pub(super) fn chunks(&self, block: usize, k: usize, a_hop: usize, chunks: &mut Chunks) {
+        chunks.set_groups::<GROUP>(self.groups(block), k, a_hop);
     }
 
     /// Adds these inputs to the active ones of other rows.
@@ -243,9 +245,11 @@ mod tests {
                     assert_eq!(inputs.masks[c / LINE] >> (c % LINE) & 1 == 0, zero(c), "{c}");
                 }
                 for block in 0..cols.div_ceil(K_BLOCK) {
-                    let whole = (cols - block * K_BLOCK).min(K_BLOCK) / GROUP;
+                    let depth = (cols - block * K_BLOCK).min(K_BLOCK);
                     let column = |g: usize, i| block * K_BLOCK + g * GROUP + i;
-                    let want = (0..whole).filter(|&g| (0..GROUP).any(|i| !zero(column(g, i))));
+                    // What is left of less than a group is always taken.
+                    let taken = |g| g == depth / GROUP || (0..GROUP).any(|i| !zero(column(g, i)));
+                    let want = (0..depth.div_ceil(GROUP)).filter(|&g| taken(g));
                     let got = inputs.groups(block).iter().map(|&g| usize::from(g));
                     assert!(got.eq(want), "{cols} block {block}");
                 }

@@ -7,27 +7,28 @@ use crate::simd::Simd;
 /// of the smallest L1 in use, and because the rounding error grows with 256 + K/256, not with K.
 pub(crate) const K_BLOCK: usize = 256;
 
-/// Rows of a tile at most, by how many panels it spans.
+/// Rows of a tile at most, by the number of panels that it spans.
 ///
 /// A vector FMA has a latency of 4 cycles and two start each cycle, so a tile needs at least 8
-/// independent sums; every sum, the vectors of one depth step and one broadcast must stay in
-/// registers (16 at AVX2, 32 at AVX-512); and loads must not exceed FMAs, since two of each start
-/// in a cycle.
+/// independent sums. The sums, the vectors of one depth step and one broadcast stay in registers (16
+/// at AVX2, 32 at AVX-512). Loads do not exceed FMAs, since two of each start in a cycle.
 ///
 /// | level | panels | vectors | rows | sums | loads per FMA | for |
 /// |---|---|---|---|---|---|---|
 /// | AVX2 | 1 | 2 | 6 | 12 of 16 registers | 8 / 12 | everything else |
 /// | AVX2 | 2 | 4 | 3 | 12 | 7 / 12 | 2 or 3 rows |
 /// | AVX-512 | 3 | 3 | 8 | 24 of 32 registers | 11 / 24 | everything else |
-/// | AVX-512 | 2 | 2 | 8 | 16 | 10 / 16 | the last two panels |
-/// | AVX-512 | 1 | 1 | 8 | 8 | 9 / 8 | the last panel, outputs up to 16 wide |
+/// | AVX-512 | 2 | 2 | 10 | 20 | 12 / 20 | the last two panels; outputs up to 32 wide |
+/// | AVX-512 | 1 | 1 | 10 | 10 | 11 / 10 | the last panel; outputs up to 16 wide |
 /// | AVX-512 | 4 | 4 | 2 | 8 | 6 / 8 | 2 rows |
 ///
-/// One row has tiles of its own, see [`row_panels`].
+/// From 12 rows on the compiler no longer keeps the sums of two panels in registers. One row has
+/// tiles of its own, see [`row_panels`].
 pub(super) const fn max_rows<S: Simd>(panels: usize) -> usize {
     match (S::LANES, panels) {
         (16, 4) => 2,
-        (16, _) => 8,
+        (16, 3) => 8,
+        (16, _) => 10,
         (_, 2) => 3,
         _ => 6,
     }
@@ -97,6 +98,10 @@ impl Balanced {
         (0..tiles).map(move |t| (t * height + t.min(extra), height + usize::from(t < extra)))
     }
 }
+
+/// Rows of a product that take all weights before the next ones: their broadcast operands of one
+/// block of the depth are 256 KiB, a quarter of an L2 of 1 MiB.
+pub(super) const ROW_BLOCK: usize = 256;
 
 /// Weights from which the next panel is fetched ahead: 2^17 are 512 KiB, half of a 1 MiB L2. Smaller
 /// ones stay there from one block of rows to the next, and the instructions cost 2 %.

@@ -5,31 +5,33 @@
 //! docs/design.md. Vectors run along the output's columns, never along k, so tile sizes cannot
 //! change a bit.
 
-use super::active::GROUP;
+use super::blocking::K_BLOCK;
 use crate::simd::{LINE, Simd};
+use std::mem::MaybeUninit;
 
 /// Where the broadcast operand keeps element (row r, depth k).
 pub(super) trait Broadcast: Copy {
-    /// Floats from one row to the next, for operands that say `a_row`.
-    fn row(a_row: usize) -> usize;
-    /// Floats from one k to the next inside a run.
+    /// Floats from one k to the next.
     const DEPTH: usize;
-    /// Depth of a run: after so many k the pointer hops to the next panel.
-    const RUN: usize;
+    /// Whether the steps are those of chunks, else all.
+    const CHUNKS: bool;
+    /// The element of row `r`, given the addresses of rows 0, 3, 6 and 9.
+    fn row(bases: [*const f32; 4], a_row: usize, r: usize) -> *const f32;
 }
 
 /// Rows, in panels (k runs along the lanes of a line, 16 k to a panel) or row-major (the next 16 k
-/// follow at once). One kernel serves both: the distance of two rows is in a register, and so is
-/// that of two runs.
+/// follow at once). One kernel serves both: the distance of two rows is in a register, and chunks
+/// say where the runs are.
 #[derive(Clone, Copy)]
 pub(super) struct Rows;
 
 impl Broadcast for Rows {
     const DEPTH: usize = 1;
-    const RUN: usize = LINE;
+    const CHUNKS: bool = true;
+    /// x86 adds an index times 1, 2, 4 or 8 to an address for nothing: three rows share a register.
     #[inline(always)]
-    fn row(a_row: usize) -> usize {
-        a_row
+    fn row(bases: [*const f32; 4], a_row: usize, r: usize) -> *const f32 {
+        bases[r / 3].wrapping_add(r % 3 * a_row)
     }
 }
 
@@ -39,10 +41,70 @@ pub(super) struct Lanes;
 
 impl Broadcast for Lanes {
     const DEPTH: usize = LINE;
-    const RUN: usize = usize::MAX;
+    const CHUNKS: bool = false;
     #[inline(always)]
-    fn row(_: usize) -> usize {
-        1
+    fn row(bases: [*const f32; 4], _: usize, r: usize) -> *const f32 {
+        bases[0].wrapping_add(r)
+    }
+}
+
+/// Consecutive depth steps of a block, whose broadcast operands follow each other in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Chunk {
+    /// Floats from the block's first broadcast operand to the first of these.
+    a: usize,
+    /// The first step.
+    first: u32,
+    /// How many; at least one.
+    steps: u32,
+}
+
+/// The depth steps of a block to take, in increasing order.
+pub(super) struct Chunks {
+    /// Room for steps four at a time.
+    chunks: [MaybeUninit<Chunk>; K_BLOCK / 4],
+    /// The first so many are written.
+    n: usize,
+}
+
+impl Chunks {
+    /// No steps.
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        Chunks { chunks: [const { MaybeUninit::uninit() }; K_BLOCK / 4], n: 0 }
+    }
+
+    /// Sets all steps of a block `k` deep, for [`Rows`] whose runs are `a_hop` floats apart.
+    #[inline(always)]
+    pub(super) fn set_all(&mut self, k: usize, a_hop: usize) {
+        let run = if a_hop == LINE { K_BLOCK } else { LINE };
+        self.n = k.div_ceil(run);
+        for (i, chunk) in self.chunks[..self.n].iter_mut().enumerate() {
+            let first = i * run;
+            let steps = run.min(k - first) as u32;
+            chunk.write(Chunk { a: i * a_hop, first: first as u32, steps });
+        }
+    }
+
+    /// Sets the steps of groups of `G` steps each (a divisor of [`LINE`], at least 4), for [`Rows`]
+    /// whose runs are `a_hop` floats apart. The end of the block, `k`, may cut the last group short.
+    #[inline(always)]
+    pub(super) fn set_groups<const G: usize>(&mut self, groups: &[u8], k: usize, a_hop: usize) {
+        const { assert!(G >= 4 && LINE.is_multiple_of(G)) };
+        self.n = groups.len();
+        for (chunk, &group) in self.chunks[..self.n].iter_mut().zip(groups) {
+            let first = usize::from(group) * G;
+            let a = first / LINE * a_hop + first % LINE;
+            chunk.write(Chunk { a, first: first as u32, steps: G.min(k - first) as u32 });
+        }
+    }
+
+    /// The chunks.
+    #[inline(always)]
+    pub(super) fn as_slice(&self) -> &[Chunk] {
+        let chunks = &self.chunks[..self.n];
+        // SAFETY: both setters wrote the first `n`.
+        unsafe { std::slice::from_raw_parts(chunks.as_ptr().cast(), chunks.len()) }
     }
 }
 
@@ -53,31 +115,29 @@ pub(super) struct Operands<'a> {
     pub(super) a: *const f32,
     /// Floats from one row of the broadcast operand to the next; for [`Rows`] only.
     pub(super) a_row: usize,
-    /// Floats from one run of the broadcast operand to the next.
-    pub(super) a_hop: usize,
     /// Vector operand: line 0 of the block in the first panel.
     pub(super) b: *const f32,
     /// Floats from one panel of the vector operand to the next.
     pub(super) b_panel: usize,
     /// Depth of the block.
     pub(super) k: usize,
-    /// The groups of [`GROUP`] depth steps to take, in increasing order; for [`Rows`] only.
-    pub(super) groups: &'a [u8],
+    /// The steps to take; for [`Rows`] only.
+    pub(super) chunks: &'a [Chunk],
 }
 
 /// The sums of a tile: `[row][panel][vector in the panel]`.
 pub(super) type Sums<S, const MR: usize, const P: usize, const H: usize> =
     [[[<S as Simd>::V; H]; P]; MR];
 
-/// Depth steps in the unrolled loop body: 4 amortise the loop's own instructions to 2 % of a
-/// 6 x 16 tile at AVX2 and divide the run of 16.
-const UNROLL: usize = GROUP;
-
 /// Sums over the block: H vectors of each of P panels, for MR rows.
 ///
+/// The loop over the depth takes one step a turn: unrolled, the compiler moves the broadcasts of
+/// several steps in front of their multiply-adds and runs out of registers. Its counts are not known
+/// to the compiler, so it does not unroll by itself.
+///
 /// # Safety
-/// Groups are below `k / GROUP`. Valid for reading: `a` at `r * row + (k % RUN) * DEPTH + (k / RUN) * a_hop` for each row r < MR
-/// and k; `b` at `p * b_panel + k * 16 + lane` for each panel p < P and lane < H * LANES.
+/// Valid for reading: `a` at `r * a_row` floats from each step's place for each row r < MR (`Lanes`: at
+/// `k * 16 + r`); `b` at `p * b_panel + k * 16 + lane` for each panel p < P, step k and lane < H * LANES.
 #[inline(always)]
 pub(super) unsafe fn block_sums<
     S: Simd,
@@ -90,81 +150,80 @@ pub(super) unsafe fn block_sums<
     t: Operands,
 ) -> Sums<S, MR, P, H> {
     let mut sums = [[[s.splat(0.0); H]; P]; MR];
-    let (mut a, mut b, mut left) = (t.a, t.b, t.k);
-    // SAFETY: every step stays inside the ranges that the caller promised; the pointers are moved
-    // with wrapping arithmetic because the last hop may leave the allocation.
+    // SAFETY: every step stays inside the ranges that the caller promised.
     unsafe {
-        if A::RUN == LINE {
-            let at = |group: usize| {
-                let (run, step) = (group / (LINE / UNROLL), group % (LINE / UNROLL));
-                (
-                    a.wrapping_add(run * t.a_hop + step * UNROLL),
-                    b.wrapping_add(group * UNROLL * LINE),
-                )
-            };
-            for &group in t.groups {
-                let (a, b) = at(usize::from(group));
-                steps::<S, A, MR, P, H, UNROLL>(s, a, b, &t, &mut sums);
+        if A::CHUNKS {
+            for chunk in t.chunks {
+                let (a, b) = (t.a.add(chunk.a), t.b.add(chunk.first as usize * LINE));
+                chunk_sums::<S, A, MR, P, H>(s, a, b, chunk.steps as usize, &t, &mut sums);
             }
-            (a, b) = at(left / UNROLL);
-            left %= UNROLL;
         } else {
-            while left >= UNROLL {
-                steps::<S, A, MR, P, H, UNROLL>(s, a, b, &t, &mut sums);
-                a = a.wrapping_add(UNROLL * A::DEPTH);
-                b = b.wrapping_add(UNROLL * LINE);
-                left -= UNROLL;
-            }
-        }
-        while left > 0 {
-            steps::<S, A, MR, P, H, 1>(s, a, b, &t, &mut sums);
-            a = a.wrapping_add(A::DEPTH);
-            b = b.wrapping_add(LINE);
-            left -= 1;
+            chunk_sums::<S, A, MR, P, H>(s, t.a, t.b, t.k, &t, &mut sums);
         }
     }
     sums
 }
 
-/// N consecutive depth steps.
+/// Adds `n` consecutive depth steps, at least one.
 ///
 /// # Safety
 /// As for [`block_sums`], for these steps.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "see the comment in the body")]
-unsafe fn steps<
-    S: Simd,
-    A: Broadcast,
-    const MR: usize,
-    const P: usize,
-    const H: usize,
-    const N: usize,
->(
+unsafe fn chunk_sums<S: Simd, A: Broadcast, const MR: usize, const P: usize, const H: usize>(
     s: S,
     a: *const f32,
-    b: *const f32,
+    mut b: *const f32,
+    mut n: usize,
     strides: &Operands,
     sums: &mut Sums<S, MR, P, H>,
 ) {
-    let (a_row, b_panel) = (A::row(strides.a_row), strides.b_panel);
+    let (a_row, b_panel) = (strides.a_row, strides.b_panel);
+    // Opaque, or the compiler computes each from the first one in every step.
+    let mut bases = [0, 3, 6, 9].map(|r| s.opaque(a.wrapping_add(r * a_row)));
     // Index loops: iterator chains give the compiler ten times the code to see through, for each
     // of some three hundred tiles.
-    for k in 0..N {
-        let mut vectors = [[s.splat(0.0); H]; P];
-        for p in 0..P {
-            for h in 0..H {
-                // SAFETY: by this function's contract.
-                vectors[p][h] = unsafe { s.load_ptr(b.add(p * b_panel + k * LINE + h * S::LANES)) };
-            }
-        }
-        for r in 0..MR {
-            // SAFETY: by this function's contract.
-            let x = s.splat(unsafe { *a.add(r * a_row + k * A::DEPTH) });
+    loop {
+        // SAFETY: by this function's contract.
+        let row = |r: usize| s.splat(unsafe { *A::row(bases, a_row, r) });
+        // SAFETY: by this function's contract.
+        let vector = |p: usize, h| unsafe { s.load_ptr(b.add(p * b_panel + h * S::LANES)) };
+        // What is fewer stays in registers while the others pass by.
+        if const { MR >= P * H } {
+            let mut vectors = [[s.splat(0.0); H]; P];
             for p in 0..P {
                 for h in 0..H {
-                    sums[r][p][h] = s.mul_add(x, vectors[p][h], sums[r][p][h]);
+                    vectors[p][h] = vector(p, h);
                 }
             }
+            for r in 0..MR {
+                let x = row(r);
+                for p in 0..P {
+                    for h in 0..H {
+                        sums[r][p][h] = s.mul_add(x, vectors[p][h], sums[r][p][h]);
+                    }
+                }
+            }
+        } else {
+            let mut rows = [s.splat(0.0); MR];
+            for r in 0..MR {
+                rows[r] = row(r);
+            }
+            for p in 0..P {
+                for h in 0..H {
+                    let v = vector(p, h);
+                    for r in 0..MR {
+                        sums[r][p][h] = s.mul_add(rows[r], v, sums[r][p][h]);
+                    }
+                }
+            }
+        }
+        // The last move may leave the memory.
+        bases = bases.map(|base| base.wrapping_add(A::DEPTH));
+        b = b.wrapping_add(LINE);
+        n -= 1;
+        if n == 0 {
+            return;
         }
     }
 }

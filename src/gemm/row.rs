@@ -2,9 +2,9 @@
 //! small network takes a tenth of a microsecond, in which the general product of `rows.rs` has
 //! just found its way to the first tile.
 
-use super::active::{ALL, ActiveInputs, GROUP};
+use super::active::ActiveInputs;
 use super::blocking::{K_BLOCK, row_panels};
-use super::microkernel::{Operands, Rows, block_sums};
+use super::microkernel::{Chunks, Operands, Rows, block_sums};
 use super::tiles::{Panels, PanelsMut, RowsView};
 use crate::activation::Activation;
 use crate::simd::{Kernel, LINE, Line, Simd};
@@ -91,20 +91,20 @@ impl RowProduct<'_> {
         }
         for k0 in (0..k).step_by(K_BLOCK) {
             let depth = K_BLOCK.min(k - k0);
-            let groups = match inputs {
-                Some(inputs) => inputs.groups(k0 / K_BLOCK),
-                None => &ALL[..depth / GROUP],
-            };
+            let mut chunks = Chunks::none();
+            match inputs {
+                Some(inputs) => inputs.chunks(k0 / K_BLOCK, depth, a_hop, &mut chunks),
+                None => chunks.set_all(depth, a_hop),
+            }
             // SAFETY: the block is inside x and w, whose geometry its constructor checked.
             let [sums] = unsafe {
                 let operands = Operands {
                     a: a.add(k0 / LINE * a_hop),
                     a_row,
-                    a_hop,
                     b: w.as_ptr().add((p * w.ld + k0) * LINE),
                     b_panel: w.ld * LINE,
                     k: depth,
-                    groups,
+                    chunks: chunks.as_slice(),
                 };
                 block_sums::<S, Rows, 1, P, H>(s, operands)
             };

@@ -1,14 +1,17 @@
 //! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
 
-use super::active::{ALL, ActiveInputs, GROUP};
-use super::blocking::{Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, max_rows, tile_panels};
+use super::active::ActiveInputs;
+use super::blocking::{
+    Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, ROW_BLOCK, max_rows, tile_panels,
+};
 use super::epilogue::{Epilogue, Field, Finish, Place};
-use super::microkernel::{Operands, Rows, block_sums};
+use super::microkernel::{Chunk, Chunks, Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
 use super::tiles::{Panels, PanelsMut, RowsView};
 use crate::activation::Activation;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use std::ops::Range;
 
 /// One layer's forward product on a block of rows.
 pub(crate) struct Forward<'a> {
@@ -49,16 +52,17 @@ pub(crate) fn forward(level: Level, f: Forward) {
         dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
     }
     let epilogue = Finish::identity(totals);
-    let mut after = |panel: usize| {
+    let mut after = |panel: usize, rows: Range<usize>| {
+        let lines = &mut out.panel_mut(panel)[rows.clone()];
         if let Some(z) = &mut z {
-            z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
+            z.panel_mut(panel)[rows].copy_from_slice(lines);
         }
-        activation.forward_lines(level, out.panel_mut(panel));
+        activation.forward_lines(level, lines);
     };
     if one_row {
-        return (0..w.n_panels()).for_each(after);
+        return (0..w.n_panels()).for_each(|panel| after(panel, 0..1));
     }
-    let after: Option<&mut dyn FnMut(usize)> = match activation {
+    let after: Option<After> = match activation {
         Activation::Identity => None,
         _ => Some(&mut after),
     };
@@ -101,10 +105,11 @@ pub(crate) fn backward_input(level: Level, b: BackwardInput) {
         return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
     }
     let epilogue = Finish::identity(totals);
-    let mut after = |panel: usize| {
-        activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+    let mut after = |panel: usize, rows: Range<usize>| {
+        let lines = &mut out.panel_mut(panel)[rows.clone()];
+        activation.backward_lines(level, &kept.panel(panel)[rows], lines);
     };
-    let after: Option<&mut dyn FnMut(usize)> = match activation {
+    let after: Option<After> = match activation {
         Activation::Identity => None,
         _ => Some(&mut after),
     };
@@ -129,38 +134,53 @@ struct Product<'a> {
     bias: Option<&'a [Line]>,
     totals: Field<*mut f32>,
     epilogue: Finish,
-    /// Work that is not worth an instance of every tile: it runs over a panel's rows right after
-    /// their last tile, while they are in L1.
-    after: Option<&'a mut dyn FnMut(usize)>,
+    after: Option<After<'a>>,
 }
+
+/// Work that is not worth an instance of every tile: it runs over some rows of a panel right after
+/// their last tile, while they are in L1.
+type After<'a> = &'a mut dyn FnMut(usize, Range<usize>);
 
 impl Kernel for Product<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        let (rows, n_panels) = (self.x.rows(), self.w.n_panels());
         if const { !S::MICROKERNEL } {
             portable::rows(s, self.x, self.w, self.bias, self.epilogue);
             if let Some(after) = self.after {
-                (0..self.w.n_panels()).for_each(after);
+                (0..n_panels).for_each(|panel| after(panel, 0..rows));
             }
             return;
         }
-        let (rows, k, n_panels) = (self.x.rows(), self.x.cols(), self.w.n_panels());
+        for (first, rows) in Balanced::new(rows, ROW_BLOCK).iter() {
+            self.rows(s, first..first + rows);
+        }
+    }
+}
+
+impl Product<'_> {
+    /// All panels and blocks of the depth of some rows.
+    #[inline(always)]
+    fn rows<S: Simd>(&mut self, s: S, rows: Range<usize>) {
+        let (k, n_panels) = (self.x.cols(), self.w.n_panels());
         let (a, a_row, a_hop) = self.x.geometry();
+        let mut chunks = Chunks::none();
         for k0 in (0..k).step_by(K_BLOCK) {
             let depth = K_BLOCK.min(k - k0);
-            let groups = match self.inputs {
-                Some(inputs) => inputs.groups(k0 / K_BLOCK),
-                None => &ALL[..depth / GROUP],
-            };
+            match self.inputs {
+                Some(inputs) => inputs.chunks(k0 / K_BLOCK, depth, a_hop, &mut chunks),
+                None => chunks.set_all(depth, a_hop),
+            }
+            let chunks = chunks.as_slice();
             let a = a.wrapping_add(k0 / LINE * a_hop);
             let last = k0 + K_BLOCK >= k;
-            let block = Block { a, a_row, a_hop, rows, k0, k: depth, last, groups };
+            let block = Block { a, a_row, rows: rows.clone(), k0, k: depth, last, chunks };
             let mut p = 0;
             while p < n_panels {
-                let panels = tile_panels::<S>(rows, n_panels - p);
-                let at = (&self, &block, p);
+                let panels = tile_panels::<S>(rows.len(), n_panels - p);
+                let at = (&*self, &block, p);
                 // `const` conditions, so that only the shapes of this level are compiled.
                 if const { S::LANES == 8 } {
                     match panels {
@@ -179,7 +199,7 @@ impl Kernel for Product<'_> {
                 if block.last
                     && let Some(after) = &mut self.after
                 {
-                    (p..p + panels).for_each(after);
+                    (p..p + panels).for_each(|panel| after(panel, rows.clone()));
                 }
                 p += panels;
             }
@@ -192,16 +212,15 @@ struct Block<'a> {
     /// x in this block, see [`Operands`].
     a: *const f32,
     a_row: usize,
-    a_hop: usize,
-    rows: usize,
+    rows: Range<usize>,
     k0: usize,
     k: usize,
     last: bool,
-    groups: &'a [u8],
+    chunks: &'a [Chunk],
 }
 
 /// All rows of P panels, from a panel on, for one block, H vectors a panel.
-struct Stripe<'a, 'b, const P: usize, const H: usize>((&'a Product<'b>, &'a Block<'b>, usize));
+struct Stripe<'a, 'b, const P: usize, const H: usize>((&'a Product<'b>, &'a Block<'a>, usize));
 
 impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
     type Output = ();
@@ -210,7 +229,8 @@ impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
     fn run<S: Simd>(self, s: S) {
         let Stripe((product, block, panel)) = self;
         let mut next = product.next::<P>(block, panel);
-        for (row, rows) in Balanced::new(block.rows, max_rows::<S>(P)).iter() {
+        for (row, rows) in Balanced::new(block.rows.len(), max_rows::<S>(P)).iter() {
+            let row = block.rows.start + row;
             next.prefetch(s);
             // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
             unsafe {
@@ -233,6 +253,12 @@ impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
                     }
                     8 if const { max_rows::<S>(P) >= 8 } => {
                         product.tile::<S, 8, P, H>(s, block, row, panel)
+                    }
+                    9 if const { max_rows::<S>(P) >= 9 } => {
+                        product.tile::<S, 9, P, H>(s, block, row, panel)
+                    }
+                    10 if const { max_rows::<S>(P) >= 10 } => {
+                        product.tile::<S, 10, P, H>(s, block, row, panel)
                     }
                     _ => unreachable!("`Balanced` keeps to the most"),
                 }
@@ -269,7 +295,7 @@ impl Product<'_> {
     /// What follows the P panels from `panel` on in this block of the depth, where it pays.
     #[inline(always)]
     fn next<const P: usize>(&self, block: &Block, panel: usize) -> Next<P> {
-        let (w, rows) = (&self.w, block.rows);
+        let (w, rows) = (&self.w, block.rows.len());
         let pays = rows >= PREFETCH_ROWS && w.rows * w.cols >= PREFETCH_WEIGHTS;
         let line = w.as_ptr().wrapping_add(((panel + P) * w.ld + block.k0) * LINE);
         let left = if pays && panel + P < w.n_panels() { block.k } else { 0 };
@@ -297,11 +323,10 @@ impl Product<'_> {
             let operands = Operands {
                 a: block.a.add(row * block.a_row),
                 a_row: block.a_row,
-                a_hop: block.a_hop,
                 b: w.as_ptr().add((panel * w.ld + block.k0) * LINE),
                 b_panel: w.ld * LINE,
                 k: block.k,
-                groups: block.groups,
+                chunks: block.chunks,
             };
             let mut sums = block_sums::<S, Rows, MR, P, H>(s, operands);
             let totals = self.totals.tile(row, panel);

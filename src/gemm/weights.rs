@@ -225,11 +225,10 @@ impl<E: Epilogue> Product<'_, E> {
             let operands = Operands {
                 a: x.as_ptr().add((x_panel * x.ld + k0) * LINE + row),
                 a_row: 1,
-                a_hop: 0,
                 b: d.as_ptr().add((panel * d.ld + k0) * LINE),
                 b_panel: d.ld * LINE,
                 k: K_BLOCK.min(x.rows - k0),
-                groups: &[],
+                chunks: &[],
             };
             let mut sums = match active {
                 true => block_sums::<S, Lanes, MR, P, H>(s, operands),

@@ -1,9 +1,11 @@
 //! The header of a safetensors file: one JSON object, read strictly and without trust.
 //!
-//! Read here is the subset that this crate needs, with no more freedom than it needs: tensors of
-//! one or two dimensions, none of them empty, that fill the data without overlap or hole; no key twice; tensor names without escapes (so they are borrowed, and
-//! a hostile header costs less than its own size); at most [`MAX_METADATA`] entries of metadata.
+//! Any tensor may stand in it, of any number of dimensions and any type of values, known or not;
+//! whether it can be used is judged when it is asked for. The tensors have to fill the data without
+//! overlap or hole; no key twice; tensor names without escapes (so they are borrowed, and a hostile
+//! header costs less than its own size); at most [`MAX_METADATA`] entries of metadata.
 
+use super::entry::{Entry, read_entry};
 use super::json::{Json, Numbers, Reason};
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -12,82 +14,20 @@ use std::borrow::Cow;
 pub(super) const MAX_HEADER: u64 = 1 << 20;
 /// Entries of metadata at most.
 const MAX_METADATA: usize = 256;
-/// Characters that no entry of a tensor can do without: `"":{"dtype":"U8","shape":[1],
+/// Characters that no entry of a tensor can do without: `"":{"dtype":"U8","shape":[],
 /// "data_offsets":[0,1]}`. Bounds what is reserved for a header.
-const MIN_ENTRY: usize = 50;
+const MIN_ENTRY: usize = 49;
+const _: () = assert!(size_of::<Entry>() <= MIN_ENTRY, "entries cost less than their text");
 
 /// The metadata key of the checksum.
 pub(super) const CHECKSUM: &str = "deltarule.checksum";
 /// What the checksum's digits count as in the checksum.
 pub(super) const NO_DIGITS: &str = "0000000000000000";
 
-/// What the values of a tensor are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    F32,
-    F64,
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-}
-
-impl Kind {
-    /// Each with its name and the bytes of a value.
-    const ALL: [(Kind, &'static str, u8); 10] = [
-        (Kind::F32, "F32", 4),
-        (Kind::F64, "F64", 8),
-        (Kind::U8, "U8", 1),
-        (Kind::I8, "I8", 1),
-        (Kind::U16, "U16", 2),
-        (Kind::I16, "I16", 2),
-        (Kind::U32, "U32", 4),
-        (Kind::I32, "I32", 4),
-        (Kind::U64, "U64", 8),
-        (Kind::I64, "I64", 8),
-    ];
-
-    /// Bytes of a value.
-    fn size(self) -> u8 {
-        Kind::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., size)| *size)
-    }
-}
-
-/// One tensor of a file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) name: &'a str,
-    /// Rows and columns; one row for one dimension.
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    /// Where the values begin in the data.
-    pub(super) start: u64,
-    pub(super) kind: Kind,
-    pub(super) n_dims: u8,
-}
-
-impl Entry<'_> {
-    /// Bytes of the values; fits, because [`Header::parse`] checked.
-    pub(super) fn n_bytes(&self) -> usize {
-        let size = self.kind.size().into();
-        self.rows.saturating_mul(self.cols).saturating_mul(size)
-    }
-
-    pub(super) fn shape_text(&self) -> String {
-        match self.n_dims {
-            1 => format!("{}", self.cols),
-            _ => format!("{} x {}", self.rows, self.cols),
-        }
-    }
-}
-
 /// What a header says.
 #[derive(Debug)]
 pub(super) struct Header<'a> {
+    text: &'a str,
     metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// In the order of their data, which they fill without a gap.
     pub(super) entries: Vec<Entry<'a>>,
@@ -102,7 +42,8 @@ impl<'a> Header<'a> {
     pub(super) fn parse(bytes: &'a [u8], file: &str) -> Result<Header<'a>> {
         let refuse = |reason: String| Error::format(file, format!("header: {reason}"));
         let text = str::from_utf8(bytes).map_err(|e| refuse(e.to_string()))?;
-        let mut header = Header { metadata: vec![], entries: vec![], n_data: 0, checksum_at: None };
+        let mut header =
+            Header { text, metadata: vec![], entries: vec![], n_data: 0, checksum_at: None };
         let n_entries = bytes.iter().filter(|&&b| b == b'{').count();
         header.entries.reserve_exact(n_entries.min(bytes.len() / MIN_ENTRY));
         let mut json = Json { text, at: 0 };
@@ -123,6 +64,36 @@ impl<'a> Header<'a> {
 
     pub(super) fn entry(&self, name: &str) -> Option<&Entry<'a>> {
         self.entries.iter().find(|e| e.name == name)
+    }
+
+    /// The sizes of a tensor's dimensions, as far as they are sizes at all here.
+    pub(super) fn shape(&self, entry: &Entry) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        let all = |size: u64| sizes.push(usize::try_from(size).unwrap_or(usize::MAX));
+        // It was read before without an error.
+        let _ = self.shape_json(entry).each_number(all);
+        sizes
+    }
+
+    /// The number of a tensor's dimensions.
+    pub(super) fn n_dims(&self, entry: &Entry) -> usize {
+        self.shape_json(entry).numbers().map_or(0, |numbers| numbers.count)
+    }
+
+    /// Rows and columns of a tensor of one dimension (which is one row) or two.
+    pub(super) fn matrix(&self, entry: &Entry) -> Option<[usize; 2]> {
+        let sizes = match self.shape_json(entry).numbers() {
+            Ok(Numbers { count: 1, values: [n, _], .. }) => [1, n],
+            Ok(Numbers { count: 2, values, .. }) => values,
+            _ => return None,
+        };
+        Some(sizes.map(|size| usize::try_from(size).unwrap_or(usize::MAX)))
+    }
+
+    fn shape_json(&self, entry: &Entry) -> Json<'a> {
+        let at = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        let text = self.text.get(at(entry.shape_at.0)..at(entry.shape_at.1)).unwrap_or_default();
+        Json { text, at: 0 }
     }
 
     fn object(&mut self, json: &mut Json<'a>) -> Reason<()> {
@@ -189,7 +160,8 @@ impl<'a> Header<'a> {
                 return Err(format!("the tensor {:?} comes twice", a.name));
             }
         }
-        self.entries.sort_unstable_by_key(|e| e.start);
+        // Empty ones before what begins where they are.
+        self.entries.sort_unstable_by_key(|e| (e.start, e.end));
         for entry in &self.entries {
             if entry.start != self.n_data {
                 let (name, end) = (entry.name, self.n_data);
@@ -197,68 +169,16 @@ impl<'a> Header<'a> {
                 let got = entry.start;
                 return Err(format!("{what} before {name:?}: expected offset {end}, got {got}"));
             }
-            // Fits: `read_entry` checked that start + bytes does.
-            self.n_data = self.n_data.saturating_add(entry.n_bytes() as u64);
+            self.n_data = entry.end;
         }
         Ok(())
     }
 }
 
-/// Reads `{"dtype":..., "shape":[...], "data_offsets":[begin, end]}`, in any order.
-fn read_entry<'a>(json: &mut Json<'a>, name: &'a str) -> Reason<Entry<'a>> {
-    let (mut kind, mut shape, mut offsets) = (None, None, None);
-    json.members(|json| {
-        let (key, _) = json.string()?;
-        json.expect(b':')?;
-        let twice = match &*key {
-            "dtype" => {
-                let (text, _) = json.string()?;
-                let found = Kind::ALL.iter().find(|(_, name, _)| *name == text);
-                let Some((found, ..)) = found else {
-                    return Err(format!("{name:?}: values of {text} are not supported"));
-                };
-                kind.replace(*found).is_some()
-            }
-            "shape" => shape.replace(json.numbers()?).is_some(),
-            "data_offsets" => offsets.replace(json.numbers()?).is_some(),
-            other => return Err(format!("{name:?}: unknown key {other:?}")),
-        };
-        if twice { Err(format!("{name:?}: {key:?} comes twice")) } else { Ok(()) }
-    })?;
-    let (Some(kind), Some(shape), Some(offsets)) = (kind, shape, offsets) else {
-        return Err(format!("{name:?}: expected dtype, shape and data_offsets"));
-    };
-    let (rows, cols, n_dims) = match shape {
-        Numbers { count: 1, values: [n, _] } => (1, n, 1),
-        Numbers { count: 2, values: [rows, cols] } => (rows, cols, 2),
-        Numbers { count, .. } => {
-            return Err(format!("{name:?}: expected 1 or 2 dimensions, got {count}"));
-        }
-    };
-    let Numbers { count: 2, values: [start, end] } = offsets else {
-        return Err(format!("{name:?}: expected two data_offsets"));
-    };
-    let size = u64::from(kind.size());
-    let n_bytes = rows.checked_mul(cols).and_then(|n| n.checked_mul(size));
-    match n_bytes {
-        Some(0) => return Err(format!("{name:?}: expected at least one value")),
-        Some(n) if start.checked_add(n) == Some(end) => {}
-        _ => {
-            let shape = format!("{rows} x {cols} values of {size} bytes");
-            return Err(format!("{name:?}: {shape} are not the bytes {start}..{end}"));
-        }
-    }
-    let (Ok(rows), Ok(cols), Ok(_)) =
-        (usize::try_from(rows), usize::try_from(cols), isize::try_from(end))
-    else {
-        return Err(format!("{name:?}: too large for this machine"));
-    };
-    Ok(Entry { name, rows, cols, start, kind, n_dims })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::entry::Kind;
 
     fn refused(text: &str, reason: &str) {
         let error = Header::parse(text.as_bytes(), "f").unwrap_err().to_string();
@@ -280,9 +200,31 @@ mod tests {
         let header = Header::parse(text.trim_start().as_bytes(), "f").unwrap();
         assert_eq!(header.get("ké😀\n"), Some("\"v\\"));
         assert_eq!((header.n_data, header.is_ours()), (32, false));
-        let names: Vec<_> = header.entries.iter().map(|e| (e.name, e.shape_text())).collect();
-        assert_eq!(names, [("a", "2".to_string()), ("b", "2 x 3".to_string())]);
+        let names: Vec<_> = header.entries.iter().map(|e| (e.name, header.shape(e))).collect();
+        assert_eq!(names, [("a", vec![2]), ("b", vec![2, 3])]);
         assert_eq!(Header::parse(b"{}", "f").unwrap().n_data, 0);
+    }
+
+    #[test]
+    fn any_tensor_may_stand_beside_others() {
+        let all = [
+            entry("scalar", "I64", "", "0,8"),
+            entry("empty", "F32", "0, 5", "8,8"),
+            entry("images", "U8", "2,3,4", "8,32"),
+            entry("bf16", "BF16", "2", "32,36"),
+            entry("truth", "BOOL", "1", "36,37"),
+            entry("eighths", "F8_E4M3", "3", "37,40"),
+            entry("quarters", "F4", "3", "40,42"),
+            entry("nothing", "F32", "0", "42,42"),
+        ];
+        let text = format!("{{{}}}", all.join(","));
+        let header = Header::parse(text.as_bytes(), "f").unwrap();
+        assert_eq!((header.n_data, header.entries.len()), (42, 8));
+        let shape = |name: &str| header.shape(header.entry(name).unwrap());
+        assert_eq!((shape("scalar"), shape("images")), (vec![], vec![2, 3, 4]));
+        let matrix = |name: &str| header.matrix(header.entry(name).unwrap());
+        assert_eq!([matrix("empty"), matrix("images")], [Some([0, 5]), None]);
+        assert_eq!(header.entry("eighths").unwrap().kind, Kind::Other);
     }
 
     #[test]
@@ -301,11 +243,12 @@ mod tests {
         refused("{\"\\ud800\\u0041\":1}", "surrogate");
         refused("{\"a\\n\":1}", "escapes in the tensor name");
         refused(&one("F32", "1", "0,4").replace("}}", ",}}"), "expected '\"'");
-        refused(&one("BF16", "1", "0,2"), "values of BF16 are not supported");
-        refused(&one("F32", "", "0,4"), "1 or 2 dimensions, got 0");
-        refused(&one("F32", "1,1,1", "0,4"), "1 or 2 dimensions, got 3");
+        refused(&one("", "1", "0,2"), "\"\" is no type");
+        refused(&one("F8_E5", "1", "4,2"), "not the bytes 4..2");
+        refused(&one("F32", "", "0,8"), "not the bytes 0..8");
+        refused(&one("F32", "1,1,2", "0,4"), "F32 of shape [1,1,2] are not the bytes 0..4");
         refused(&one("I64", "1", "0,4"), "not the bytes 0..4");
-        refused(&one("F32", "0", "0,0"), "at least one value");
+        refused(&one("F32", "0", "0,4"), "not the bytes 0..4");
         refused(&one("F32", "1", "0,8"), "not the bytes 0..8");
         refused(&one("F32", "1", "4,0"), "not the bytes 4..0");
         refused(&one("F32", "1", "0,4,8"), "two data_offsets");

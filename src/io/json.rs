@@ -5,10 +5,12 @@ use std::borrow::Cow;
 /// Why a header is refused.
 pub(super) type Reason<T> = std::result::Result<T, String>;
 
-/// Up to two numbers of an array, and how many there are.
+/// Up to two numbers of an array, how many there are, and the product of all of them.
 pub(super) struct Numbers {
     pub(super) count: usize,
     pub(super) values: [u64; 2],
+    /// None if it is not below 2^64.
+    pub(super) product: Option<u64>,
 }
 
 /// A position in JSON text.
@@ -78,16 +80,23 @@ impl<'a> Json<'a> {
     }
 
     pub(super) fn numbers(&mut self) -> Reason<Numbers> {
-        let mut found = Numbers { count: 0, values: [0; 2] };
-        self.list(b'[', b']', |json| {
-            let number = json.number()?;
+        let mut found = Numbers { count: 0, values: [0; 2], product: Some(1) };
+        self.each_number(|number| {
             if let Some(value) = found.values.get_mut(found.count) {
                 *value = number;
             }
             found.count = found.count.saturating_add(1);
-            Ok(())
+            found.product = found.product.and_then(|product| product.checked_mul(number));
         })?;
         Ok(found)
+    }
+
+    /// Calls `each` with the numbers of an array.
+    pub(super) fn each_number(&mut self, mut each: impl FnMut(u64)) -> Reason<()> {
+        self.list(b'[', b']', |json| {
+            each(json.number()?);
+            Ok(())
+        })
     }
 
     /// A whole number without sign, fraction, exponent or leading zeros.

@@ -18,10 +18,12 @@
 
 mod arrays;
 mod atomic;
+mod entry;
 mod hash;
 mod header;
 mod json;
 mod layer;
+mod layer_names;
 mod model;
 mod onnx;
 mod onnx_proto;

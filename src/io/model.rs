@@ -2,6 +2,7 @@
 
 use super::atomic::write_atomically;
 use super::layer::{Layer, inputs};
+use super::layer_names::{given_layers, numbered_layers};
 use super::pipeline::refuse_standardized;
 use super::safetensors::{Contents, Target, read_file, read_stream};
 use super::writer::{Stored, Values, write, write_file};
@@ -70,8 +71,11 @@ impl Mlp {
     /// PyTorch's safetensors package saved. It needs no metadata.
     ///
     /// Every layer must have a tensor of F32 `….weight` (n_out x n_in) and `….bias`; what stands
-    /// before the last dot gives the order of the layers, numbers in it as numbers: `0, 2, 10` of
-    /// `nn.Sequential`, `layers.0, layers.1`, `fc1, fc2`.
+    /// before the last dot gives the order of the layers by a number in it: `0, 2, 10` of
+    /// `nn.Sequential`, `layers.0, layers.1`, `fc1, fc2`. Names without such numbers (`hidden,
+    /// output`) are refused: [`Mlp::load_weights_in_order`] takes their order. Tensors that belong
+    /// to no layer may stand beside them; running statistics of a norm, and other floats of a
+    /// layer, are refused, since without them the outputs would be others.
     ///
     /// ```no_run
     /// use deltarule::{Activation, Mlp};
@@ -85,7 +89,7 @@ impl Mlp {
     /// [`Error::Io`] when the file cannot be read; [`Error::Format`], [`Error::Shape`] or
     /// [`Error::Value`] when it is damaged or does not fit the network. Nothing is changed then.
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        read_file(path.as_ref(), |file| self.replace_parameters(file))
+        read_file(path.as_ref(), |file| self.replace_parameters(file, None))
     }
 
     /// Replaces all parameters as [`Mlp::load_weights`] does, from anything. Reads to the end.
@@ -93,7 +97,35 @@ impl Mlp {
     /// # Errors
     /// As [`Mlp::load_weights`].
     pub fn read_weights(&mut self, reader: impl Read) -> Result<()> {
-        read_stream(reader, |file| self.replace_parameters(file))
+        read_stream(reader, |file| self.replace_parameters(file, None))
+    }
+
+    /// Replaces all parameters as [`Mlp::load_weights`] does, from the layers with these names, in
+    /// this order: layer i takes `NAME.weight` and `NAME.bias` of the i-th name. Nothing else in the
+    /// file is looked at.
+    ///
+    /// ```no_run
+    /// use deltarule::{Activation, Mlp};
+    /// let mut net =
+    ///     Mlp::builder(784).dense(128, Activation::Relu).dense(10, Activation::Softmax).build()?;
+    /// net.load_weights_in_order("from_pytorch.safetensors", &["hidden", "output"])?;
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Mlp::load_weights`]; [`Error::Config`] when there is not one name a layer, or a name
+    /// comes twice.
+    pub fn load_weights_in_order(&mut self, path: impl AsRef<Path>, layers: &[&str]) -> Result<()> {
+        read_file(path.as_ref(), |file| self.replace_parameters(file, Some(layers)))
+    }
+
+    /// Replaces all parameters as [`Mlp::load_weights_in_order`] does, from anything. Reads to the
+    /// end.
+    ///
+    /// # Errors
+    /// As [`Mlp::load_weights_in_order`].
+    pub fn read_weights_in_order(&mut self, reader: impl Read, layers: &[&str]) -> Result<()> {
+        read_stream(reader, |file| self.replace_parameters(file, Some(layers)))
     }
 
     /// The layers in words: `784 dropout:0.2, 128 relu batch-norm, 10 softmax`. Whatever a network
@@ -142,42 +174,22 @@ impl Mlp {
         Ok(())
     }
 
-    fn replace_parameters(&mut self, file: Contents) -> Result<()> {
-        file.check_finite()?;
+    fn replace_parameters(&mut self, file: Contents, order: Option<&[&str]>) -> Result<()> {
         let is_plain = |l: &Dense| l.norm.is_none() && l.activation.pieces() == 1;
         if let Some(i) = self.layers.iter().position(|l| !is_plain(l)) {
             let reason = "weights alone are read for plain layers, not for norms and maxout";
             return Err(Error::config(format!("layer {i}"), reason));
         }
-        let own = || file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
-        // First of all, so that a hostile file costs nothing.
-        let (most, got) = (self.layers.len().saturating_mul(2), own().count());
-        if got > most {
-            return Err(file.refuse(format!("expected {most} tensors, got {got}")));
-        }
-        let mut prefixes = Vec::new();
-        for (name, ..) in own() {
-            match name.rsplit_once('.') {
-                Some((prefix, "weight" | "bias")) => prefixes.push(prefix),
-                _ if name == "weight" || name == "bias" => prefixes.push(""),
-                _ => {
-                    let reason = format!("{name:?} is neither a weight nor a bias");
-                    return Err(file.refuse(reason));
-                }
-            }
-        }
-        prefixes.sort_by_cached_key(|prefix| natural(prefix));
-        prefixes.dedup();
-        if prefixes.len() != self.layers.len() {
-            let (expected, got) = (self.layers.len(), prefixes.len());
-            return Err(file.refuse(format!("expected {expected} layers, got {got}")));
-        }
-        let name = |prefix: &str, what| match prefix {
+        let names = match order {
+            Some(order) => given_layers(order, self.layers.len())?,
+            None => numbered_layers(&file, self.layers.len())?,
+        };
+        let name = |layer: &str, what| match layer {
             "" => String::from(what),
-            _ => format!("{prefix}.{what}"),
+            _ => format!("{layer}.{what}"),
         };
         let names: Vec<[String; 2]> =
-            prefixes.iter().map(|p| [name(p, "weight"), name(p, "bias")]).collect();
+            names.iter().map(|layer| [name(layer, "weight"), name(layer, "bias")]).collect();
         for ([weight, bias], layer) in names.iter().zip(&self.layers) {
             file.check_shape(weight, Target::Matrix(&layer.w))?;
             file.check_shape(bias, Target::Row(&layer.b))?;
@@ -199,6 +211,17 @@ impl Mlp {
 }
 
 impl Builder {
+    /// Builds the network with the parameters of a safetensors file, from the layers with these
+    /// names; see [`Mlp::load_weights_in_order`].
+    ///
+    /// # Errors
+    /// As [`Builder::build`] and [`Mlp::load_weights_in_order`].
+    pub fn load_weights_in_order(self, path: impl AsRef<Path>, layers: &[&str]) -> Result<Mlp> {
+        let mut net = self.zeros()?;
+        net.load_weights_in_order(path, layers)?;
+        Ok(net)
+    }
+
     /// Builds the network with the parameters of a safetensors file; see [`Mlp::load_weights`].
     ///
     /// # Errors
@@ -266,31 +289,4 @@ pub(crate) fn read_parameters(file: Contents, mut net: Mlp) -> Result<Mlp> {
     file.read(|name| if name.starts_with(STATE) { None } else { parameters.next() })?;
     drop(parameters);
     Ok(net)
-}
-
-/// A key that orders names like people do: `fc2` before `fc10`.
-fn natural(name: &str) -> Vec<(&str, u64)> {
-    let mut key = Vec::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let (text, tail) =
-            rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
-        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
-        let (digits, tail) = tail.split_at(end);
-        key.push((text, digits.parse().unwrap_or(u64::MAX)));
-        rest = tail;
-    }
-    key
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_ordered_like_people_do() {
-        let mut names = ["fc10", "fc2", "net.2.a", "net.10", "net.2", "0", "10", "2", ""];
-        names.sort_by_key(|n| natural(n));
-        assert_eq!(names, ["", "0", "2", "10", "fc2", "fc10", "net.2", "net.2.a", "net.10"]);
-    }
 }

@@ -29,7 +29,8 @@ const NAME_OUT: &str = "output";
 impl Mlp {
     /// Writes the network as an ONNX model: input `input` (rows x n_in, any number of rows),
     /// output `output` (rows x n_out; probabilities where the output layer is softmax), as
-    /// [`Mlp::predict`] gives them up to rounding; dropout is not in it. Opset 13, with layer
+    /// [`Mlp::predict`] gives them up to rounding (of the terms that are added: small outputs of
+    /// large terms that cancel may differ in more than their last digits); dropout is not in it. Opset 13, with layer
     /// normalisation 17.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::safetensors::failed;
 use crate::{Error, Result};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 /// Bytes of a stream, never joined: that would need all of them twice.
 pub(super) struct Pieces {
@@ -33,7 +33,9 @@ impl Pieces {
 
 /// The next `n` bytes, or fewer at the end.
 pub(super) fn take_some(reader: &mut dyn Read, n: u64) -> io::Result<Vec<u8>> {
-    let mut piece = Vec::with_capacity(usize::try_from(n).unwrap_or(4096));
+    let mut piece = Vec::new();
+    let capacity = usize::try_from(n).unwrap_or(4096);
+    piece.try_reserve_exact(capacity).map_err(|_| ErrorKind::OutOfMemory)?;
     reader.take(n).read_to_end(&mut piece)?;
     Ok(piece)
 }

@@ -102,7 +102,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Mlp::save`]; [`Error::Config`] when there are so many columns that the header would be
-    /// larger than a reader accepts (about 40,000).
+    /// larger than a reader accepts (about 20,000).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.network.check_finite()?;
         let metadata = self.metadata();
@@ -166,10 +166,18 @@ fn check_width(what: &str, expected: usize, standardizer: &Standardizer) -> Resu
     }
 }
 
-/// Each number in the fewest digits that are it.
-fn numbers(values: &[f32]) -> String {
-    let words: Vec<String> = values.iter().map(f32::to_string).collect();
+/// Each number in the fewest digits that are it, with an exponent: `1.5e2`.
+fn numbers(values: &[f64]) -> String {
+    let words: Vec<String> = values.iter().map(|x| format!("{x:e}")).collect();
     words.join(" ")
+}
+
+/// Reads a number of [`numbers`]. One without an exponent is of a version that kept f32.
+fn number(word: &str) -> Option<f64> {
+    match word.contains('e') {
+        true => word.parse().ok(),
+        false => word.parse::<f32>().ok().map(f64::from),
+    }
 }
 
 fn read(file: Contents) -> Result<Pipeline> {
@@ -187,19 +195,20 @@ fn read_standardizer(
 ) -> Result<Option<Standardizer>> {
     let numbers = |key: &str, text: &str| {
         let bad = |word: &str| file.refuse(format!("{key}: {word:?} is no number"));
-        // Every number is at least a digit and a space, so this is less than the header.
-        let words = text.split(' ').map(|word| word.parse().map_err(|_| bad(word)));
-        words.collect::<Result<Vec<f32>>>()
+        let words = text.split(' ').map(|word| number(word).ok_or_else(|| bad(word)));
+        // Counted before they are kept: the network has more weights than that.
+        match words.clone().count() {
+            n if n == width => words.collect::<Result<Vec<f64>>>(),
+            n => Err(file.refuse(format!("{key}: expected {width} columns, got {n}"))),
+        }
     };
     let (means, stds) = match (file.metadata(mean), file.metadata(std)) {
         (None, None) => return Ok(None),
         (Some(means), Some(stds)) => (numbers(mean, means)?, numbers(std, stds)?),
         _ => return Err(file.refuse(format!("expected both {mean:?} and {std:?}"))),
     };
-    let standardizer =
-        Standardizer::from_parts(means, stds).map_err(|e| file.refuse(format!("{mean}: {e}")))?;
-    check_width(mean, width, &standardizer).map_err(|e| file.refuse(e.to_string()))?;
-    Ok(Some(standardizer))
+    let standardizer = Standardizer::from_parts(means, stds);
+    standardizer.map(Some).map_err(|e| file.refuse(format!("{mean}: {e}")))
 }
 
 #[cfg(test)]
@@ -225,8 +234,9 @@ mod tests {
         let x = MatRef::new(&[1e7, 0.25], 1, 2).unwrap();
         assert_eq!(back.predict(x).unwrap(), pipeline.predict(x).unwrap());
         // By hand: standardise, predict, invert.
-        let (a, b) = ((1e7 - 0.1) / 3e7, (0.25 - -1e-30) / (1.0f32 / 3.0));
-        let y = pipeline.network.predict(MatRef::new(&[a, b], 1, 2).unwrap()).unwrap();
+        let (a, b) = ((1e7 - 0.1) / 3e7, (0.25 - -1e-30) / (1.0 / 3.0));
+        let y = pipeline.network.predict(MatRef::new(&[a as f32, b as f32], 1, 2).unwrap());
+        let y = y.unwrap();
         let want = y.row(0)[0] * 0.7 + 100.0;
         assert!((back.predict(x).unwrap().row(0)[0] - want).abs() < 1e-4);
         let error = Mlp::read_from(&bytes[..]).unwrap_err().to_string();
@@ -253,6 +263,13 @@ mod tests {
         };
         let [mean, std] = INPUT_KEYS;
         assert!(written(&[(mean, "0 1"), (std, "1 2")]).is_ok());
+        // A version that kept f32 meant the f32.
+        let old = written(&[(mean, "0.1 1700000000"), (std, "1 3.3333333")]).unwrap();
+        let kept = old.inputs.unwrap();
+        assert_eq!(kept.mean(), [f64::from(0.1f32), 1.7e9]);
+        assert_eq!(kept.std(), [1.0, f64::from(3.3333333f32)]);
+        let new = written(&[(mean, "1e-1 1.70000006e9"), (std, "1e0 6.4e1")]).unwrap();
+        assert_eq!(new.inputs.unwrap().mean(), [0.1, 1_700_000_060.0]);
         for (means, stds) in [("0 1", "1"), ("0", "1"), ("0 x", "1 1"), ("0 1", "1 0"), ("", "")] {
             assert!(written(&[(mean, means), (std, stds)]).is_err(), "{means}, {stds}");
         }

@@ -8,9 +8,11 @@
 //! A file is read in two passes. The first allocates nothing that depends on the data: it
 //! compares the checksum and looks for numbers that are not finite. Only then is anything built.
 
+use super::entry::{Entry, Kind};
 use super::hash::Hasher;
-use super::header::{CHECKSUM, Entry, Header, Kind, MAX_HEADER, NO_DIGITS};
+use super::header::{CHECKSUM, Header, MAX_HEADER, NO_DIGITS};
 use super::pieces::{Pieces, take_some};
+use crate::data::half::{from_bf16, from_f16};
 use crate::data::{Array, ArrayData};
 use crate::gemm::{Tensor, fill_from_bytes};
 use crate::simd::LINE;
@@ -21,6 +23,8 @@ use std::path::Path;
 
 /// Bytes read at once in the first pass; a multiple of 4.
 const BUFFER: usize = 32 * 1024;
+/// Dimensions of an array at most: NumPy's own limit.
+const MAX_DIMS: usize = 64;
 
 /// A file that passed all checks, before its values are read.
 pub(crate) struct Contents<'a> {
@@ -29,8 +33,6 @@ pub(crate) struct Contents<'a> {
     /// Where the data begins.
     data_at: u64,
     file: &'a str,
-    /// The first tensor with a number that is not finite.
-    not_finite: Option<&'a str>,
 }
 
 impl<'a> Contents<'a> {
@@ -44,43 +46,75 @@ impl<'a> Contents<'a> {
     }
 
     /// Name, rows and columns of each tensor of F32, in the order of the data. One dimension is
-    /// one row.
+    /// one row; none and more than two are 0 x 0, which no network has.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = (&'a str, usize, usize)> + '_ {
         let entries = self.header.entries.iter().filter(|e| e.kind == Kind::F32);
-        entries.map(|e| (e.name, e.rows, e.cols))
+        entries.map(|e| {
+            let [rows, cols] = self.header.matrix(e).unwrap_or_default();
+            (e.name, rows, cols)
+        })
     }
 
-    /// Refuses what no network is made of: other kinds of values, and what is not a number. (Bytes
-    /// are skipped: a checkpoint has some.)
+    /// The name of each tensor, and whether its values are floats of any size.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&'a str, bool)> + '_ {
+        self.header.entries.iter().map(|e| (e.name, e.kind.is_float()))
+    }
+
+    /// Refuses what no network of ours is made of: other kinds of values, and what is not a number.
+    /// (Bytes are skipped: a checkpoint has some.)
     pub(crate) fn check_finite(&self) -> Result<()> {
         let other = |e: &&Entry| !matches!(e.kind, Kind::F32 | Kind::U8);
         if let Some(e) = self.header.entries.iter().find(other) {
-            return Err(self.refuse(format!("{:?}: expected F32, got {:?}", e.name, e.kind)));
+            return Err(self.refuse(format!("{:?}: expected F32, got {}", e.name, e.kind.name())));
         }
-        match self.not_finite {
-            None => Ok(()),
-            Some(name) => {
-                Err(Error::value(format!("{}: {name}", self.file), "finite numbers", "others"))
-            }
-        }
+        self.header.entries.iter().try_for_each(|e| self.check_entry(e))
     }
 
-    /// Checks a tensor's shape.
+    /// Refuses a tensor with a number that is not finite.
+    fn check_entry(&self, entry: &Entry) -> Result<()> {
+        if entry.is_finite {
+            return Ok(());
+        }
+        let place = format!("{}: {}", self.file, entry.name);
+        Err(Error::value(place, "finite numbers", "others"))
+    }
+
+    /// Checks a tensor: its type, its shape, and that all its numbers are finite.
     pub(crate) fn check_shape(&self, name: &str, target: Target) -> Result<()> {
         let Some(found) = self.header.entry(name) else {
             return Err(self.refuse(format!("there is no tensor {name:?}")));
         };
+        if found.kind != Kind::F32 {
+            return Err(self.refuse(format!("{name:?}: expected F32, got {}", found.kind.name())));
+        }
         let (expected, fits) = match target {
             Target::Matrix(t) => (
                 format!("{} x {}", t.cols(), t.rows()),
-                (found.n_dims, found.rows, found.cols) == (2, t.cols(), t.rows()),
+                (self.header.n_dims(found), self.header.matrix(found))
+                    == (2, Some([t.cols(), t.rows()])),
             ),
-            Target::Row(t) => (t.cols().to_string(), (found.n_dims, found.cols) == (1, t.cols())),
+            Target::Row(t) => (
+                t.cols().to_string(),
+                (self.header.n_dims(found), self.header.matrix(found)) == (1, Some([1, t.cols()])),
+            ),
         };
-        if fits && found.kind == Kind::F32 {
-            return Ok(());
+        if !fits {
+            let place = format!("{}: {name}", self.file);
+            return Err(Error::shape(place, expected, self.shape_text(found)));
         }
-        Err(Error::shape(format!("{}: {name}", self.file), expected, found.shape_text()))
+        self.check_entry(found)
+    }
+
+    /// A tensor's sizes, for an error.
+    fn shape_text(&self, entry: &Entry) -> String {
+        match self.header.n_dims(entry) {
+            0 => "a scalar".into(),
+            1..=MAX_DIMS => {
+                let sizes = self.header.shape(entry);
+                sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ")
+            }
+            n => format!("{n} dimensions"),
+        }
     }
 
     /// The bytes of a tensor of U8.
@@ -99,7 +133,11 @@ impl<'a> Contents<'a> {
         decode: impl Fn([u8; N]) -> T,
     ) -> Result<Vec<T>> {
         // As many as the file is known to hold.
-        let mut values = Vec::with_capacity(entry.rows.saturating_mul(entry.cols));
+        let count = entry.n_bytes().checked_div(N).unwrap_or(0);
+        let mut values = Vec::new();
+        values
+            .try_reserve_exact(count)
+            .map_err(|_| Error::memory(format!("{count} values of {:?}", entry.name)))?;
         let start = self.data_at.saturating_add(entry.start);
         let mut buffer = [0u8; BUFFER];
         let mut rest = entry.n_bytes();
@@ -122,7 +160,23 @@ impl<'a> Contents<'a> {
         let Some(&entry) = self.header.entry(name) else {
             return Err(self.refuse(format!("there is no tensor {name:?}")));
         };
+        let n_dims = self.header.n_dims(&entry);
+        if n_dims > MAX_DIMS {
+            let expected = format!("expected at most {MAX_DIMS} dimensions, got {n_dims}");
+            return Err(self.refuse(format!("{name:?}: {expected}")));
+        }
         let data = match entry.kind {
+            Kind::F16 => {
+                ArrayData::F32(self.values(entry, |bytes| from_f16(u16::from_le_bytes(bytes)))?)
+            }
+            Kind::Bf16 => {
+                ArrayData::F32(self.values(entry, |bytes| from_bf16(u16::from_le_bytes(bytes)))?)
+            }
+            Kind::Bool => ArrayData::Bool(self.values(entry, |[byte]| byte != 0)?),
+            Kind::Other => {
+                let reason = "expected F16, BF16, F32, F64, BOOL or integers, got another type";
+                return Err(self.refuse(format!("{name:?}: {reason}")));
+            }
             Kind::F32 => ArrayData::F32(self.values(entry, f32::from_le_bytes)?),
             Kind::F64 => ArrayData::F64(self.values(entry, f64::from_le_bytes)?),
             Kind::U8 => ArrayData::U8(self.values(entry, u8::from_le_bytes)?),
@@ -134,8 +188,7 @@ impl<'a> Contents<'a> {
             Kind::U64 => ArrayData::U64(self.values(entry, u64::from_le_bytes)?),
             Kind::I64 => ArrayData::I64(self.values(entry, i64::from_le_bytes)?),
         };
-        let shape = if entry.n_dims == 1 { vec![entry.cols] } else { vec![entry.rows, entry.cols] };
-        Ok(Array { shape, data })
+        Ok(Array { shape: self.header.shape(&entry), data })
     }
 
     /// Reads all values of F32, in the order of the data. `target` says where a tensor goes, whose
@@ -182,6 +235,7 @@ impl<R: Read + Seek> ReadSeek for R {}
 pub(super) fn failed(file: &str, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedEof => Error::format(file, "ends too early"),
+        ErrorKind::OutOfMemory => Error::memory(format!("the bytes of {file}")),
         _ if file == STREAM => Error::from(error),
         _ => Error::io(Path::new(file), error),
     }
@@ -260,62 +314,53 @@ fn header_length(bytes: [u8; 8], file: &str) -> Result<usize> {
 /// them. `head` and `bytes` are what stands before them.
 fn read_checked<R: Read + Seek, T>(
     (head, bytes): ([u8; 8], &[u8]),
-    header: Header,
+    mut header: Header,
     (reader, data_at): (&mut R, u64),
     file: &str,
     visit: impl FnOnce(Contents) -> Result<T>,
 ) -> Result<T> {
     let refuse = |reason: String| Err(Error::format(file, reason));
-    let mut pass = FirstPass { hasher: Hasher::new(), not_finite: None };
-    pass.hasher.update(&head);
+    let mut hasher = Hasher::new();
+    hasher.update(&head);
     match header.checksum_at {
         Some(at) => {
             let end = at.saturating_add(NO_DIGITS.len());
-            pass.hasher.update(bytes.get(..at).unwrap_or_default());
-            pass.hasher.update(NO_DIGITS.as_bytes());
-            pass.hasher.update(bytes.get(end..).unwrap_or_default());
+            hasher.update(bytes.get(..at).unwrap_or_default());
+            hasher.update(NO_DIGITS.as_bytes());
+            hasher.update(bytes.get(end..).unwrap_or_default());
         }
         None if header.is_ours() => return refuse(format!("no {CHECKSUM:?} in the metadata")),
         None => {}
     }
-    for entry in &header.entries {
-        pass.entry(reader, entry).map_err(|e| failed(file, e))?;
+    for entry in &mut header.entries {
+        let is_finite = first_pass(reader, entry, &mut hasher).map_err(|e| failed(file, e))?;
+        entry.is_finite = is_finite;
     }
     if let Some(expected) = header.get(CHECKSUM) {
-        let got = format!("{:016x}", pass.hasher.finish());
+        let got = format!("{:016x}", hasher.finish());
         if expected != got {
             return refuse(format!("damaged: its checksum is {got}, expected {expected}"));
         }
     }
-    let not_finite = pass.not_finite;
-    visit(Contents { header, reader, data_at, file, not_finite })
+    visit(Contents { header, reader, data_at, file })
 }
 
-/// The first pass over the data.
-struct FirstPass<'a> {
-    hasher: Hasher,
-    not_finite: Option<&'a str>,
-}
-
-impl<'a> FirstPass<'a> {
-    fn entry(&mut self, reader: &mut dyn Read, entry: &Entry<'a>) -> io::Result<()> {
-        let mut buffer = [0u8; BUFFER];
-        let mut rest = entry.n_bytes();
-        while rest > 0 {
-            let part = buffer.get_mut(..rest.min(BUFFER)).unwrap_or_default();
-            reader.read_exact(part)?;
-            self.hasher.update(part);
-            rest = rest.saturating_sub(part.len());
-            if entry.kind == Kind::F32 {
-                // All bits of the exponent are set; without a branch, so that it is vectorised.
-                const EXPONENT: u32 = 0x7f80_0000;
-                let bits = part.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b));
-                let found = bits.fold(false, |found, b| found | (b & EXPONENT == EXPONENT));
-                if found && self.not_finite.is_none() {
-                    self.not_finite = Some(entry.name);
-                }
-            }
+/// The first pass over a tensor's values; whether those of F32 are all finite.
+fn first_pass(reader: &mut dyn Read, entry: &Entry, hasher: &mut Hasher) -> io::Result<bool> {
+    let mut buffer = [0u8; BUFFER];
+    let mut rest = entry.n_bytes();
+    let mut is_finite = true;
+    while rest > 0 {
+        let part = buffer.get_mut(..rest.min(BUFFER)).unwrap_or_default();
+        reader.read_exact(part)?;
+        hasher.update(part);
+        rest = rest.saturating_sub(part.len());
+        if entry.kind == Kind::F32 {
+            // All bits of the exponent are set; without a branch, so that it is vectorised.
+            const EXPONENT: u32 = 0x7f80_0000;
+            let bits = part.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b));
+            is_finite &= !bits.fold(false, |found, b| found | (b & EXPONENT == EXPONENT));
         }
-        Ok(())
     }
+    Ok(is_finite)
 }

@@ -1,11 +1,17 @@
 //! Which classes are taken for which, and the scores that follow from it.
 
-use std::fmt;
+mod print;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::check_pairs;
 use crate::{Error, Result};
 
 /// How often each true class (row) was predicted as each class (column).
+///
+/// Only pairs that occurred take memory, at most one a sample, so that any number of classes can be
+/// counted. Clones share it until one of them counts on.
 ///
 /// ```
 /// use deltarule::metrics::ConfusionMatrix;
@@ -16,26 +22,24 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
-    /// `n_classes` rows of `n_classes` counts.
-    counts: Vec<u64>,
+    /// The counts that are not 0, by true class and then predicted class.
+    counts: Arc<BTreeMap<(u32, u32), u64>>,
     n_classes: usize,
 }
+
+/// Classes are u32.
+const MAX_CLASSES: u64 = 1 << 32;
 
 impl ConfusionMatrix {
     /// A matrix that has counted nothing yet.
     ///
     /// # Errors
-    /// [`Error::Value`] when `n_classes` is less than 2, or so large that its square overflows.
+    /// [`Error::Value`] when `n_classes` is less than 2 or more than 2^32.
     pub fn new(n_classes: usize) -> Result<Self> {
-        match n_classes.checked_mul(n_classes) {
-            Some(cells) if n_classes >= 2 && cells <= isize::MAX as usize / 8 => {
-                Ok(ConfusionMatrix { counts: vec![0; cells], n_classes })
-            }
-            _ => {
-                let expected = "at least 2 classes whose square fits in memory";
-                Err(Error::value("confusion matrix", expected, n_classes))
-            }
+        if n_classes < 2 || n_classes as u64 > MAX_CLASSES {
+            return Err(Error::value("confusion matrix", "2 to 2^32 classes", n_classes));
         }
+        Ok(ConfusionMatrix { counts: Arc::default(), n_classes })
     }
 
     /// Counts every pair `(truth[i], predicted[i])`.
@@ -57,15 +61,27 @@ impl ConfusionMatrix {
         Ok(matrix)
     }
 
-    /// A matrix of counts, `n_classes` rows of `n_classes`; nothing if they are not so many.
-    pub(crate) fn from_counts(n_classes: usize, counts: Vec<u64>) -> Option<Self> {
-        let fits = n_classes >= 2 && n_classes.checked_mul(n_classes) == Some(counts.len());
-        fits.then_some(ConfusionMatrix { counts, n_classes })
+    /// A matrix of counts that are not 0; nothing if a class is not below `n_classes`, or a pair of
+    /// classes comes twice.
+    pub(crate) fn from_cells(
+        n_classes: usize,
+        cells: impl IntoIterator<Item = (u32, u32, u64)>,
+    ) -> Option<Self> {
+        let mut matrix = ConfusionMatrix::new(n_classes).ok()?;
+        let counts = Arc::make_mut(&mut matrix.counts);
+        for (truth, predicted, count) in cells {
+            let is_outside = truth.max(predicted) as usize >= n_classes;
+            if is_outside || count == 0 || counts.insert((truth, predicted), count).is_some() {
+                return None;
+            }
+        }
+        Some(matrix)
     }
 
-    /// The counts, row by row.
-    pub(crate) fn counts(&self) -> &[u64] {
-        &self.counts
+    /// The pairs of classes that occurred, by true class and then predicted class, and how often:
+    /// `(truth, predicted, count)`.
+    pub fn cells(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {
+        self.counts.iter().map(|(&(truth, predicted), &count)| (truth, predicted, count))
     }
 
     /// Counts one sample of class `truth` that was predicted as `predicted`.
@@ -79,7 +95,8 @@ impl ConfusionMatrix {
                 return Err(Error::value(what, expected, class));
             }
         }
-        self.counts[truth as usize * self.n_classes + predicted as usize] += 1;
+        let counts = Arc::make_mut(&mut self.counts);
+        *counts.entry((truth, predicted)).or_default() += 1;
         Ok(())
     }
 
@@ -91,37 +108,34 @@ impl ConfusionMatrix {
     /// How many samples of class `truth` were predicted as `predicted`; 0 for classes there
     /// are not.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        if truth.max(predicted) < self.n_classes { self.row(truth)[predicted] } else { 0 }
+        let pair = u32::try_from(truth).ok().zip(u32::try_from(predicted).ok());
+        pair.and_then(|pair| self.counts.get(&pair)).copied().unwrap_or(0)
     }
 
     /// How many samples were counted.
     pub fn total(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.values().sum()
     }
 
     /// The share of samples on the diagonal; NaN when nothing was counted.
     pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.n_classes).map(|c| self.count(c, c)).sum();
+        let right: u64 = self.cells().filter(|(t, p, _)| t == p).map(|(_, _, n)| n).sum();
         right as f64 / self.total() as f64
     }
 
     /// Precision, recall and F1 of one class against the others; 0 for what is 0/0, as for a class
     /// there is not.
     pub fn scores(&self, class: usize) -> Scores {
-        let right = self.count(class, class);
-        let support: u64 = (0..self.n_classes).map(|p| self.count(class, p)).sum();
-        let predicted: u64 = (0..self.n_classes).map(|t| self.count(t, class)).sum();
-        let share =
-            |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-        Scores {
-            precision: share(right, predicted),
-            recall: share(right, support),
-            f1: share(2 * right, predicted + support),
-            support,
+        let mut tally = Tally::default();
+        for (truth, predicted, count) in self.cells() {
+            tally.add(truth as usize == class, predicted as usize == class, count);
         }
+        tally.scores()
     }
 
-    /// The mean of the scores of all classes, each class counting the same.
+    /// The mean of the scores of the classes that occur, as truth or as prediction, each counting
+    /// the same. Scores of 0/0 are 0 and all are 0 when nothing was counted, as in scikit-learn
+    /// with `zero_division=0`.
     pub fn macro_scores(&self) -> Scores {
         self.mean_scores(|_| 1.0)
     }
@@ -131,9 +145,20 @@ impl ConfusionMatrix {
         self.mean_scores(|scores| scores.support as f64)
     }
 
+    /// The mean recall of the classes that occur as truth: the accuracy if each class were as
+    /// frequent as any other. NaN when nothing was counted. scikit-learn's
+    /// `balanced_accuracy_score`.
+    pub fn balanced_accuracy(&self) -> f64 {
+        let tallies = self.tallies();
+        let recalls = || tallies.values().filter(|tally| tally.support > 0);
+        let sum: f64 = recalls().map(|tally| tally.scores().recall).sum();
+        sum / recalls().count() as f64
+    }
+
     fn mean_scores(&self, weight: impl Fn(&Scores) -> f64) -> Scores {
         let mut mean = Scores { precision: 0.0, recall: 0.0, f1: 0.0, support: self.total() };
-        let all = || (0..self.n_classes).map(|class| self.scores(class));
+        let tallies = self.tallies();
+        let all = || tallies.values().map(Tally::scores);
         let total: f64 = all().map(|scores| weight(&scores)).sum();
         for scores in all().filter(|_| total > 0.0) {
             let share = weight(&scores) / total;
@@ -144,8 +169,44 @@ impl ConfusionMatrix {
         mean
     }
 
-    fn row(&self, truth: usize) -> &[u64] {
-        &self.counts[truth * self.n_classes..][..self.n_classes]
+    /// The sums of each class that occurs.
+    fn tallies(&self) -> BTreeMap<u32, Tally> {
+        let mut tallies: BTreeMap<u32, Tally> = BTreeMap::new();
+        for (truth, predicted, count) in self.cells() {
+            tallies.entry(truth).or_default().add(true, predicted == truth, count);
+            if predicted != truth {
+                tallies.entry(predicted).or_default().add(false, true, count);
+            }
+        }
+        tallies
+    }
+}
+
+/// The sums of one class: samples of it, predictions of it, and both at once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    support: u64,
+    predicted: u64,
+    right: u64,
+}
+
+impl Tally {
+    fn add(&mut self, is_true: bool, is_predicted: bool, count: u64) {
+        self.support += count * u64::from(is_true);
+        self.predicted += count * u64::from(is_predicted);
+        self.right += count * u64::from(is_true && is_predicted);
+    }
+
+    fn scores(&self) -> Scores {
+        let Tally { support, predicted, right } = *self;
+        let share =
+            |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        Scores {
+            precision: share(right, predicted),
+            recall: share(right, support),
+            f1: share(2 * right, predicted + support),
+            support,
+        }
     }
 }
 
@@ -163,29 +224,6 @@ pub struct Scores {
     pub support: u64,
 }
 
-/// One row a true class, one column a predicted class, a dot for zero.
-impl fmt::Display for ConfusionMatrix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = |n: u64| n.checked_ilog10().unwrap_or(0) as usize + 1;
-        let largest = self.counts.iter().copied().max().unwrap_or(0);
-        let width = digits(largest.max(self.n_classes as u64 - 1)) + 1;
-        write!(f, "true \\ predicted\n{:width$}", "")?;
-        for class in 0..self.n_classes {
-            write!(f, "{class:width$}")?;
-        }
-        for truth in 0..self.n_classes {
-            write!(f, "\n{truth:width$}")?;
-            for &count in self.row(truth) {
-                match count {
-                    0 => write!(f, "{:>width$}", "·")?,
-                    _ => write!(f, "{count:width$}")?,
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,8 +233,14 @@ mod tests {
         let truth = [0, 1, 2, 2, 2, 0];
         let predicted = [0, 2, 2, 2, 0, 0];
         let confusion = ConfusionMatrix::from_classes(&truth, &predicted, 3).unwrap();
-        let rows: Vec<&[u64]> = (0..3).map(|t| confusion.row(t)).collect();
-        assert_eq!(rows, [&[2, 0, 0][..], &[0, 0, 1], &[1, 0, 2]]);
+        let rows = [0, 1, 2].map(|t| [0, 1, 2].map(|p| confusion.count(t, p)));
+        assert_eq!(rows, [[2, 0, 0], [0, 0, 1], [1, 0, 2]]);
+        assert!(confusion.cells().eq([(0, 0, 2), (1, 2, 1), (2, 0, 1), (2, 2, 2)]));
+        let again = ConfusionMatrix::from_cells(3, confusion.cells()).unwrap();
+        assert_eq!(again, confusion);
+        for cells in [[(0, 3, 1), (0, 0, 1)], [(0, 1, 1), (0, 1, 1)], [(0, 1, 0), (0, 0, 1)]] {
+            assert!(ConfusionMatrix::from_cells(3, cells).is_none(), "{cells:?}");
+        }
         assert_eq!((confusion.total(), confusion.count(2, 0), confusion.count(3, 0)), (6, 1, 0));
         assert_eq!(confusion.accuracy(), 4.0 / 6.0);
     }
@@ -220,7 +264,7 @@ mod tests {
     fn scores_agree_with_scikit_learn() {
         let truth: Vec<u32> = (0..60).map(|i| (i * i + i / 7) % 4).collect();
         let predicted: Vec<u32> = (0..60).map(|i| (i * i + i / 5) % 4).collect();
-        // Class 4 is neither there nor predicted.
+        // Class 4 is neither there nor predicted: it has no part in the means.
         let confusion = ConfusionMatrix::from_classes(&truth, &predicted, 5).unwrap();
         let close = |scores: Scores, expected: [f64; 3], support| {
             let got = [scores.precision, scores.recall, scores.f1];
@@ -240,7 +284,7 @@ mod tests {
         close(confusion.scores(4), [0.0, 0.0, 0.0], 0);
         close(
             confusion.macro_scores(),
-            [0.12777777777777777, 0.1248015873015873, 0.12589240824534942],
+            [0.1597222222222222, 0.15600198412698413, 0.15736551030668678],
             60,
         );
         close(
@@ -248,5 +292,50 @@ mod tests {
             [0.16944444444444443, 0.16666666666666666, 0.16757164404223227],
             60,
         );
+        assert!((confusion.balanced_accuracy() - 0.15600198412698413).abs() < 1e-15);
+    }
+
+    /// scikit-learn's `precision_recall_fscore_support(average="macro", zero_division=0)` and
+    /// `balanced_accuracy_score`, by tests/data/make_metrics.py.
+    #[test]
+    fn classes_that_do_not_occur_have_no_part_in_means() {
+        let check = |truth: &[u32], predicted: &[u32], macros: [f64; 3], balanced: f64| {
+            let confusion = ConfusionMatrix::from_classes(truth, predicted, 9).unwrap();
+            let Scores { precision, recall, f1, .. } = confusion.macro_scores();
+            let got = [precision, recall, f1, confusion.balanced_accuracy()];
+            for (got, expected) in got.iter().zip(macros.into_iter().chain([balanced])) {
+                assert!((got - expected).abs() < 1e-15, "{got} {expected}");
+            }
+        };
+        let truth = [1, 2, 3, 5, 6, 7, 7, 5, 3, 1];
+        check(&truth, &truth, [1.0; 3], 1.0);
+        // Class 8 is predicted and never true: it counts in the macro means only.
+        let predicted = [1, 2, 3, 5, 8, 7, 6, 5, 1, 1];
+        check(
+            &truth,
+            &predicted,
+            [0.6666666666666666, 0.5714285714285714, 0.5904761904761905],
+            0.6666666666666666,
+        );
+        let nothing = ConfusionMatrix::new(3).unwrap();
+        assert_eq!(nothing.macro_scores().f1, 0.0);
+        assert!(nothing.balanced_accuracy().is_nan() && nothing.accuracy().is_nan());
+    }
+
+    #[test]
+    fn many_classes_cost_what_occurs_and_print_in_a_few_lines() {
+        let n = 1 << 20;
+        let truth: Vec<u32> = (0..2000).map(|i| i * 500).collect();
+        let mut predicted = truth.clone();
+        (predicted[3], predicted[5], predicted[7]) = (7, 7, 1);
+        let mut confusion = ConfusionMatrix::from_classes(&truth, &predicted, n).unwrap();
+        confusion.add(2500, 7).unwrap();
+        assert_eq!(confusion.cells().count(), 2000);
+        let text = "1048576 classes: 1997 of 2001 samples right\n2500 as 7: 2\n\
+                    1500 as 7: 1\n3500 as 1: 1";
+        assert_eq!(confusion.to_string(), text);
+        let other: Vec<u32> = predicted.iter().map(|p| (p + 1) % 1000).collect();
+        let confusion = ConfusionMatrix::from_classes(&truth, &other, n).unwrap();
+        assert!(confusion.to_string().lines().count() <= 7, "{confusion}");
     }
 }

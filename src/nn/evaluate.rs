@@ -2,7 +2,6 @@
 
 use super::Mlp;
 use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
-use super::predictor::pays;
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
@@ -19,12 +18,14 @@ impl Mlp {
     /// [`Error::Shape`] when the data set's features or targets do not fit the network.
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
         let loss = Loss::for_output(self.layers[self.layers.len() - 1].activation);
-        let threads = match pays(self, data.len()) {
-            true => Threads::Current,
-            false => Threads::Current.without_new_pool(),
-        };
+        let threads = Threads::Current.for_job(multiply_adds(self, data));
         evaluate(self, data, loss, &mut Team::new(threads)?)
     }
+}
+
+/// About the multiply-adds of an evaluation.
+pub(crate) fn multiply_adds(net: &Mlp, data: &Dataset) -> usize {
+    data.len().saturating_mul(net.n_parameters())
 }
 
 /// The rows of a data set in an order.

@@ -13,12 +13,11 @@ mod zeros;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;
-pub(crate) use evaluate::{Ordered, check_data, evaluate, gather_features};
+pub(crate) use evaluate::{Ordered, check_data, evaluate, gather_features, multiply_adds};
 pub use init::Init;
 pub(crate) use norm::Norm;
 pub use norm::{NormKind, NormParameters};
 pub use predictor::Predictor;
-pub(crate) use predictor::pays;
 pub use summary::{LayerSummary, Summary};
 
 use crate::activation::Activation;

@@ -161,7 +161,7 @@ impl Mlp {
     /// normalisation cannot be folded and stays.
     ///
     /// # Errors
-    /// [`Error::Config`] when there is no memory for the copy.
+    /// [`Error::Memory`] when there is no memory for the copy.
     pub fn folded(&self) -> Result<Mlp> {
         let mut net = self.clone();
         net.input_dropout = 0.0;

@@ -5,17 +5,20 @@ use super::forward::{BLOCK_ROWS, Outputs, Scratch, SplitWeights};
 use crate::activation::{Activation, softmax_panels};
 use crate::gemm::{PanelsMut, Precision, scatter};
 use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
-use crate::threads::{Team, Threads, block_rows};
+use crate::threads::{Choices, Team, Threads, Way, block_rows};
 use crate::{Error, MatMut, MatRef, Matrix, Result};
 use std::fmt;
 
 /// Predicts with a network again and again, without allocating after the first call.
 ///
 /// A row's outputs are the same bits alone or in a call with a thousand others, and for any
-/// number of threads.
+/// number of threads. With more than one, some of the first calls are timed by one thread and by all,
+/// and the faster way does the others; it is tried again now and then.
 pub struct Predictor<'a> {
     net: &'a Mlp,
     team: Team,
+    /// Whether one thread or the team makes a call.
+    choices: Choices,
     scratch: Vec<Scratch>,
     /// Rows that the scratch has room for.
     rows: usize,
@@ -25,9 +28,10 @@ pub struct Predictor<'a> {
     plain: bool,
 }
 
-/// Multiply-adds from which a second thread pays: at 30 a nanosecond on one core, 0.3 Mflop take
-/// as long as it takes two threads to meet (docs/performance.md).
-const TEAM_FROM: usize = 300_000;
+/// Multiply-adds below which no team is made at all: they take one thread a third of a microsecond
+/// at 30 a nanosecond, less than any two cores need to meet, which is four cache lines on their way
+/// from one to the other.
+const TOO_SMALL: usize = 10_000;
 
 /// Rows a thread below which a team shares out the outputs of each layer instead of the rows: such
 /// calls are bound by reading the weights, and so each thread reads its part alone.
@@ -36,11 +40,6 @@ const FEW_ROWS: usize = 8;
 /// Parameters from which that pays: 2^18 are 1 MiB, the L2 of one core, and more than that comes
 /// from L3 or memory faster over two cores than over one.
 const SHARED_WEIGHTS: usize = 1 << 18;
-
-/// Whether more than one thread pays for the outputs of so many rows.
-pub(crate) fn pays(net: &Mlp, rows: usize) -> bool {
-    rows.saturating_mul(net.n_parameters()) >= TEAM_FROM
-}
 
 impl fmt::Debug for Predictor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,16 +59,21 @@ impl<'a> Predictor<'a> {
             return Err(Error::config("rows of a predictor", "expected at least 1, got 0"));
         }
         threads.validate()?;
-        let threads = if pays(net, rows) { threads } else { Threads::One };
+        let multiply_adds = rows.saturating_mul(net.n_parameters());
+        let threads = match threads {
+            _ if multiply_adds < TOO_SMALL => Threads::One,
+            other => other.for_job(multiply_adds),
+        };
         let team = Team::new(threads)?;
         let scratch = scratch(net, rows, &team, None)?;
-        Ok(Predictor { net, team, scratch, rows, split: None, plain: net.is_plain() })
+        let choices = Choices::new(rows, net.n_parameters());
+        Ok(Predictor { net, team, choices, scratch, rows, split: None, plain: net.is_plain() })
     }
 
     /// The same at another precision, with the network's weights split anew.
     ///
     /// # Errors
-    /// [`Error::Config`] when the memory for the split weights cannot be had.
+    /// [`Error::Memory`] when the memory for the split weights cannot be had.
     pub fn precision(mut self, precision: Precision) -> Result<Self> {
         let by = precision.split(self.net.level());
         self.plain = by.is_none() && self.net.is_plain();
@@ -85,7 +89,7 @@ impl<'a> Predictor<'a> {
     /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
     /// made for, [`Error::FloatEnvironment`] when the thread's floating-point environment is not
     /// the usual one.
-    pub fn predict_into(&mut self, x: MatRef, mut out: MatMut) -> Result<()> {
+    pub fn predict_into(&mut self, x: MatRef, out: MatMut) -> Result<()> {
         let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
         let rows = x.rows();
         if rows == 0 || rows > self.rows || x.cols() != n_in {
@@ -97,7 +101,19 @@ impl<'a> Predictor<'a> {
             return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
         }
         check_float_environment()?;
-        let (net, threads) = (self.net, self.team.threads());
+        if self.team.threads() == 1 {
+            return self.predict_by(Way::One, x, out);
+        }
+        let way = self.choices.of(rows).next();
+        self.predict_by(way, x, out)?;
+        self.choices.of(rows).done(rows);
+        Ok(())
+    }
+
+    /// [`Predictor::predict_into`] of arguments that fit.
+    fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
+        let (net, rows) = (self.net, x.rows());
+        let threads = if way == Way::Team { self.team.threads() } else { 1 };
         let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
@@ -115,7 +131,7 @@ impl<'a> Predictor<'a> {
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);
-        self.team.run_rows(&mut self.scratch, &mut out, block, |scratch, range, mut out| {
+        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let x = x.row_range(range.start, range.end);
             let mut a = match &self.split {
                 None => {
@@ -179,7 +195,11 @@ impl Mlp {
             return Err(Error::shape("inputs", expected, rows_of(x)));
         }
         let mut out = Matrix::try_zeros(x.rows(), self.n_out())?;
-        Predictor::new(self, x.rows(), Threads::Current)?.predict_into(x, out.view_mut())?;
+        let threads = match Way::guess(x.rows().saturating_mul(self.n_parameters())) {
+            Way::One => Threads::One,
+            Way::Team => Threads::Current,
+        };
+        Predictor::new(self, x.rows(), threads)?.predict_into(x, out.view_mut())?;
         Ok(out)
     }
 

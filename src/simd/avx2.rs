@@ -1,7 +1,8 @@
 //! AVX2 with FMA: 8 lanes. Intrinsics only.
 
 use super::dispatch::avx2_enter;
-use super::{Kernel, Simd};
+use super::{Kernel, LINE, Simd};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// The token of this level.
@@ -14,6 +15,31 @@ impl Avx2 {
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn assume_supported() -> Self {
         Avx2(())
+    }
+}
+
+/// Joins eight values to one: i with i + 4, i + 2 and i + 1.
+macro_rules! join_eight {
+    ($($(#[$doc:meta])* $name:ident: $four:ident, $one:ident;)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub(super) fn $name(self, x: __m256) -> f32 {
+            // SAFETY: the token proves AVX2.
+            unsafe {
+                let x = $four(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+                let x = $four(x, _mm_movehl_ps(x, x));
+                _mm_cvtss_f32($one(x, _mm_movehdup_ps(x)))
+            }
+        }
+    )*};
+}
+
+impl Avx2 {
+    join_eight! {
+        /// The end of [`Simd::sum_line`].
+        sum_eight: _mm_add_ps, _mm_add_ss;
+        /// The end of [`Simd::max_line`].
+        max_eight: _mm_max_ps, _mm_max_ss;
     }
 }
 
@@ -93,6 +119,32 @@ impl Simd for Avx2 {
         let x: &[u8; 8] = x.first_chunk().expect("a vector of bytes");
         // SAFETY: `x` is 8 bytes; the token proves AVX2.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(x.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing reads or writes there")]
+    fn opaque(self, mut x: *const f32) -> *const f32 {
+        // SAFETY: it has no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
+    }
+
+    #[inline(always)]
+    fn sum_line(self, x: &[f32; LINE]) -> f32 {
+        // SAFETY: `x` is 16 floats; the token proves AVX2.
+        unsafe {
+            let (low, high) = (_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(8)));
+            self.sum_eight(_mm256_add_ps(low, high))
+        }
+    }
+
+    #[inline(always)]
+    fn max_line(self, x: &[f32; LINE]) -> f32 {
+        // SAFETY: `x` is 16 floats; the token proves AVX2.
+        unsafe {
+            let (low, high) = (_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(8)));
+            self.max_eight(_mm256_max_ps(low, high))
+        }
     }
 
     #[inline(always)]

@@ -2,7 +2,8 @@
 
 use super::avx2::Avx2;
 use super::dispatch::avx512_enter;
-use super::{Kernel, Simd};
+use super::{Kernel, LINE, Simd};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// The token of this level. It implies the one below.
@@ -98,6 +99,30 @@ impl Simd for Avx512 {
         let x: &[u8; 16] = x.first_chunk().expect("a vector of bytes");
         // SAFETY: `x` is 16 bytes; the token proves AVX-512 F.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(x.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing reads or writes there")]
+    fn opaque(self, mut x: *const f32) -> *const f32 {
+        // SAFETY: it has no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
+    }
+
+    #[inline(always)]
+    fn sum_line(self, x: &[f32; LINE]) -> f32 {
+        let x = self.load(x);
+        // SAFETY: the token proves AVX-512 F and DQ.
+        let x = unsafe { _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)) };
+        self.0.sum_eight(x)
+    }
+
+    #[inline(always)]
+    fn max_line(self, x: &[f32; LINE]) -> f32 {
+        let x = self.load(x);
+        // SAFETY: the token proves AVX-512 F and DQ.
+        let x = unsafe { _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)) };
+        self.0.max_eight(x)
     }
 
     #[inline(always)]

@@ -86,6 +86,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `out` is valid for writing `LANES` floats.
     unsafe fn store_ptr(self, v: Self::V, out: *mut f32);
 
+    /// The same address, which the compiler no longer relates to the one it was computed from.
+    fn opaque(self, x: *const f32) -> *const f32;
+
     /// Asks for the line at `x` to come near; any address is fine.
     fn prefetch(self, x: *const f32);
 
@@ -151,6 +154,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn to_int(self, a: Self::V) -> Self::I;
     /// Each i32 as a float, rounded to nearest.
     fn from_int(self, a: Self::I) -> Self::V;
+
+    /// The sum of sixteen values in one order: i with i + 8, then i + 4, i + 2 and i + 1.
+    fn sum_line(self, x: &[f32; LINE]) -> f32;
+    /// The largest of sixteen values in the same order, a > b ? a : b of each two.
+    fn max_line(self, x: &[f32; LINE]) -> f32;
 
     /// Transposes a 16 x 16 block: `out[c * out_stride + r] = block[r * 16 + c]`.
     ///

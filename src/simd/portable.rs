@@ -1,11 +1,22 @@
 //! Every other CPU: `wide`'s eight lanes, which the compiler maps to what the target has.
 
-use super::{Kernel, Simd};
+use super::{Kernel, LINE, Simd};
 use wide::{f32x8, i32x8};
 
 /// The token of this level; every CPU has it.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
+
+/// Joins sixteen values to one: i with i + 8, i + 4, i + 2 and i + 1.
+#[inline(always)]
+fn tree(mut x: [f32; LINE], join: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            x[i] = join(x[i], x[i + half]);
+        }
+    }
+    x[0]
+}
 
 impl Simd for Portable {
     type V = f32x8;
@@ -40,6 +51,21 @@ impl Simd for Portable {
     fn load_u8(self, x: &[u8]) -> f32x8 {
         let x: &[u8; 8] = x.first_chunk().expect("a vector of bytes");
         f32x8::new(x.map(f32::from))
+    }
+
+    #[inline(always)]
+    fn opaque(self, x: *const f32) -> *const f32 {
+        x
+    }
+
+    #[inline(always)]
+    fn sum_line(self, x: &[f32; LINE]) -> f32 {
+        tree(*x, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn max_line(self, x: &[f32; LINE]) -> f32 {
+        tree(*x, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]

@@ -14,6 +14,22 @@ impl Kernel for Check {
             .chain([f32::INFINITY, f32::NAN, -7.25, 0.1, 100.0, -0.5, 0.5, 1.5])
             .collect();
         let ys: Vec<f32> = xs.iter().rev().copied().collect();
+        // One order of sums, and a > b ? a : b, wherever a NaN or a zero of the other sign stands.
+        let mut line = [0.0; LINE];
+        for turn in 0..LINE {
+            line.copy_from_slice(&xs);
+            line.rotate_left(turn);
+            let join = |f: &dyn Fn(f32, f32) -> f32, x: &[f32; LINE]| {
+                let eight: [f32; 8] = std::array::from_fn(|i| f(x[i], x[i + 8]));
+                let four: [f32; 4] = std::array::from_fn(|i| f(eight[i], eight[i + 4]));
+                f(f(four[0], four[2]), f(four[1], four[3]))
+            };
+            let max = join(&|a, b| if a > b { a } else { b }, &line);
+            assert_eq!(s.max_line(&line).to_bits(), max.to_bits(), "{turn}");
+            let small = line.map(|x| if x.abs() < 1e9 { x } else { 0.1 });
+            assert_eq!(s.sum_line(&small).to_bits(), join(&|a, b| a + b, &small).to_bits());
+            assert!(s.sum_line(&line).is_nan());
+        }
         for i in (0..LINE).step_by(S::LANES) {
             let (a, b) = (s.load(&xs[i..]), s.load(&ys[i..]));
             let out = |v: S::V| {

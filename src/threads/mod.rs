@@ -5,10 +5,12 @@
 //! that they leave (back to the host's rayon pool) or park (threads of our own). Nothing spins
 //! when no training runs.
 
+mod choice;
 mod job;
 mod spread;
 mod team;
 
+pub(crate) use choice::{Choices, Way};
 pub(crate) use spread::block_rows;
 pub(crate) use team::Team;
 
@@ -56,13 +58,13 @@ impl Threads {
         }
     }
 
-    /// The threads for a job that one thread does alone: the same, but none of a pool that asking
-    /// for them would create.
-    pub(crate) fn without_new_pool(self) -> Threads {
-        match self {
+    /// The threads for a job of about so many multiply-adds: the same, but none of a pool that asking
+    /// for them would create, where one thread does the job.
+    pub(crate) fn for_job(self, multiply_adds: usize) -> Threads {
+        match (self, Way::guess(multiply_adds)) {
             #[cfg(feature = "rayon")]
-            Threads::Current if rayon::current_thread_index().is_none() => Threads::One,
-            Threads::One | Threads::Current | Threads::N(_) => self,
+            (Threads::Current, Way::One) if rayon::current_thread_index().is_none() => Threads::One,
+            (Threads::One | Threads::Current | Threads::N(_), Way::One | Way::Team) => self,
         }
     }
 }

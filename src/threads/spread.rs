@@ -1,7 +1,7 @@
 //! Safe ways to run a job whose workers each have a state of their own and whose items each write
 //! a part of a result of their own.
 
-use super::Team;
+use super::{Team, Way};
 use crate::MatMut;
 use crate::gemm::{PanelsMut, SharedSlice};
 use std::ops::Range;
@@ -36,6 +36,7 @@ impl Team {
     /// worker's state. There must be a state for each thread.
     pub(crate) fn run_rows<W: Send>(
         &mut self,
+        way: Way,
         workers: &mut [W],
         out: &mut MatMut,
         block: usize,
@@ -45,7 +46,7 @@ impl Team {
         let (rows, cols, stride) = (out.rows(), out.cols(), out.stride());
         let workers = SharedSlice::new(workers);
         let values = SharedSlice::new(out.as_mut_slice());
-        self.run(rows.div_ceil(block), &|worker, item| {
+        self.run_by(way, rows.div_ceil(block), &|worker, item| {
             let range = item * block..rows.min((item + 1) * block);
             let end = (range.end - 1) * stride + cols;
             // SAFETY: no two calls at a time have the same worker number, and blocks of rows do
@@ -111,7 +112,7 @@ mod tests {
         assert!(items.iter().enumerate().all(|(i, &item)| i == item));
 
         let mut out = Matrix::zeros(17, 3);
-        team.run_rows(&mut counts, &mut out.view_mut(), 4, |_, range, mut rows| {
+        team.run_rows(Way::Team, &mut counts, &mut out.view_mut(), 4, |_, range, mut rows| {
             for (i, r) in range.enumerate() {
                 rows.row_mut(i).iter_mut().for_each(|x| *x += r as f32);
             }

@@ -1,7 +1,7 @@
 //! The team: who helps with a job, and where the helpers wait.
 
-use super::Threads;
 use super::job::{Slot, Work};
+use super::{Threads, Way};
 use crate::simd::check_float_environment;
 use crate::{Error, Result};
 #[cfg(feature = "rayon")]
@@ -205,6 +205,14 @@ impl Team {
             ));
         }
         Ok(())
+    }
+
+    /// [`Team::run`] by the calling thread alone, or by the team.
+    pub(crate) fn run_by(&mut self, way: Way, items: usize, work: Work) {
+        match way {
+            Way::One => (0..items).for_each(|item| work(0, item)),
+            Way::Team => self.run(items, work),
+        }
     }
 
     /// Brings a worker near if it is away.

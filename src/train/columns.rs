@@ -1,21 +1,29 @@
-//! Small batches of a network whose first layer is most of it: the team shares out that layer's
-//! outputs instead of the batch's rows.
+//! A network whose first layer is most of it: the team shares out that layer's outputs instead of the
+//! batch's rows, unless these are many.
 //!
-//! With few rows a step is bound by its weights. Were the rows shared out, each thread would read
-//! all weights, of which the other one changed half a moment ago; so each thread keeps its own
-//! columns of the first layer, in both phases and in every step, and gathers the rows for itself.
+//! Were the rows shared out, each thread would read all weights in every step, of which the other one
+//! has just changed half. So each thread keeps its own columns of the first layer, in both phases and in
+//! every step, and gathers the rows for itself. The rest of the network is one thread's work.
 //! Only for plain layers: no dropout, norms, maxout or residual connections.
 
 use super::batch::Batch;
-use super::step::{Phase, RowsOf, part_of, pays};
+use super::step::{Phase, RowsOf, part_of};
 use super::workspace::Tile;
 use crate::Result;
 use crate::gemm::{Forward, Tensor, forward, padded_rows};
 use crate::nn::Mlp;
 use crate::simd::LINE;
 
-/// Rows a thread below which the columns are shared out: a tile of 6 rows cannot be cut further.
+/// Rows per thread below which a tile of rows cannot be cut further: columns are then shared out even
+/// if a fifth of the weights is not in the first layer.
 const FEW_ROWS: usize = 8;
+
+/// Rows per thread up to which columns are shared out if less than a 20th of the weights is not in the
+/// first layer. With more, what the copies of the inputs cost is more than what the weights' way from
+/// core to core does. (784-128-10 with Adam on two threads, µs by rows and by columns: 32 rows 119 and
+/// 96, 128 rows 305 and 269, 512 rows 1,044 and 1,035, 1024 rows 2,040 and 2,072; 784-30-10 with 128 rows
+/// 95 and 76.)
+const MANY_ROWS: usize = 256;
 
 /// What is shared out by columns.
 pub(super) struct Columns {
@@ -29,14 +37,19 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The parts for steps of up to `rows` rows, where that is the better way to share them out.
+    /// The parts for steps of up to `rows` rows, where this is the better way.
     pub(super) fn new(net: &Mlp, rows: usize, threads: usize) -> Result<Option<Self>> {
         let first = net.layers[0].n_in() * net.layers[0].n_out();
         let panels = net.layers[0].n_out().div_ceil(LINE);
         let parts = threads.min(panels);
         // What is not in the first layer is one thread's work, while the others wait.
-        let most = first * 5 >= net.n_parameters() * 4;
-        if parts < 2 || rows >= FEW_ROWS * threads || !most || !pays(net, rows) {
+        let others = net.n_parameters() - first;
+        let most = match rows.div_ceil(threads) {
+            ..=FEW_ROWS => others <= net.n_parameters() / 5,
+            ..=MANY_ROWS => others <= net.n_parameters() / 20,
+            _ => false,
+        };
+        if parts < 2 || !most {
             return Ok(None);
         }
         let ld = padded_rows(rows);
@@ -144,7 +157,8 @@ mod tests {
         }
         let none =
             |hidden, rows, threads| Columns::new(&build(hidden), rows, threads).unwrap().is_none();
-        assert!(none(30, 10, 1) && none(16, 10, 2) && none(30, 16, 2));
+        assert!(none(30, 10, 1) && none(16, 10, 2) && none(30, 513, 2) && !none(30, 512, 2));
+
         let deep = Mlp::builder(20).dense(40, Activation::Relu).dense(40, Activation::Relu);
         let deep = deep.dense(10, Activation::Softmax).build().unwrap();
         assert!(Columns::new(&deep, 10, 2).unwrap().is_none());

@@ -4,6 +4,7 @@ mod batch;
 mod checkpoint;
 mod clock;
 mod columns;
+mod counts;
 mod deferred;
 mod early_stopping;
 mod epochs;

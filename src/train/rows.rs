@@ -51,7 +51,7 @@ impl Phase<'_> {
         unsafe {
             if stage <= n {
                 let first = match stage {
-                    0 if self.buffers.columns.is_some() => 1,
+                    0 if self.columns.is_some() => 1,
                     0 => {
                         finite &= self.gather(batch, of, &range);
                         0

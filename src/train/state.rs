@@ -4,8 +4,9 @@
 //! written as their bits in hex. Read strictly: the lines that are written, in the order in which they
 //! are written, as they are written, or an error that names the line.
 
+use super::counts;
 use super::history::{Ending, Epoch, History, StepRecord};
-use crate::metrics::{ConfusionMatrix, Evaluation};
+use crate::metrics::Evaluation;
 use crate::optim::RatesState;
 use std::fmt::Write;
 use std::iter::{Peekable, Zip};
@@ -91,8 +92,7 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
             if let Some(v) = &e.validation {
                 write!(out, " {}", bits(v.loss))?;
                 if let Some(confusion) = &v.confusion {
-                    write!(out, " {}", confusion.n_classes())?;
-                    confusion.counts().iter().try_for_each(|n| write!(out, " {n}"))?;
+                    counts::write(&mut out, confusion)?;
                 }
             }
             writeln!(out)?;
@@ -110,16 +110,16 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
 }
 
 /// Why a text is refused.
-type Reason<T> = std::result::Result<T, String>;
+pub(super) type Reason<T> = std::result::Result<T, String>;
 
 /// Counts are at most this: more steps than any run has.
 const MOST: u64 = 1 << 40;
 
 /// The values of a line, with one space between them.
-struct Words<'a>(Option<&'a str>);
+pub(super) struct Words<'a>(pub(super) Option<&'a str>);
 
 impl<'a> Words<'a> {
-    fn word(&mut self) -> Reason<&'a str> {
+    pub(super) fn word(&mut self) -> Reason<&'a str> {
         let rest = self.0.take().ok_or("ends too early")?;
         let (word, rest) = rest.split_once(' ').map_or((rest, None), |(w, rest)| (w, Some(rest)));
         self.0 = rest;
@@ -128,10 +128,13 @@ impl<'a> Words<'a> {
 
     /// A whole number as it is written, so small that adding to it and summing up many cannot
     /// overflow.
-    fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
-        let word = self.word()?;
-        let number = word.parse::<u64>().ok().filter(|n| *n <= MOST && n.to_string() == word);
-        number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
+    pub(super) fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
+        count_of(self.word()?)
+    }
+
+    /// The next word, which is not taken.
+    pub(super) fn peek(&self) -> Option<&'a str> {
+        self.0.and_then(|rest| rest.split(' ').next())
     }
 
     fn bits(&mut self) -> Reason<f64> {
@@ -161,9 +164,15 @@ impl<'a> Words<'a> {
         fits.then_some(word).ok_or_else(|| format!("{word:?} is no number of {digits} digits"))
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
+}
+
+/// As [`Words::count`], of one word.
+pub(super) fn count_of<T: TryFrom<u64>>(word: &str) -> Reason<T> {
+    let number = word.parse::<u64>().ok().filter(|n| *n <= MOST && n.to_string() == word);
+    number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
 }
 
 /// The lines of a text, numbered from 1, in the one order that there is.
@@ -306,11 +315,7 @@ fn read_epoch(w: &mut Words) -> Reason<Epoch> {
         let loss = w.bits()?;
         validation = Some(Evaluation::of_regression(loss));
         if !w.is_empty() {
-            let n_classes: usize = w.count()?;
-            let counts = std::iter::from_fn(|| (!w.is_empty()).then(|| w.count()));
-            let counts = counts.collect::<Reason<Vec<u64>>>()?;
-            let confusion = ConfusionMatrix::from_counts(n_classes, counts);
-            let confusion = confusion.ok_or("counts that are no square")?;
+            let confusion = counts::read(w)?;
             validation = Some(Evaluation::of_classes(loss, confusion));
         }
     }
@@ -320,6 +325,7 @@ fn read_epoch(w: &mut Words) -> Reason<Epoch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ConfusionMatrix;
 
     #[test]
     fn what_was_written_is_read() {

@@ -21,7 +21,7 @@ use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
 use crate::simd::LINE;
-use crate::threads::Team;
+use crate::threads::{Team, Way};
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,15 +45,6 @@ pub(super) struct Step<'a> {
     pub(super) update: u64,
 }
 
-/// Floating-point operations of a step below which one thread is faster than two: the team's two
-/// meetings cost about 2 µs, as long as one core takes for 200,000 (docs/performance.md).
-const TEAM_FROM: usize = 400_000;
-
-/// Whether threads pay at all for a step of so many rows.
-pub(super) fn pays(net: &Mlp, rows: usize) -> bool {
-    rows.saturating_mul(6 * net.n_parameters()) >= TEAM_FROM
-}
-
 /// How often a step looks which inputs are zero while few are: a look costs up to a 30th of a step
 /// with few rows.
 const LOOK_EVERY: u64 = 16;
@@ -68,13 +59,13 @@ pub(super) fn run(
     step: &Step,
 ) -> Result<(f64, bool)> {
     let rows = batch.rows();
-    let threads = if pays(net, rows) { team.threads() } else { 1 };
+    let way = match team.threads() {
+        1 => Way::One,
+        _ => ws.choices.of(rows).next(),
+    };
+    let threads = if way == Way::Team { team.threads() } else { 1 };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
-        if threads == 1 {
-            (0..items).for_each(work);
-        } else {
-            team.run(items, &|_, item| work(item));
-        }
+        team.run_by(way, items, &|_, i| work(i));
         Ok(())
     };
     // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
@@ -89,7 +80,8 @@ pub(super) fn run(
         ws.keep_sums(net)?;
     }
     // What is left where columns were shared out is one thread's.
-    let block = match &ws.buffers.columns {
+    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
+    let block = match columns {
         Some(_) => rows,
         None => rows_of_block(rows, threads, &ws.buffers.layers),
     };
@@ -103,15 +95,15 @@ pub(super) fn run(
         block,
         look,
     };
-    let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
+    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
     let odd = AtomicBool::new(false);
     let seen = |finite: bool| {
         if !finite {
             odd.store(true, Ordering::Relaxed);
         }
     };
-    let parts = ws.buffers.columns.as_ref().map_or(0, Columns::parts);
-    if let Some(columns) = &ws.buffers.columns {
+    let parts = columns.map_or(0, Columns::parts);
+    if let Some(columns) = columns {
         // SAFETY: parts of columns do not overlap, and each comes once.
         run(parts, &|part| seen(unsafe { phase.first_layer(columns, batch, &rows_of, part) }))?;
     }
@@ -144,19 +136,22 @@ pub(super) fn run(
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
-    let phase = Phase { net, buffers: &ws.buffers, rows, bytes, step };
+    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
+    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
     let tiles = &ws.tiles;
     if let Some(deferred) = &mut ws.deferred {
         let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
+        ws.choices.of(rows).done(rows);
         return Ok((loss, updated));
     }
     // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
     // their weights, transposed weights and state.
     let update = |tile: &Tile| unsafe { phase.tile(tile) };
-    match &ws.buffers.columns {
+    match columns {
         Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
         None => run(tiles.len(), &|i| update(&tiles[i]))?,
     }
+    ws.choices.of(rows).done(rows);
     Ok((loss, true))
 }
 
@@ -168,7 +163,7 @@ pub(super) fn flush(
     step: &Step,
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
-    let phase = Phase { net, buffers: &ws.buffers, rows: 0, bytes: None, step };
+    let phase = Phase { net, buffers: &ws.buffers, columns: None, rows: 0, bytes: None, step };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
         team.run(items, &|_, i| work(i));
         Ok(())
@@ -195,6 +190,8 @@ pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'
 pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
     pub(super) buffers: &'a Buffers,
+    /// Where the team shares out columns of the first layer instead of rows.
+    pub(super) columns: Option<&'a Columns>,
     pub(super) rows: usize,
     /// The batch, where the first layer takes bytes.
     pub(super) bytes: Option<Bytes<'a>>,
@@ -319,7 +316,7 @@ impl Phase<'_> {
     /// # Safety
     /// Nobody writes activations or deltas as long as the answer lives.
     pub(super) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let input = match (tile.layer, &self.buffers.columns) {
+        let input = match (tile.layer, self.columns) {
             (0, Some(columns)) => columns.x_of_panel(tile.outputs.start),
             (0, None) => &self.buffers.x,
             (layer, _) => &self.buffers.layers[layer - 1].a,

@@ -10,7 +10,7 @@ use crate::data::{Dataset, Targets, in_order};
 use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
-use crate::nn::{Mlp, check_data, evaluate, pays};
+use crate::nn::{Mlp, check_data, evaluate, multiply_adds};
 use crate::optim::{Adjustments, Optimizer};
 use crate::simd::check_float_environment;
 use crate::threads::{Team, Threads};
@@ -95,11 +95,9 @@ impl<'a> Training<'a> {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
         }
-        let threads = match step::pays(net, setup.batch_size) {
-            true => setup.threads,
-            false => setup.threads.without_new_pool(),
-        };
-        let team = Team::new(threads)?;
+        // Three products a step.
+        let work = net.n_parameters().saturating_mul(3).saturating_mul(setup.batch_size);
+        let team = Team::new(setup.threads.for_job(work))?;
         let needs = Needs {
             rows: setup.batch_size,
             threads: team.threads(),
@@ -257,10 +255,11 @@ impl<'a> Training<'a> {
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
         check_float_environment()?;
         let is_alone = self.team.threads() == 1 && self.threads == Threads::Current;
+        let threads = self.threads.for_job(multiply_adds(self.net, data));
         let team = match &mut self.evaluators {
             Some(team) => team,
-            None if is_alone && pays(self.net, data.len()) => {
-                self.evaluators.insert(Team::new(self.threads)?)
+            None if is_alone && threads == Threads::Current => {
+                self.evaluators.insert(Team::new(threads)?)
             }
             None => &mut self.team,
         };

@@ -12,7 +12,7 @@ use crate::gemm::{ActiveInputs, Tensor, padded_rows};
 use crate::nn::{Dense, Mlp};
 use crate::optim::Optimizer;
 use crate::simd::LINE;
-use crate::threads::block_rows;
+use crate::threads::{Choices, block_rows};
 use std::ops::Range;
 
 /// One layer's share of the workspace.
@@ -99,6 +99,8 @@ pub(super) struct Workspace {
     pub(super) inputs: Vec<ActiveInputs>,
     /// Gradients, where phase 2 keeps them first.
     pub(super) deferred: Option<Deferred>,
+    /// Whether one thread or the team makes a step.
+    pub(super) choices: Choices,
 }
 
 /// Multiply-adds of a tile: at least 2^16, 1.3 µs of a core at 50 a nanosecond, ten times the cost
@@ -180,6 +182,8 @@ impl Workspace {
             tiles,
             inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
             deferred,
+            // Forward, gradient of the weights, gradient of the inputs.
+            choices: Choices::new(rows, net.n_parameters().saturating_mul(3)),
         };
         workspace.copy_weights(net);
         Ok(workspace)

@@ -1,3 +1,4 @@
-//! Two ways to the same result, over random networks, options and seeds.
+//! Different ways to the same result, as properties over random data, networks and options.
 
+mod data;
 mod runs;

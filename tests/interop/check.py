@@ -6,7 +6,7 @@ Needs torch, safetensors, onnx, onnxruntime and numpy. It runs the example `inte
 our models. PyTorch loads our safetensors files, strictly, and its outputs are compared with ours;
 random weights that PyTorch saves for plain layers are read by us and compared the same way; ONNX
 Runtime runs our ONNX files, which ONNX's own checker has seen. All differences have to be at most 1e-6 of the
-largest output. With --fixtures the files of tests/data that a test compares with are written anew.
+largest output, or of 1 where that is less. With --fixtures the files of tests/data that a test compares with are written anew.
 """
 
 import shutil

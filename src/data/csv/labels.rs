@@ -2,65 +2,115 @@
 
 use std::collections::BTreeMap;
 
-/// Distinct labels that a file may bring: what their names cost is bounded by it. More can be
-/// named beforehand.
-pub(super) const MAX_CLASSES: usize = 1024;
+/// Distinct names that a file may bring: what they cost is bounded by it. More can be named
+/// beforehand, and class numbers are not counted as long as there is no name among them.
+pub(super) const MAX_NAMES: usize = 1024;
 /// The largest label that is taken for a class number.
 const MAX_NUMBER: u32 = u16::MAX as u32;
 
-/// The names of the classes met so far, numbered as they come.
+/// The classes met so far. A class number is its own number; names are numbered behind all of
+/// these as they come, until [`Labels::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Labels {
-    numbers: BTreeMap<String, u32>,
-    /// Whether the names were given, so that no other may come.
-    is_closed: bool,
+    names: BTreeMap<String, u32>,
+    /// A bit for each class number, set if it was met; as long as the largest that was.
+    numbers: Vec<u64>,
+    n_numbers: usize,
+    /// The names as they were given, so that no other may come.
+    given: Option<Vec<String>>,
 }
 
 impl Labels {
-    /// The classes with these names, in this order.
+    /// The classes with these names, in this order. Blanks around a name do not count, as in the
+    /// file.
     pub(super) fn given(names: &[String]) -> Self {
-        Labels { numbers: names.iter().cloned().zip(0..).collect(), is_closed: true }
+        let numbers = names.iter().map(|name| name.trim_ascii().to_string()).zip(0..);
+        Labels { names: numbers.collect(), given: Some(names.to_vec()), ..Labels::default() }
     }
 
-    /// The number of the class `name`; `None` when it is one too many.
-    pub(super) fn number(&mut self, name: &str) -> Option<u32> {
-        if let Some(&number) = self.numbers.get(name) {
-            return Some(number);
+    /// Whether no other labels may come than those that are known.
+    pub(super) fn is_closed(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// The number of the class `name`, if it is known.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        if self.is_closed() {
+            return self.names.get(name).copied();
         }
-        if self.is_closed || self.numbers.len() >= MAX_CLASSES {
+        match class_number(name) {
+            Some(number) => self.is_met(number).then_some(number),
+            None => self.names.get(name).copied(),
+        }
+    }
+
+    /// The number of the new class `name`; `None` when it is one too many.
+    pub(super) fn add(&mut self, name: &str) -> Option<u32> {
+        let n_classes = self.names.len().saturating_add(self.n_numbers);
+        let number = class_number(name);
+        let is_named = number.is_none() || !self.names.is_empty();
+        if self.is_closed() || (is_named && n_classes >= MAX_NAMES) {
             return None;
         }
-        let number = u32::try_from(self.numbers.len()).ok()?;
-        self.numbers.insert(name.to_string(), number);
+        if let Some(number) = number {
+            let (word, bit) = place(number);
+            self.numbers.resize(self.numbers.len().max(word.saturating_add(1)), 0);
+            *self.numbers.get_mut(word)? |= bit;
+            self.n_numbers = self.n_numbers.saturating_add(1);
+            return Some(number);
+        }
+        let number =
+            u32::try_from(self.names.len()).ok()?.checked_add(MAX_NUMBER)?.checked_add(1)?;
+        self.names.insert(name.to_string(), number);
         Some(number)
     }
 
-    /// The names of the classes in their final order, and the final number of each number handed
-    /// out. Names that are all whole numbers up to 65,535 are class numbers already; else classes
+    fn is_met(&self, number: u32) -> bool {
+        let (word, bit) = place(number);
+        self.numbers.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// The names of the classes in their final order, and how the numbers handed out become final
+    /// ones. Labels that are all whole numbers up to 65,535 are class numbers already; else classes
     /// are numbered in the order of their names.
-    pub(super) fn finish(self) -> (Vec<String>, Vec<u32>) {
-        let mut place = vec![0; self.numbers.len()];
-        let as_numbers: Option<Vec<u32>> =
-            self.numbers.keys().map(|name| class_number(name)).collect();
-        let sorted: Vec<u32> = match as_numbers {
-            Some(numbers) if !self.is_closed => numbers,
-            _ if self.is_closed => self.numbers.values().copied().collect(),
-            _ => (0..).take(self.numbers.len()).collect(),
-        };
-        for (&number, &class) in self.numbers.values().zip(&sorted) {
-            if let Some(place) = place.get_mut(number as usize) {
-                *place = class;
+    pub(super) fn finish(self) -> (Vec<String>, Order) {
+        if let Some(names) = self.given {
+            return (names, Order::AsTheyAre);
+        }
+        let mut met = (0..=MAX_NUMBER).filter(|&number| self.is_met(number));
+        if self.names.is_empty() {
+            let n_classes = met.next_back().map_or(0, |largest| largest.saturating_add(1));
+            return ((0..n_classes).map(|class| class.to_string()).collect(), Order::AsTheyAre);
+        }
+        // Numbers among names are names.
+        let numbers: Vec<(String, u32)> = met.map(|number| (number.to_string(), number)).collect();
+        let mut names = self.names;
+        names.extend(numbers);
+        let places = names.values().copied().zip(0..).collect();
+        (names.into_keys().collect(), Order::ByName(places))
+    }
+}
+
+/// The word and the bit of a class number.
+fn place(number: u32) -> (usize, u64) {
+    ((number / u64::BITS) as usize, 1 << (number % u64::BITS))
+}
+
+/// From the numbers that [`Labels`] handed out to final ones.
+#[derive(Debug)]
+pub(super) enum Order {
+    AsTheyAre,
+    ByName(BTreeMap<u32, u32>),
+}
+
+impl Order {
+    /// Makes the numbers final.
+    pub(super) fn apply(&self, labels: &mut [u32]) {
+        if let Order::ByName(places) = self {
+            for label in labels {
+                *label = places.get(label).copied().unwrap_or(0);
             }
         }
-        let n_classes =
-            sorted.iter().max().map_or(0, |&largest| largest as usize).saturating_add(1);
-        let mut names: Vec<String> = (0..n_classes).map(|class| class.to_string()).collect();
-        for (name, class) in self.numbers.into_keys().zip(sorted) {
-            if let Some(place) = names.get_mut(class as usize) {
-                *place = name;
-            }
-        }
-        (names, place)
     }
 }
 
@@ -76,9 +126,11 @@ mod tests {
 
     fn classes(names: &[&str]) -> (Vec<String>, Vec<u32>) {
         let mut labels = Labels::default();
-        let numbers: Vec<u32> = names.iter().map(|name| labels.number(name).unwrap()).collect();
-        let (names, place) = labels.finish();
-        (names, numbers.into_iter().map(|n| place[n as usize]).collect())
+        let number = |name: &&str| labels.find(name).or_else(|| labels.add(name)).unwrap();
+        let mut numbers: Vec<u32> = names.iter().map(number).collect();
+        let (names, order) = labels.finish();
+        order.apply(&mut numbers);
+        (names, numbers)
     }
 
     #[test]
@@ -99,15 +151,32 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_names_are_names() {
+        let (names, numbers) = classes(&["10", "9", "b", "10", "a"]);
+        assert_eq!(names, ["10", "9", "a", "b"]);
+        assert_eq!(numbers, [0, 1, 3, 0, 2]);
+    }
+
+    #[test]
     fn given_names_are_the_only_ones() {
-        let mut labels = Labels::given(&["no".into(), "1".into()]);
-        assert_eq!(
-            [labels.number("1"), labels.number("no"), labels.number("x")],
-            [Some(1), Some(0), None]
-        );
-        assert_eq!(labels.finish(), (vec!["no".into(), "1".into()], vec![0, 1]));
+        let labels = Labels::given(&["no".into(), " 1".into()]);
+        let found = ["1", "no", "x"].map(|name| labels.find(name));
+        assert_eq!(found, [Some(1), Some(0), None]);
+        assert_eq!(labels.finish().0, ["no", " 1"]);
+    }
+
+    #[test]
+    fn names_are_limited_and_numbers_are_not() {
         let mut labels = Labels::default();
-        assert!((0..MAX_CLASSES).all(|i| labels.number(&i.to_string()).is_some()));
-        assert!(labels.number("7").is_some() && labels.number("one more").is_none());
+        assert!((0..MAX_NAMES).all(|i| labels.add(&i.to_string()).is_some()));
+        assert!(labels.find("7").is_some() && labels.find("1024").is_none());
+        // A name would make names of all of them.
+        assert!(labels.add("one more").is_none() && labels.add("65535").is_some());
+        let (names, order) = labels.finish();
+        assert!(names.len() == 65_536 && matches!(order, Order::AsTheyAre));
+
+        let mut labels = Labels::default();
+        assert!((0..MAX_NAMES - 1).all(|i| labels.add(&format!("{i}x")).is_some()));
+        assert!(labels.add("7").is_some() && labels.add("8").is_none());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::fields::{Field, Fields};
-use super::labels::{Labels, MAX_CLASSES};
+use super::labels::{Labels, MAX_NAMES};
 use super::{Column, Csv, CsvData, Missing};
 use crate::data::pieces::Pieces;
 use crate::data::{Dataset, Targets};
@@ -28,8 +28,17 @@ pub(super) struct Table<'a> {
     values: Pieces<f32>,
     classes: Pieces<u32>,
     labels: Labels,
+    /// The target's label where it is a new one, which counts only if its row is kept.
+    new_label: Option<NewLabel>,
     n_rows: usize,
     dropped_rows: usize,
+}
+
+/// A label that was not met before.
+struct NewLabel {
+    name: String,
+    line: u64,
+    column: usize,
 }
 
 impl<'a> Table<'a> {
@@ -55,6 +64,7 @@ impl<'a> Table<'a> {
                 [] => Labels::default(),
                 names => Labels::given(names),
             },
+            new_label: None,
             n_rows: 0,
             dropped_rows: 0,
         };
@@ -94,7 +104,7 @@ impl<'a> Table<'a> {
                 return Err(self.refuse(format!("header: column {index} is not a short text")));
             };
             for (i, (column, is_found)) in wanted.iter_mut().enumerate() {
-                if !matches!(column, Column::Name(wanted) if wanted == name) {
+                if !matches!(column, Column::Name(wanted) if wanted.trim() == name) {
                     continue;
                 }
                 if std::mem::replace(is_found, true) {
@@ -106,8 +116,8 @@ impl<'a> Table<'a> {
                 }
             }
             if self.keeps_values {
-                self.names.extend(name.as_bytes().iter().copied());
-                self.names.push(NAME_END);
+                self.names.extend(name.as_bytes().iter().copied())?;
+                self.names.push(NAME_END)?;
             }
             if field.ends_row {
                 for (column, is_found) in wanted {
@@ -158,7 +168,7 @@ impl<'a> Table<'a> {
                 && self.target != Some(index)
                 && let Some(number) = fields.whole_number()
             {
-                self.keep_feature(number as f32);
+                self.keep_feature(number as f32)?;
                 continue;
             }
             let Some(field) = fields.next()? else { return Ok(false) };
@@ -185,6 +195,9 @@ impl<'a> Table<'a> {
         }
         let rows = if is_kept { &mut self.n_rows } else { &mut self.dropped_rows };
         *rows = rows.saturating_add(1);
+        if let Some(label) = self.new_label.take().filter(|_| is_kept) {
+            self.add_class(&label)?;
+        }
         if !is_kept {
             self.features.truncate(before.0);
             self.values.truncate(before.1);
@@ -201,19 +214,23 @@ impl<'a> Table<'a> {
             (None, Missing::Fill(value)) if is_missing(field) => value,
             _ => return Err(self.refuse_field(field, index, "a finite number")),
         };
-        self.keep_feature(value);
+        self.keep_feature(value)?;
         Ok(true)
     }
 
-    fn keep_feature(&mut self, value: f32) {
-        if self.keeps_values {
-            self.features.push(value);
-        }
+    fn keep_feature(&mut self, value: f32) -> Result<()> {
+        if self.keeps_values { self.features.push(value) } else { Ok(()) }
     }
 
     /// Takes a target; whether its row is kept.
     fn target_field(&mut self, field: &Field, index: usize) -> Result<bool> {
-        if is_missing(field) && self.options.missing == Missing::DropRow {
+        let label = std::str::from_utf8(field.text.trim_ascii()).ok();
+        let label = label.filter(|_| !field.is_cut);
+        // A class that was given may be called "NA".
+        let is_given =
+            self.labels.is_closed() && label.is_some_and(|l| self.labels.find(l).is_some());
+        let is_missing = is_missing(field) && !is_given;
+        if is_missing && self.options.missing == Missing::DropRow {
             return Ok(false);
         }
         if self.options.is_regression {
@@ -221,26 +238,43 @@ impl<'a> Table<'a> {
                 return Err(self.refuse_field(field, index, "a finite number"));
             };
             if self.keeps_values {
-                self.values.push(value);
+                self.values.push(value)?;
             }
             return Ok(true);
         }
-        let label = std::str::from_utf8(field.text.trim_ascii()).ok();
-        let label = label.filter(|_| !field.is_cut && !is_missing(field));
-        let Some(label) = label else {
+        let Some(label) = label.filter(|_| !is_missing) else {
             return Err(self.refuse_field(field, index, "a class label"));
         };
-        let Some(class) = self.labels.number(label) else {
-            let expected = match &self.options.classes[..] {
-                [] => format!("at most {MAX_CLASSES} labels (name them to have more)"),
-                names => format!("one of the {} classes given", names.len()),
-            };
-            return Err(self.refuse_field(field, index, &expected));
-        };
-        if self.keeps_values {
-            self.classes.push(class);
+        match self.labels.find(label) {
+            Some(class) => self.keep_class(class)?,
+            None if self.labels.is_closed() => {
+                let n_classes = self.options.classes.len();
+                let expected = format!("one of the {n_classes} classes given");
+                return Err(self.refuse_field(field, index, &expected));
+            }
+            None => {
+                let (name, line) = (label.to_string(), field.line);
+                self.new_label = Some(NewLabel { name, line, column: index });
+            }
         }
         Ok(true)
+    }
+
+    /// Takes the first sample of a new class.
+    fn add_class(&mut self, NewLabel { name, line, column }: &NewLabel) -> Result<()> {
+        match self.labels.add(name) {
+            Some(class) => self.keep_class(class),
+            None => {
+                let field =
+                    Field { text: name.as_bytes(), is_cut: false, ends_row: false, line: *line };
+                let expected = format!("at most {MAX_NAMES} labels (name them to have more)");
+                Err(self.refuse_field(&field, *column, &expected))
+            }
+        }
+    }
+
+    fn keep_class(&mut self, class: u32) -> Result<()> {
+        if self.keeps_values { self.classes.push(class) } else { Ok(()) }
     }
 
     /// The table as a data set.
@@ -256,14 +290,13 @@ impl<'a> Table<'a> {
         let mut index = 0usize..;
         names.retain(|_| index.next().is_some_and(|i| i != target && !self.ignored.contains(&i)));
         let targets = if self.options.is_regression {
-            Targets::Values { values: self.values.join(), n_outputs: 1 }
+            Targets::Values { values: self.values.join()?, n_outputs: 1 }
         } else {
-            let class = |met: u32| order.get(met as usize).copied().unwrap_or(0);
-            let mut labels = self.classes.join();
-            labels.iter_mut().for_each(|label| *label = class(*label));
+            let mut labels = self.classes.join()?;
+            order.apply(&mut labels);
             Targets::Classes { labels, n_classes: class_names.len() }
         };
-        let dataset = Dataset::from_f32(self.features.join(), n_features, targets)?;
+        let dataset = Dataset::from_f32(self.features.join()?, n_features, targets)?;
         let dropped_rows = self.dropped_rows;
         Ok(CsvData { dataset, feature_names: names, target_name, class_names, dropped_rows })
     }

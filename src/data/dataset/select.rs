@@ -9,7 +9,8 @@ impl Dataset {
     /// The samples of `indices`, in that order; an index may come twice.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `indices` is empty or holds an index that is not below `len()`.
+    /// [`Error::Shape`] when `indices` is empty or holds an index that is not below `len()`;
+    /// [`Error::Memory`] when the samples do not fit.
     pub fn select(&self, indices: &[usize]) -> Result<Dataset> {
         check_len(indices.len())?;
         let features = match &self.features {
@@ -55,7 +56,9 @@ impl Dataset {
     }
 
     fn rows_of<T: Copy>(&self, data: &[T], width: usize, indices: &[usize]) -> Result<Vec<T>> {
-        let mut out = Vec::with_capacity(indices.len().saturating_mul(width));
+        let mut out = Vec::new();
+        let no_memory = |_| Error::memory(format!("{} x {width} values", indices.len()));
+        out.try_reserve_exact(indices.len().saturating_mul(width)).map_err(no_memory)?;
         for &i in indices {
             out.extend_from_slice(self.row_of(data, width, i)?);
         }
