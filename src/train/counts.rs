@@ -2,7 +2,7 @@
 //! `TRUTH,PREDICTED,COUNT` for each pair of classes that occurred. Earlier versions wrote all K²
 //! counts, row by row; these have no commas, and are still read.
 
-use super::state::{Reason, Words, count_of};
+use super::lines::{Reason, Words, count_of};
 use crate::metrics::ConfusionMatrix;
 use std::fmt::{self, Write};
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Reason<ConfusionMatrix> {
-        read(&mut Words(Some(text.trim_start())))
+        read(&mut Words::new(text.trim_start()))
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod epochs;
 mod extras;
 mod history;
 mod layers;
+mod lines;
 mod range_test;
 mod recipe;
 mod rows;

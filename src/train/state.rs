@@ -6,12 +6,10 @@
 
 use super::counts;
 use super::history::{Ending, Epoch, History, StepRecord};
+use super::lines::{Lines, Reason, Words};
 use crate::metrics::Evaluation;
 use crate::optim::RatesState;
 use std::fmt::Write;
-use std::iter::{Peekable, Zip};
-use std::ops::RangeFrom;
-use std::str::SplitTerminator;
 
 /// Where a run stands, without its tensors.
 #[derive(Clone, Debug, Default)]
@@ -109,134 +107,13 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
     out
 }
 
-/// Why a text is refused.
-pub(super) type Reason<T> = std::result::Result<T, String>;
-
-/// Counts are at most this: more steps than any run has.
-const MOST: u64 = 1 << 40;
-
-/// The values of a line, with one space between them.
-pub(super) struct Words<'a>(pub(super) Option<&'a str>);
-
-impl<'a> Words<'a> {
-    pub(super) fn word(&mut self) -> Reason<&'a str> {
-        let rest = self.0.take().ok_or("ends too early")?;
-        let (word, rest) = rest.split_once(' ').map_or((rest, None), |(w, rest)| (w, Some(rest)));
-        self.0 = rest;
-        Ok(word)
-    }
-
-    /// A whole number as it is written, so small that adding to it and summing up many cannot
-    /// overflow.
-    pub(super) fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
-        count_of(self.word()?)
-    }
-
-    /// The next word, which is not taken.
-    pub(super) fn peek(&self) -> Option<&'a str> {
-        self.0.and_then(|rest| rest.split(' ').next())
-    }
-
-    fn bits(&mut self) -> Reason<f64> {
-        let word = self.hex(16)?;
-        let bits = u64::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
-        Ok(f64::from_bits(bits))
-    }
-
-    fn bits32(&mut self) -> Reason<f32> {
-        let word = self.hex(8)?;
-        let bits = u32::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
-        Ok(f32::from_bits(bits))
-    }
-
-    /// A number that is finite and at least 0.
-    fn rate(&mut self) -> Reason<f32> {
-        let rate = self.bits32()?;
-        let is_rate = rate.is_finite() && rate >= 0.0;
-        is_rate.then_some(rate).ok_or_else(|| format!("{rate} is no learning rate"))
-    }
-
-    /// Exactly so many lower-case digits.
-    fn hex(&mut self, digits: usize) -> Reason<&'a str> {
-        let word = self.word()?;
-        let is_hex = word.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let fits = is_hex && word.len() == digits;
-        fits.then_some(word).ok_or_else(|| format!("{word:?} is no number of {digits} digits"))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-/// As [`Words::count`], of one word.
-pub(super) fn count_of<T: TryFrom<u64>>(word: &str) -> Reason<T> {
-    let number = word.parse::<u64>().ok().filter(|n| *n <= MOST && n.to_string() == word);
-    number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
-}
-
-/// The lines of a text, numbered from 1, in the one order that there is.
-struct Lines<'a>(Peekable<Zip<RangeFrom<usize>, SplitTerminator<'a, char>>>);
-
-impl<'a> Lines<'a> {
-    /// The lines without the spaces that fill the text up to a multiple of 8 bytes.
-    fn new(text: &'a str) -> Reason<Self> {
-        let all = text.strip_suffix('\n').map(|all| all.trim_end_matches(' '));
-        match all {
-            Some(all)
-                if text.len().is_multiple_of(8)
-                    && text.len() - all.len() <= 8
-                    && all.ends_with('\n') =>
-            {
-                Ok(Lines((1..).zip(all.split_terminator('\n')).peekable()))
-            }
-            _ => Err("does not end as it was written".into()),
-        }
-    }
-
-    /// What `parse` makes of the values of the next line, if that has this key; it has to use them
-    /// all.
-    fn if_next<T>(
-        &mut self,
-        key: &str,
-        parse: impl FnOnce(&mut Words<'a>) -> Reason<T>,
-    ) -> Reason<Option<T>> {
-        let Some((n, line)) = self.0.next_if(|(_, line)| line.split(' ').next() == Some(key))
-        else {
-            return Ok(None);
-        };
-        let mut words = Words(line.split_once(' ').map(|(_, rest)| rest));
-        let value = parse(&mut words).and_then(|value| match words.is_empty() {
-            true => Ok(value),
-            false => Err("has too many values".into()),
-        });
-        value.map(Some).map_err(|reason| format!("line {n}, {line:?}: {reason}"))
-    }
-
-    /// The same of a line that has to be there.
-    fn next<T>(&mut self, key: &str, parse: impl FnOnce(&mut Words<'a>) -> Reason<T>) -> Reason<T> {
-        match self.if_next(key, parse)? {
-            Some(value) => Ok(value),
-            None => Err(self.expected(&format!("{key:?}"))),
-        }
-    }
-
-    /// Why the next line is refused.
-    fn expected(&mut self, what: &str) -> String {
-        match self.0.peek() {
-            Some((n, line)) => format!("line {n}, {line:?}: expected {what}"),
-            None => format!("ends too early: expected {what}"),
-        }
-    }
-}
-
 /// The options as written, and the state. Every line that was written has to be there, in its
 /// place, and no other.
 pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
     let mut lines = Lines::new(text)?;
     let (mut options, mut s) = (Vec::new(), State::default());
     while let Some(option) = lines.if_next("option", |w| {
-        let (name, value) = w.0.take().and_then(|o| o.split_once('=')).ok_or("has no =")?;
+        let (name, value) = w.rest().and_then(|o| o.split_once('=')).ok_or("has no =")?;
         Ok((name.to_string(), value.to_string()))
     })? {
         options.push(option);
@@ -300,9 +177,7 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
     })? {
         s.history.step_records.push(record);
     }
-    if lines.0.peek().is_some() {
-        return Err(lines.expected("the end"));
-    }
+    lines.end()?;
     s.history.steps = s.counts.steps;
     Ok((options, s))
 }
