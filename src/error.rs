@@ -62,14 +62,15 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
-    /// Training produced a loss or an activation that is NaN or infinite.
+    /// A step would have made a loss, an activation, a gradient, a weight or the optimiser's state NaN
+    /// or infinite. It updated nothing.
     NonFinite {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The step within the run, counted from 1.
         step: u64,
-        /// The first layer (counted from 0) whose output is not finite; the number of layers
-        /// when only the loss is not.
+        /// The first layer (counted from 0) whose output, gradient or new parameters are not finite;
+        /// the number of layers when only the loss is not.
         layer: usize,
     },
     /// A SIMD level that was asked for and cannot run here.

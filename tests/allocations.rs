@@ -163,12 +163,43 @@ fn steps_with_every_option_allocate_nothing_after_the_first() {
             step(ROWS);
             let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));
             assert_eq!(allocations, 0, "{} {threads:?}", level.name());
+            // Rows of weight 0 are left out, and batches of nothing but them.
+            let mut weighted = |scale: f32| {
+                let weights: [f32; ROWS] = std::array::from_fn(|i| (i % 3) as f32 * scale);
+                let targets = BatchTargets::Classes(&labels);
+                training.step_weighted(x.view(), targets, &weights).unwrap()
+            };
+            weighted(1.0);
+            let allocations = fewest(|| (0..20).for_each(|i| _ = weighted((i % 3) as f32)));
+            assert_eq!(allocations, 0, "{} {threads:?}, weighted", level.name());
 
             let mut predictor = Predictor::new(&predicted, ROWS, threads).unwrap();
             let mut out = Matrix::zeros(ROWS, 5);
             let mut predict = || predictor.predict_into(x.view(), out.view_mut()).unwrap();
             predict();
             assert_eq!(fewest(predict), 0, "{} {threads:?}, predicting", level.name());
+        }
+    }
+}
+
+/// Where weights come near the end of f32's range, an update is tried out first: on the stack.
+#[test]
+fn a_step_that_is_tried_out_allocates_nothing() {
+    let _alone = alone();
+    for level in levels() {
+        for accumulate in [1, 2] {
+            let mut net = Mlp::builder(40).dense(37, Activation::Identity).level(level);
+            net = net.init(deltarule::Init::Constant(2e38));
+            let mut net = net.dense(1, Activation::Tanh).build().unwrap();
+            let before = net.digest();
+            let trainer = Trainer::new(Adam::new(0.001)).batch_size(ROWS).accumulate(accumulate);
+            let mut training = trainer.threads(Threads::One).start_regression(&mut net).unwrap();
+            let (x, y) = (Matrix::zeros(ROWS, 40), Matrix::zeros(ROWS, 1));
+            let mut step = || training.step(x.view(), BatchTargets::Values(y.view())).unwrap();
+            step();
+            assert_eq!(fewest(|| (0..6).for_each(|_| _ = step())), 0, "{}", level.name());
+            drop(training);
+            assert_eq!(net.digest(), before);
         }
     }
 }

@@ -206,6 +206,114 @@ fn gradients_are_those_of_the_reference_and_of_training() {
     }
 }
 
+/// One output for two classes should be the class: label 0 is a target of 0, label 1 of 1.
+#[test]
+fn one_output_is_the_class_itself() {
+    for (output, loss) in [
+        (Activation::Sigmoid, Loss::BinaryCrossEntropy),
+        (Activation::Sigmoid, Loss::MeanSquared),
+        (Activation::Tanh, Loss::Quadratic),
+        (Activation::Identity, Loss::MeanAbsolute),
+    ] {
+        let net = Mlp::builder(2).dense(3, Activation::Tanh).dense(1, output).seed(4);
+        let net = net.build().unwrap();
+        let x = MatRef::new(&[0.5, -1.0, 0.25, 2.0, -1.5, 0.5], 3, 2).unwrap();
+        let labels = BatchTargets::Classes(&[0, 1, 0]);
+        let values = BatchTargets::Values(MatRef::new(&[0.0, 1.0, 0.0], 3, 1).unwrap());
+        let check = check_gradients(&net, x, labels, loss).unwrap();
+        assert!(check.passed(), "{loss}: {check}");
+        assert_eq!(check, check_gradients(&net, x, values, loss).unwrap());
+        let refused = check_gradients(&net, x, BatchTargets::Classes(&[0, 2, 1]), loss);
+        assert!(refused.is_err());
+        let found = gradients(&net, x, values, loss).unwrap();
+        assert!(found.check(&net, x, BatchTargets::Classes(&[0, 2, 1]), loss).is_err());
+        // Label 1 for 0 is another gradient.
+        let swapped = found.check(&net, x, BatchTargets::Classes(&[1, 0, 1]), loss).unwrap();
+        // |ŷ − y| has one slope on the same side of both.
+        assert!(!swapped.passed() || loss == Loss::MeanAbsolute, "{loss}: {swapped}");
+    }
+}
+
+/// Right gradients that cancelled are right, and wrong ones are found: below batch normalisation
+/// over two rows, whose gradients nearly cancel, and over more.
+#[test]
+fn gradients_that_cancel_are_right() {
+    let mut found_wrong = 0;
+    for seed in 0..200 {
+        let mut data = Data::new(seed);
+        let rows = 2 + data.below(2) * data.below(5);
+        let n_in = 1 + data.below(6);
+        let hidden = [Activation::Tanh, Activation::Sigmoid, Activation::Identity][data.below(3)];
+        let mut builder = Mlp::builder(n_in);
+        for _ in 0..1 + data.below(3) {
+            let width = 2 + data.below(8);
+            builder = builder.dense(width, hidden);
+            builder = match data.below(3) {
+                0 => builder.layer_norm(),
+                _ => builder.batch_norm(),
+            };
+        }
+        let net = builder.dense(3, Activation::Softmax).seed(seed).build().unwrap();
+        let x = data.f32s(rows * n_in);
+        let labels: Vec<u32> = data.labels(rows, 3).iter().map(|l| *l as u32).collect();
+        let x = MatRef::new(&x, rows, n_in).unwrap();
+        let targets = BatchTargets::Classes(&labels);
+        let found = gradients(&net, x, targets, Loss::CrossEntropy).unwrap();
+        let check = found.check(&net, x, targets, Loss::CrossEntropy).unwrap();
+        assert!(check.passed(), "seed {seed}, {rows} rows, {net:?}: {check}");
+        // The largest gradient of a layer above the norms, off by a hundredth.
+        let mut wrong = found.clone();
+        let top = wrong.layers.len() - 1;
+        let largest = wrong.layers[top].weights.as_mut_slice().iter_mut();
+        let largest = largest.max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+        *largest *= 1.01;
+        let check = wrong.check(&net, x, targets, Loss::CrossEntropy).unwrap();
+        found_wrong += usize::from(!check.passed());
+    }
+    // In two of them rounding may take more than that hundredth.
+    assert!(found_wrong >= 195, "{found_wrong}");
+}
+
+/// A loss of 0 is a minimum: gradients of 0 are right there, and others are not.
+#[test]
+fn a_loss_of_zero() {
+    let mut net = Mlp::builder(2).dense(1, Activation::Identity).build().unwrap();
+    for w in [[0.0, 0.0], [0.5, -2.0]] {
+        net.set_parameters(0, MatRef::new(&w, 2, 1).unwrap(), &[0.0]).unwrap();
+        let x = [1.0, 0.5, -3.0, 2.0];
+        let y = [w[0] + 0.5 * w[1], -3.0 * w[0] + 2.0 * w[1]];
+        let (x, y) = (MatRef::new(&x, 2, 2).unwrap(), MatRef::new(&y, 2, 1).unwrap());
+        for loss in [Loss::MeanSquared, Loss::Quadratic, Loss::Huber { delta: 1.0 }] {
+            let targets = BatchTargets::Values(y);
+            let mut found = gradients(&net, x, targets, loss).unwrap();
+            let check = found.check(&net, x, targets, loss).unwrap();
+            assert!(check.passed() && check.error().is_finite() && check.loss == 0.0, "{check}");
+            found.layers[0].biases[0] = 1e-3;
+            assert!(!found.check(&net, x, targets, loss).unwrap().passed());
+        }
+    }
+}
+
+/// A network that is sure and right: p − y is the difference of two numbers of about 1.
+#[test]
+fn gradients_of_confident_predictions() {
+    for size in [1.0f32, 6.0, 12.0, 20.0] {
+        let mut net = network(Activation::Tanh, Activation::Softmax, Level::best());
+        let w = net.weights(2).unwrap();
+        let mut larger = w.clone();
+        larger.as_mut_slice().iter_mut().for_each(|w| *w *= size);
+        net.set_parameters(2, larger.view(), &[size, 0.0, -size]).unwrap();
+        let x = Data::new(3).f32s(ROWS * 4);
+        let x = MatRef::new(&x, ROWS, 4).unwrap();
+        let out = net.predict(x).unwrap();
+        let sure = |r: usize| (0..3).max_by(|a, b| out.row(r)[*a].total_cmp(&out.row(r)[*b]));
+        let labels: Vec<u32> = (0..ROWS).map(|r| sure(r).unwrap() as u32).collect();
+        let targets = BatchTargets::Classes(&labels);
+        let check = check_gradients(&net, x, targets, Loss::CrossEntropy).unwrap();
+        assert!(check.passed(), "{size}: {check}");
+    }
+}
+
 #[test]
 fn at_a_kink_nothing_is_compared() {
     // z = 0 exactly: a difference would say 1/2 where ReLU′(0) is 0.

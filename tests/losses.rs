@@ -262,7 +262,119 @@ fn contradictions_are_refused_before_any_work() {
     let x = MatRef::new(&x, 1, 2).unwrap();
     assert!(matches!(training.step(x, y), Err(Error::Value { .. })));
     let y = BatchTargets::Values(MatRef::new(&[0.5, 1.0, 0.0], 1, 3).unwrap());
-    assert!(matches!(training.step_weighted(x, y, &[0.0]), Err(Error::Value { .. })));
+    assert_eq!(training.step_weighted(x, y, &[0.0]).unwrap(), 0.0);
     assert!(matches!(training.step_weighted(x, y, &[-1.0]), Err(Error::Value { .. })));
     assert!(matches!(training.step_weighted(x, y, &[1.0, 1.0]), Err(Error::Shape { .. })));
+}
+
+/// Losses of confident predictions against ln(1 + e⁻ᶻ) in f64, on both sides, which gradients of the
+/// same steps go with: 1 → n, identity weights, so that the inputs are the logits.
+#[test]
+fn confident_predictions_have_a_loss() {
+    let close = |got: f32, want: f64, place: &str| {
+        assert!((f64::from(got) - want).abs() <= 5e-7 * want, "{place}: {got:e}, not {want:e}");
+    };
+    for level in Level::available() {
+        let one = |output, n: usize, loss: Loss, trainer: &Trainer, z: &[f32], label: u32| {
+            let builder = Mlp::builder(n).dense(n, output).level(level);
+            let mut net = builder.build().unwrap();
+            let mut w = vec![0.0; n * n];
+            (0..n).for_each(|i| w[i * n + i] = 1.0);
+            net.set_parameters(0, MatRef::new(&w, n, n).unwrap(), &vec![0.0; n]).unwrap();
+            let labels = Targets::Classes { labels: vec![label], n_classes: n.max(2) };
+            let data = Dataset::from_f32(z.to_vec(), n, labels).unwrap();
+            let evaluated = net.evaluate_with(&data, loss).unwrap().loss;
+            let mut training = trainer.start(&mut net).unwrap();
+            let x = MatRef::new(z, 1, n).unwrap();
+            (training.step(x, BatchTargets::Classes(&[label])).unwrap(), evaluated)
+        };
+        for z in [-30.0f32, -17.0, -12.0, -5.0, -0.5, 0.0, 0.5, 3.0, 12.0, 17.0, 40.0] {
+            let wide = f64::from(z);
+            // softplus(±z), the larger part apart.
+            let softplus = |z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p();
+            let trainer = Trainer::new(Sgd::new(0.0)).loss(Loss::BinaryCrossEntropy);
+            for (label, want) in [(0, softplus(wide)), (1, softplus(-wide))] {
+                let (loss, sigmoid) = (Loss::BinaryCrossEntropy, Activation::Sigmoid);
+                let (got, evaluated) = one(sigmoid, 1, loss, &trainer, &[z], label);
+                close(got, want, &format!("sigmoid of {z}, label {label}, {}", level.name()));
+                assert_eq!(evaluated as f32, got);
+            }
+            // Two classes, and the same among forty, the others of no weight beside them.
+            for n in [2, 3, 16, 17, 40] {
+                for label in [0u32, n as u32 - 1] {
+                    let mut logits = vec![-90.0; n];
+                    (logits[0], logits[n - 1]) = (z, 0.0);
+                    let sum: f64 = logits.iter().map(|&x| f64::from(x)).map(f64::exp).sum();
+                    let true_logit = f64::from(logits[label as usize]);
+                    // ln Σ − z_y, from the others' sum where the true class has nearly all of it.
+                    let others: f64 = (0..n)
+                        .filter(|c| *c != label as usize)
+                        .map(|c| (f64::from(logits[c]) - true_logit).exp())
+                        .sum();
+                    assert!(sum > 0.0);
+                    let want = others.ln_1p();
+                    let softmax = Activation::Softmax;
+                    let place = format!("softmax of {z} and 0 among {n}, label {label}");
+                    let plain = Trainer::new(Sgd::new(0.0));
+                    let (got, evaluated) =
+                        one(softmax, n, Loss::CrossEntropy, &plain, &logits, label);
+                    close(got, want, &place);
+                    assert_eq!(evaluated as f32, got, "{place}");
+                    // The weighted mean of one sample is its loss.
+                    let weighted = Trainer::new(Sgd::new(0.0)).class_weights(vec![2.5; n]);
+                    let (got, _) = one(softmax, n, Loss::CrossEntropy, &weighted, &logits, label);
+                    close(got, want, &place);
+                }
+            }
+        }
+    }
+    // `log1p(exp(z))` of Python in f64.
+    let bce = deltarule::reference::sigmoid_cross_entropy(&[-12.0], &[0.0], &[1.0]);
+    assert!((bce - 6.144_193_477_732_806e-6f64).abs() < 1e-18, "{bce:e}");
+    let ce = deltarule::reference::softmax_cross_entropy(&[17.0, 0.0], &[1.0, 0.0], &[1.0, 1.0]);
+    assert!((ce - 4.139_937_633_089_748e-8f64).abs() < 1e-20, "{ce:e}");
+    let ce = deltarule::reference::softmax_cross_entropy(&[60.0, 0.0], &[1.0, 0.0], &[1.0, 1.0]);
+    assert!((ce - 8.756_510_762_696_52e-27f64).abs() < 1e-38, "{ce:e}");
+}
+
+/// Soft targets and label smoothing of a confident network: −Σ q ln p in f64.
+#[test]
+fn confident_predictions_of_soft_targets() {
+    let wide = |z: &[f32], q: &[f64]| -> f64 {
+        let z: Vec<f64> = z.iter().map(|z| f64::from(*z)).collect();
+        let top = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let ln_sum = top + z.iter().map(|z| (z - top).exp()).sum::<f64>().ln();
+        z.iter().zip(q).map(|(z, q)| q * (ln_sum - z)).sum()
+    };
+    for z in [[-12.0f32, 3.0, 20.0], [0.5, 0.0, -17.0], [9.0, 9.0, 9.0]] {
+        let mut net = Mlp::builder(3).dense(3, Activation::Softmax).build().unwrap();
+        let w = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        net.set_parameters(0, MatRef::new(&w, 3, 3).unwrap(), &[0.0; 3]).unwrap();
+        let x = MatRef::new(&z, 1, 3).unwrap();
+        for label in 0..3u32 {
+            let trainer = Trainer::new(Sgd::new(0.0)).label_smoothing(0.3);
+            let mut training = trainer.start(&mut net).unwrap();
+            let got = training.step(x, BatchTargets::Classes(&[label])).unwrap();
+            let mut q = [0.1; 3];
+            q[label as usize] += 0.7;
+            let want = wide(&z, &q);
+            assert!((f64::from(got) - want).abs() <= 1e-6 * want, "{z:?}, {label}: {got}");
+        }
+        // Multi-label, with targets between 0 and 1.
+        let mut net = Mlp::builder(3).dense(3, Activation::Sigmoid).build().unwrap();
+        net.set_parameters(0, MatRef::new(&w, 3, 3).unwrap(), &[0.0; 3]).unwrap();
+        let trainer = Trainer::new(Sgd::new(0.0)).loss(Loss::BinaryCrossEntropy);
+        let mut training = trainer.start_regression(&mut net).unwrap();
+        for y in [[0.0f32, 1.0, 1.0], [1.0, 0.25, 0.0], [0.5, 0.5, 0.999]] {
+            let targets = BatchTargets::Values(MatRef::new(&y, 1, 3).unwrap());
+            let got = training.step(x, targets).unwrap();
+            let terms = z.iter().zip(&y).map(|(z, y)| {
+                let (z, y) = (f64::from(*z), f64::from(*y));
+                let rest = (-z.abs()).exp().ln_1p();
+                y * ((-z).max(0.0) + rest) + (1.0 - y) * (z.max(0.0) + rest)
+            });
+            let want = terms.sum::<f64>() / 3.0;
+            assert!((f64::from(got) - want).abs() <= 1e-6 * want, "{z:?}, {y:?}: {got}");
+        }
+    }
 }

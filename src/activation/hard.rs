@@ -1,5 +1,5 @@
 //! The activations without rounding: the identity, hard tanh, and the step of the
-//! McCulloch–Pitts neuron. NaN stays NaN.
+//! McCulloch–Pitts neuron. NaN stays NaN; the derivative there is that of one side.
 
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;

@@ -56,7 +56,9 @@ pub enum Activation {
         /// The slope below 0; not negative.
         slope: f32,
     },
-    /// z above 0, α (eᶻ − 1) below; see [`Activation::elu`]
+    /// z above 0, α (eᶻ − 1) below; see [`Activation::elu`]. Its derivative below 0 is a + α of the
+    /// output a, good to 2⁻²⁴ α: where αeᶻ is of that size (z below about −14), it is a multiple of
+    /// that and no more
     Elu {
         /// Minus the limit at −∞; not negative.
         alpha: f32,
@@ -65,7 +67,7 @@ pub enum Activation {
     Gelu,
     /// z / (1 + e⁻ᶻ), also called swish; at most 2 ULP
     Silu,
-    /// λ z above 0, λ α (eᶻ − 1) below, with λ = 1.0507 and α = 1.6733
+    /// λ z above 0, λ α (eᶻ − 1) below, with λ = 1.0507 and α = 1.6733; its derivative as ELU's
     Selu,
     /// ln(1 + eᶻ); at most 1.8 ULP
     Softplus,

@@ -1,7 +1,7 @@
 //! ReLU max(0, z), and leaky ReLU: z above 0, slope · z below. Derivatives from the output's sign:
 //! 1 above 0, else 0 or the slope; at 0 the lower one, as PyTorch has it.
 //!
-//! Both are exact but for the one product. NaN stays NaN.
+//! Both are exact but for the one product. NaN stays NaN; the derivative there is the lower one.
 
 use super::{Elementwise, Keeps};
 use crate::simd::Simd;

@@ -93,3 +93,75 @@ fn log_probabilities_are_right_at_any_size() {
         }
     }
 }
+
+/// Where functions have kinks, limits and special values: zeros, the smallest floats, small and
+/// large ones, and their neighbours.
+fn places() -> Vec<f32> {
+    let sizes = [0.0, f32::from_bits(1), f32::MIN_POSITIVE, 1e-20, 1e-7, 0.1, 0.5, 1.0, 2.0, 15.0];
+    let large = [89.0, 104.0, 121.0, 1e4, 1e18, 1e30, f32::MAX];
+    let next = |x: f32| [x, x.next_down(), x.next_up()];
+    let all = sizes.into_iter().chain(large).flat_map(next).filter(|x| x.is_finite());
+    all.flat_map(|x| [x, -x]).collect()
+}
+
+/// Every function against [`crate::reference`] in f64, values and derivatives.
+#[test]
+fn every_function_is_that_of_the_reference() {
+    use crate::gradient::reference_activation;
+    use crate::reference::{activation_backward, activation_forward};
+    let parameters = [
+        Activation::LeakyRelu { slope: 0.0 },
+        Activation::LeakyRelu { slope: 1.5 },
+        Activation::Elu { alpha: 0.0 },
+        Activation::Elu { alpha: 0.5 },
+    ];
+    let element_wise = Activation::ALL.into_iter().filter(|a| *a != Activation::Softmax);
+    for function in element_wise.chain(parameters) {
+        let plain = reference_activation(function);
+        for level in Level::available() {
+            let both = |z: f32| {
+                let (mut a, mut d) = ([z], [1.0]);
+                function.forward(level, &mut a);
+                let kept = if function.keeps() == Keeps::Output { a } else { [z] };
+                function.backward(level, &kept, &mut d).unwrap();
+                let wide = [f64::from(z)];
+                let want = activation_forward(plain, &wide, 1)[0];
+                ([a[0], d[0]], [want, activation_backward(plain, &[1.0], &wide, 1)[0]])
+            };
+            for z in places() {
+                let (got, want) = both(z);
+                let at =
+                    || format!("{function} at {z:e}, {}: {got:?}, want {want:?}", level.name());
+                // At most 7 ULP (GELU, `tests/activations/ulp.rs`), and gradual underflow.
+                let bound = 7.0 * f64::from(f32::EPSILON) * want[0].abs() + 1e-44;
+                let want_f32 = want[0] as f32;
+                assert!(
+                    got[0] == want_f32 || (f64::from(got[0]) - want[0]).abs() <= bound,
+                    "{}",
+                    at()
+                );
+                // Derivatives from a rounded output: see `tests/activations/gradient.rs`.
+                assert!((f64::from(got[1]) - want[1]).abs() <= 1e-6, "{}", at());
+            }
+            let ([a, d], [want_a, _]) = both(f32::NAN);
+            assert!(a.is_nan() && want_a.is_nan(), "{function} of NaN, {}", level.name());
+            // Where it is piecewise linear, the slope of one side: whose sign bits decide.
+            let side = match function {
+                Activation::Identity => Some(1.0),
+                Activation::Relu | Activation::HardTanh | Activation::Step => Some(0.0),
+                Activation::LeakyRelu { slope } => Some(slope),
+                _ => None,
+            };
+            assert!(side.map_or(d.is_nan(), |side| d == side), "{function}' of NaN: {d}");
+        }
+    }
+}
+
+#[test]
+fn steps_fire_at_the_threshold() {
+    for level in Level::available() {
+        let mut z = [0.0, -0.0, f32::from_bits(1), -f32::from_bits(1)];
+        Activation::Step.forward(level, &mut z);
+        assert_eq!(z, [1.0, 1.0, 1.0, 0.0], "{}", level.name());
+    }
+}

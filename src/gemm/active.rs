@@ -8,6 +8,7 @@
 
 use super::blocking::K_BLOCK;
 use super::microkernel::Chunks;
+use super::panels::lanes;
 use super::tiles::{Panels, RowsView};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
@@ -42,6 +43,11 @@ impl ActiveInputs {
             n_in,
             sparse: false,
         }
+    }
+
+    /// How many inputs there are: the groups are below so many.
+    pub(super) fn n_in(&self) -> usize {
+        self.n_in
     }
 
     /// Takes all inputs for active.
@@ -80,8 +86,10 @@ impl ActiveInputs {
     }
 
     /// These inputs for a product with `w`, where leaving some out pays and changes no bit.
-    pub(crate) fn without_zeros(&self, level: Level, w: Panels) -> Option<&Self> {
-        (self.sparse && dispatch(level, Finite { w, masks: &self.masks })).then_some(self)
+    ///
+    /// `w` is matrices of `width` columns side by side, as in [`lanes`].
+    pub(crate) fn without_zeros(&self, level: Level, w: Panels, width: usize) -> Option<&Self> {
+        (self.sparse && dispatch(level, Finite { w, width, masks: &self.masks })).then_some(self)
     }
 
     /// For the gradient xᵀ·d, once the deltas of these rows are there: takes all inputs for active
@@ -138,7 +146,8 @@ impl Kernel for Look<'_> {
     }
 }
 
-/// Sums of 0 times every value: 0 until a value is NaN or infinite, then NaN for good.
+/// Sums of 0 times every value: 0 until a value is NaN or infinite, then NaN for good. Padding is
+/// kept apart from values by its lanes: panels that have some need sums of their own.
 struct Odd<S: Simd>([S::V; 2]);
 
 impl<S: Simd> Odd<S> {
@@ -154,16 +163,22 @@ impl<S: Simd> Odd<S> {
         }
     }
 
+    /// Whether one was found among the first lanes.
     #[inline(always)]
-    fn found(self, s: S) -> bool {
-        let [a, b] = self.0;
-        s.any(s.is_nan(s.add(a, b)))
+    fn found(self, s: S, lanes: usize) -> bool {
+        let mut all = Line::ZERO;
+        for (lane, sum) in (0..LINE).step_by(S::LANES).zip(self.0) {
+            s.store(sum, &mut all.0[lane..]);
+        }
+        all.0[..lanes].iter().any(|sum| sum.is_nan())
     }
 }
 
 /// Whether the weights of all groups that may be left out are finite.
 struct Finite<'a> {
     w: Panels<'a>,
+    /// Columns of each of the matrices side by side.
+    width: usize,
     masks: &'a [u16],
 }
 
@@ -172,8 +187,13 @@ impl Kernel for Finite<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> bool {
-        let mut odd = Odd::none(s);
+        // Of full panels, and of those with padding, which all have as much of it.
+        let (mut full, mut padded) = (Odd::none(s), Odd::none(s));
+        let mut least = LINE;
         for p in 0..self.w.n_panels() {
+            let lanes = lanes(self.width, p);
+            least = least.min(lanes);
+            let odd = if lanes == LINE { &mut full } else { &mut padded };
             // The last lines may be less than 16, and their whole groups may be left out too.
             for (lines, mask) in self.w.panel(p).chunks(LINE).zip(self.masks) {
                 for (g, group) in lines.chunks_exact(GROUP).enumerate() {
@@ -183,7 +203,7 @@ impl Kernel for Finite<'_> {
                 }
             }
         }
-        !odd.found(s)
+        !full.found(s, LINE) && !padded.found(s, least)
     }
 }
 
@@ -195,11 +215,13 @@ impl Kernel for AllFinite<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> bool {
-        let mut odd = Odd::none(s);
+        let mut finite = true;
         for p in 0..self.0.n_panels() {
+            let mut odd = Odd::none(s);
             self.0.panel(p).iter().for_each(|line| odd.add(s, line));
+            finite &= !odd.found(s, lanes(self.0.cols, p));
         }
-        !odd.found(s)
+        finite
     }
 }
 
@@ -284,7 +306,7 @@ mod tests {
                 };
                 let mut inputs = ActiveInputs::new(k);
                 inputs.look(level, x.view().into());
-                let some = inputs.without_zeros(level, w.view());
+                let some = inputs.without_zeros(level, w.view(), n);
                 assert!(some.is_some());
                 assert_eq!(run(&w, some), run(&w, None), "{} {rows} {k} {n}", level.name());
                 // 0 times infinity is NaN, wherever it is among what would be left out.
@@ -297,10 +319,16 @@ mod tests {
                     for odd in [f32::INFINITY, f32::NAN] {
                         let mut w = w.clone();
                         w.view_mut().panel_mut((n - 1) / LINE)[first + 3].0[(n - 1) % LINE] = odd;
-                        assert!(inputs.without_zeros(level, w.view()).is_none(), "{k}: {first}");
+                        assert!(inputs.without_zeros(level, w.view(), n).is_none(), "{k}: {first}");
                     }
                 }
                 assert!(left_out > 0);
+                // Padding is no reason.
+                for r in 0..k {
+                    w.view_mut().panel_mut((n - 1) / LINE)[r].0[(n - 1) % LINE + 1..]
+                        .fill(f32::NAN);
+                }
+                assert!(inputs.without_zeros(level, w.view(), n).is_some());
             }
         }
     }
@@ -323,8 +351,12 @@ mod tests {
                     bits(&out)
                 };
                 assert_eq!(run(&active), run(&[]), "{} {rows} {k} {n}", level.name());
+                for r in 0..rows {
+                    d.view_mut().panel_mut((n - 1) / LINE)[r].0[(n - 1) % LINE + 1..]
+                        .fill(f32::NAN);
+                }
                 inputs.check_deltas(level, d.view());
-                assert!(inputs.is_sparse());
+                assert!(inputs.is_sparse(), "padding is no reason");
                 d.view_mut().panel_mut((n - 1) / LINE)[rows - 1].0[(n - 1) % LINE] = f32::INFINITY;
                 inputs.check_deltas(level, d.view());
                 assert!(!inputs.is_sparse());

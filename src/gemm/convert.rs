@@ -6,36 +6,37 @@ use super::Tensor;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 impl Tensor {
-    /// Columns of panel `panel`.
-    fn width(&self, panel: usize) -> usize {
+    /// Columns of panel `panel` in a file, which has whole panels of all matrices that lie side by
+    /// side but the last one.
+    fn columns_of(&self, panel: usize) -> usize {
         LINE.min(self.cols() - panel * LINE)
     }
 
-    /// Values of panel `panel`, padding left out.
+    /// Values of panel `panel` in a file.
     pub(crate) fn panel_len(&self, panel: usize) -> usize {
-        self.width(panel) * self.rows()
+        self.columns_of(panel) * self.rows()
     }
 
     /// Whether every value is finite.
     pub(crate) fn is_finite(&self) -> bool {
         // Zero times a finite number is zero, times any other NaN. First all lanes of all lines,
-        // which is fast; only if that fails without the pads.
+        // which is fast; only if that fails without padding.
         let sum = |values: &[f32]| values.iter().fold(0.0, |sum, x| sum + x * 0.0);
         let all = self.lines().iter().fold(0.0, |all, line| all + sum(&line.0));
         let panels = 0..self.cols().div_ceil(LINE);
         all == 0.0
             || panels.into_iter().all(|p| {
                 let lines = &self.lines()[p * self.ld()..][..self.rows()];
-                lines.iter().all(|line| sum(&line.0[..self.width(p)]) == 0.0)
+                lines.iter().all(|line| sum(&line.0[..self.lanes(p)]) == 0.0)
             })
     }
 
-    /// Writes the columns of a panel, one after the other.
+    /// Writes the columns of a panel, one after the other; padding as 0.
     ///
     /// # Panics
     /// When `out` does not have the panel's length.
     pub(crate) fn export_panel(&self, panel: usize, out: &mut [f32]) {
-        let (rows, width) = (self.rows(), self.width(panel));
+        let (rows, width) = (self.rows(), self.columns_of(panel));
         assert_eq!(out.len(), rows * width);
         let lines = &self.lines()[panel * self.ld()..][..rows];
         let blocks = if width == LINE { rows / LINE } else { 0 };
@@ -46,6 +47,7 @@ impl Tensor {
                 *to = line.0[lane];
             }
         }
+        out[self.lanes(panel) * rows..].fill(0.0);
     }
 
     /// Reads the columns of a panel, one after the other.
@@ -53,7 +55,7 @@ impl Tensor {
     /// # Panics
     /// When `values` does not have the panel's length.
     pub(crate) fn import_panel(&mut self, panel: usize, values: &[f32]) {
-        let (rows, width, ld) = (self.rows(), self.width(panel), self.ld());
+        let (rows, width, ld) = (self.rows(), self.columns_of(panel), self.ld());
         assert_eq!(values.len(), rows * width);
         let lines = &mut self.lines_mut()[panel * ld..][..rows];
         let blocks = if width == LINE { rows / LINE } else { 0 };

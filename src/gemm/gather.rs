@@ -125,7 +125,7 @@ impl<R: RowSource> Gather<'_, R> {
 #[inline(always)]
 fn scaled<S: Simd>(s: S, v: S::V, scaling: Option<(f32, f32)>) -> S::V {
     match scaling {
-        Some((scale, shift)) => s.mul_add(v, s.splat(scale), s.splat(shift)),
+        Some((scale, shift)) => s.fused(v, s.splat(scale), s.splat(shift)),
         None => v,
     }
 }

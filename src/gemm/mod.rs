@@ -30,12 +30,12 @@ pub(crate) use blocking::K_BLOCK;
 pub(crate) use convert::{bytes_of, fill_from_bytes};
 pub(crate) use gather::{RowSource, Value, gather, scatter};
 pub use panels::PanelMatrix;
-pub(crate) use panels::padded_rows;
+pub(crate) use panels::{lanes, padded_rows};
 pub(crate) use row::RowProduct;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
 pub(crate) use tensor::Tensor;
 pub(crate) use tiles::{Panels, PanelsMut, RowsView, SharedPanels, SharedSlice};
-pub(crate) use weights::{WeightBlock, transpose, update_weights};
+pub(crate) use weights::{Transposed, WeightBlock, transpose, update_weights};
 
 use crate::activation::Activation;
 use crate::optim::Keep;

@@ -9,8 +9,9 @@
 //! | D·Wᵀ | rows of D | panel of Wᵀ | panel rows |
 //! | Xᵀ·D | lanes of one panel of X: offsets r, one line a k | panel of D: one line a k | panel rows of W |
 //!
-//! Lanes beyond the last column are padding. They hold what the arithmetic makes of zero weights
-//! and are never read as part of a row; exports leave them out.
+//! Lanes beyond the last column are padding, as are lines beyond the last row. Padding may hold
+//! anything, and nothing reads it: an operation on lanes computes padding from padding, and whatever
+//! crosses lanes (sums over a row, exports, norms, hashes) leaves it out (docs/design.md).
 
 use super::tiles::{Panels, PanelsMut};
 use crate::simd::{LINE, Line};
@@ -23,6 +24,13 @@ use crate::{Error, MatRef, Matrix, Result};
 pub(crate) fn padded_rows(rows: usize) -> usize {
     // Saturating: a number of rows this large is refused where it asks for memory.
     if rows < 32 { rows } else { rows.saturating_add((13 - rows % 8) % 8) }
+}
+
+/// Lanes that hold columns in panel `panel` of matrices of `width` columns side by side, each of
+/// which begins with a panel of its own. The others are padding.
+#[inline(always)]
+pub(crate) fn lanes(width: usize, panel: usize) -> usize {
+    LINE.min(width - panel % width.div_ceil(LINE) * LINE)
 }
 
 /// An owned matrix in panels.
@@ -119,6 +127,15 @@ mod tests {
         for (rows, cols) in [(usize::MAX, 17), (1 << 60, 1), (1 << 42, 16), (1, usize::MAX)] {
             assert!(matches!(PanelMatrix::zeros(rows, cols), Err(Error::Memory { .. })));
         }
+    }
+
+    #[test]
+    fn lanes_are_those_of_each_matrix() {
+        let of = |width| (0..6).map(|p| lanes(width, p)).collect::<Vec<_>>();
+        assert_eq!(of(1), [1; 6]);
+        assert_eq!(of(16), [16; 6]);
+        assert_eq!(of(17), [16, 1, 16, 1, 16, 1]);
+        assert_eq!(of(40), [16, 16, 8, 16, 16, 8]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Kernel for RowProduct<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let n_panels = self.w.n_panels();
         assert!(self.x.rows() == 1 && self.x.cols() == self.w.rows);
+        assert!(self.inputs.is_none_or(|inputs| inputs.n_in() == self.x.cols()));
         assert!(self.out.rows == 1 && self.out.cols == self.w.cols);
         assert!(self.bias.is_none_or(|bias| bias.len() == n_panels));
         let mut p = 0;

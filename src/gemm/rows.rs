@@ -35,6 +35,7 @@ pub(crate) struct Forward<'a> {
 pub(crate) fn forward(level: Level, f: Forward) {
     let (m, n) = (f.x.rows(), f.w.cols);
     let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
+    assert!(inputs.is_none_or(|inputs| inputs.n_in() == x.cols()));
     assert!(x.cols() == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
     let bias = Some(bias);

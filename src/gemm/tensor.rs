@@ -1,6 +1,7 @@
 //! Owned panel memory for parameters and workspaces: allocated once, touched once, on huge pages
 //! where the system gives them on advice.
 
+use super::panels::lanes;
 use super::tiles::{Panels, PanelsMut, SharedPanels};
 use crate::simd::{LINE, Line};
 use crate::{Error, Result};
@@ -17,6 +18,8 @@ pub(crate) struct Tensor {
     rows: usize,
     cols: usize,
     ld: usize,
+    /// Columns of each of the matrices that lie side by side: `cols` where there is one.
+    width: usize,
 }
 
 // SAFETY: a `Tensor` owns its memory like a `Vec<Line>`.
@@ -48,7 +51,32 @@ impl Tensor {
                 ptr.cast()
             }
         };
-        Ok(Tensor { ptr, lines, rows, cols, ld })
+        Ok(Tensor { ptr, lines, rows, cols, ld, width: cols })
+    }
+
+    /// Zeros: `n` matrices of `width` columns side by side, each of which begins with a panel of its
+    /// own. For most purposes they are one matrix of whole panels, of which some lanes are padding
+    /// ([`Tensor::lanes`]).
+    ///
+    /// # Errors
+    /// As [`Tensor::zeros`].
+    pub(crate) fn side_by_side(rows: usize, width: usize, n: usize, ld: usize) -> Result<Self> {
+        // Where there is no such multiple or product, no memory holds the rest either.
+        let padded = width.checked_next_multiple_of(LINE).unwrap_or(usize::MAX);
+        let cols = if n == 1 { width } else { padded.saturating_mul(n) };
+        let mut zeros = Tensor::zeros(rows, cols, ld)?;
+        zeros.width = width;
+        Ok(zeros)
+    }
+
+    /// Zeros of the same geometry.
+    ///
+    /// # Errors
+    /// As [`Tensor::zeros`].
+    pub(crate) fn zeros_like(&self) -> Result<Self> {
+        let mut zeros = Tensor::zeros(self.rows, self.cols, self.ld)?;
+        zeros.width = self.width;
+        Ok(zeros)
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -57,6 +85,11 @@ impl Tensor {
 
     pub(crate) fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Lanes of a panel that hold columns; the others are padding.
+    pub(crate) fn lanes(&self, panel: usize) -> usize {
+        lanes(self.width, panel)
     }
 
     /// Lines from one panel to the next.
@@ -104,9 +137,24 @@ impl Tensor {
     }
 }
 
+#[cfg(test)]
+impl Tensor {
+    /// Fills all padding: lanes beyond the last column, lines beyond the last row.
+    pub(crate) fn fill_padding(&mut self, value: f32) {
+        let (rows, ld) = (self.rows, self.ld);
+        for panel in 0..self.cols.div_ceil(LINE) {
+            let lanes = self.lanes(panel);
+            for (row, line) in self.lines_mut()[panel * ld..][..ld].iter_mut().enumerate() {
+                line.0[if row < rows { lanes } else { 0 }..].fill(value);
+            }
+        }
+    }
+}
+
 impl Clone for Tensor {
     fn clone(&self) -> Self {
-        let mut copy = Tensor::zeros(self.rows, self.cols, self.ld)
+        let mut copy = self
+            .zeros_like()
             .unwrap_or_else(|_| std::alloc::handle_alloc_error(Layout::new::<Line>()));
         copy.lines_mut().copy_from_slice(self.lines());
         copy

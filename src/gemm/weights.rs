@@ -20,12 +20,25 @@ pub(crate) struct WeightBlock<'a> {
     /// one element a panel of x, a bit a column: those that are zero in the whole batch may be left
     /// out, since d is finite; empty where there are none
     pub(crate) active: &'a [u16],
-    /// the weights; with `wt`, their memory has whole groups of 16 rows
+    /// the weights
     pub(crate) w: PanelsMut<'a>,
     /// optimiser state, shaped like the weights, as many as the rule has slots
     pub(crate) slots: [Option<PanelsMut<'a>>; 2],
-    /// the transposed weights, refreshed from the new ones; the memory has whole groups of 16 rows
-    pub(crate) wt: Option<PanelsMut<'a>>,
+    /// the transposed weights, refreshed from the new ones
+    pub(crate) wt: Option<Transposed<'a>>,
+}
+
+/// A block of transposed weights, n x m, of which whole groups of 16 rows and columns are copied.
+pub(crate) struct Transposed<'a>(PanelsMut<'a>);
+
+impl<'a> Transposed<'a> {
+    /// # Safety
+    /// The block begins with a group of 16 rows, and so does the block of weights that it is the
+    /// copy of. The memory of both has whole groups, of which nobody else uses a row as long as the
+    /// answer lives.
+    pub(crate) unsafe fn new(wt: PanelsMut<'a>) -> Self {
+        Transposed(wt)
+    }
 }
 
 /// w, slots = rule(w, slots, xᵀ·d); wt = wᵀ
@@ -36,7 +49,7 @@ pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R)
     for slot in b.slots.iter().take(R::SLOTS) {
         assert!(slot.as_ref().is_some_and(|s| s.rows == rows && s.cols == cols));
     }
-    if let Some(wt) = &b.wt {
+    if let Some(Transposed(wt)) = &b.wt {
         assert!(wt.rows == cols && wt.cols == rows);
         assert!(b.w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
     }
@@ -47,7 +60,7 @@ pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R)
         None => weight,
     };
     let epilogue = Update { weight, slots: [slot(first), slot(second)], rule };
-    let wt = b.wt.as_mut().map(|m| (m.as_mut_ptr(), m.ld * LINE));
+    let wt = b.wt.as_mut().map(|Transposed(m)| (m.as_mut_ptr(), m.ld * LINE));
     dispatch(level, Product { x: b.x, d: b.d, active: b.active, epilogue, weight, wt });
 }
 
@@ -266,7 +279,7 @@ impl<E: Epilogue> Product<'_, E> {
     fn transpose<S: Simd>(&self, s: S, x_panel: usize, panel: usize) {
         let Some((wt, wt_panel)) = self.wt else { return };
         // SAFETY: both matrices have whole groups of 16 rows in their memory, and this block of
-        // both is exclusively ours (`update_weights` checked the shapes).
+        // both is exclusively ours (`Transposed::new`; `update_weights` checked the shapes).
         unsafe {
             let block = self.weight.ptr.add(panel * self.weight.panel + x_panel * LINE * LINE);
             s.enter(Transpose(block, wt.add(x_panel * wt_panel + panel * LINE * LINE)));
@@ -287,15 +300,15 @@ impl Kernel for Transpose {
     }
 }
 
-/// wt = wᵀ, for blocks whose memory has whole groups of 16 rows.
-pub(crate) fn transpose(level: Level, w: &mut PanelsMut, mut wt: PanelsMut) {
+/// wt = wᵀ
+pub(crate) fn transpose(level: Level, w: &mut PanelsMut, Transposed(mut wt): Transposed) {
     assert!(wt.rows == w.cols && wt.cols == w.rows);
     assert!(w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
     for panel in 0..w.n_panels() {
         for group in 0..wt.n_panels() {
             let (from, to) = (w.as_mut_ptr(), wt.as_mut_ptr());
-            // SAFETY: both memories have whole groups of 16 rows, so these blocks are in them, and
-            // both are exclusively ours.
+            // SAFETY: both memories have whole groups of 16 rows (`Transposed::new`), so these blocks
+            // are in them, and both are exclusively ours.
             let block = unsafe {
                 let from = from.add((panel * w.ld + group * LINE) * LINE);
                 Transpose(from, to.add((group * wt.ld + panel * LINE) * LINE))

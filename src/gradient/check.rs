@@ -17,6 +17,18 @@ const STEPS: [f64; 2] = [1e-5, 1e-6];
 /// drowns in the rounding of the differences.
 const FLOOR: f64 = 1e-5;
 
+/// A layer's gradients are measured against this share of the largest size of what was added to one
+/// of them: where they cancelled, 1e-4 of that are about a hundred roundings of f32, and where not,
+/// their own largest is the measure.
+const SHARE: f64 = 1.0 / 16.0;
+
+/// The same for a layer's largest weight: [`gradients`] reads them off a weight that moved, which
+/// costs 2⁻⁴⁴ of it.
+const OF_WEIGHT: f64 = 1.0 / (1u32 << 24) as f64;
+
+/// From a tenth of the tolerance on, a difference is taken again and better.
+const DOUBT: f64 = 0.1 * GradientCheck::TOLERANCE;
+
 /// What [`check_gradients`] found.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -44,9 +56,10 @@ pub struct Difference {
     pub gradient: f64,
     /// By central differences.
     pub numeric: f64,
-    /// |gradient − numeric| against the largest gradient of the layer (at least 1e-5 of the loss):
-    /// an element that cancelled to nearly nothing, as biases before batch normalisation do, does
-    /// not count as wrong.
+    /// |gradient − numeric| against the largest gradient of the layer, or where all of them
+    /// cancelled, as below batch normalisation over two rows, against a sixteenth of the size of what
+    /// was added; at least 1e-5 of the loss and 2⁻²⁴ of the layer's largest weight. An element that
+    /// cancelled to nearly nothing, as biases before batch normalisation do, does not count as wrong.
     pub error: f64,
 }
 
@@ -145,6 +158,11 @@ impl Gradients {
         };
         let (labels, values);
         let target = match targets {
+            // A single output for two classes should be the class.
+            BatchTargets::Classes(classes) if is_class(net, loss) => {
+                values = classes.iter().map(|&l| f64::from(l)).collect::<Vec<_>>();
+                Target::Values(&values)
+            }
             BatchTargets::Classes(classes) => {
                 labels = classes.iter().map(|&l| l as usize).collect::<Vec<_>>();
                 Target::Labels(&labels)
@@ -164,11 +182,17 @@ impl Gradients {
             return Err(Error::shape("gradients", plain.layers.len(), self.layers.len()));
         }
         let mut check = GradientCheck { loss: trace.loss, compared: 0, at_kinks: 0, worst: None };
-        for (layer, gradients) in self.layers.iter().enumerate() {
-            Part { layer, plain: &plain, trace: &trace }.check(gradients, &mut check)?;
+        let sizes = plain.sizes(&trace);
+        for (layer, (gradients, size)) in self.layers.iter().zip(sizes).enumerate() {
+            Part { layer, plain: &plain, trace: &trace, size }.check(gradients, &mut check)?;
         }
         Ok(check)
     }
+}
+
+/// Whether the network's one output is the class itself.
+fn is_class(net: &Mlp, loss: Loss) -> bool {
+    net.n_out() == 1 && loss != Loss::CrossEntropy
 }
 
 /// Checks that a batch and a loss fit the network.
@@ -188,12 +212,23 @@ fn check_batch(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Resul
         BatchTargets::Classes(labels) if labels.len() != x.rows() => {
             Err(Error::shape("labels", x.rows(), labels.len()))
         }
-        BatchTargets::Classes(labels) => match labels.iter().find(|&&l| l as usize >= n_out) {
-            Some(label) => Err(Error::value("labels", format!("classes below {n_out}"), label)),
-            None => Ok(()),
-        },
+        BatchTargets::Classes(labels) => {
+            let classes = if is_class(net, loss) { 2 } else { n_out };
+            match labels.iter().find(|&&l| l as usize >= classes) {
+                Some(label) => {
+                    Err(Error::value("labels", format!("classes below {classes}"), label))
+                }
+                None => Ok(()),
+            }
+        }
         BatchTargets::Values(_) => Ok(()),
     }
+}
+
+/// A central difference, and the larger loss of its two points.
+struct Slope {
+    numeric: f64,
+    loss: f64,
 }
 
 /// A layer whose parameters are moved.
@@ -201,6 +236,8 @@ struct Part<'a> {
     layer: usize,
     plain: &'a Plain<'a>,
     trace: &'a Trace,
+    /// The largest size of a gradient of the layer.
+    size: f64,
 }
 
 impl Part<'_> {
@@ -226,17 +263,26 @@ impl Part<'_> {
         let all = all.chain(biases.iter().enumerate().map(|(i, g)| (Parameter::Bias(i), g)));
         let all = all.chain(gamma.iter().enumerate().map(|(i, g)| (Parameter::Scale(i), g)));
         let all = all.chain(beta.iter().enumerate().map(|(i, g)| (Parameter::Shift(i), g)));
-        let mut found = Vec::new();
+        let (mut found, mut highest) = (Vec::new(), check.loss.abs());
         for (parameter, &gradient) in all {
             match self.slope(parameter) {
-                Some(numeric) => found.push((parameter, f64::from(gradient), numeric)),
+                Some(Slope { numeric, loss }) => {
+                    highest = highest.max(loss);
+                    found.push((parameter, f64::from(gradient), numeric));
+                }
                 None => check.at_kinks += 1,
             }
         }
         check.compared += found.len();
         let largest = found.iter().fold(0.0, |m: f64, f| m.max(f.2.abs()));
-        let scale = largest.max(FLOOR * check.loss.abs());
-        for (parameter, gradient, numeric) in found {
+        let weights = layer.linear.weight.iter().chain(&layer.linear.bias);
+        let heaviest = weights.fold(0.0, |m: f64, w| m.max(w.abs()));
+        let floor = f64::max(FLOOR * highest, OF_WEIGHT * heaviest);
+        let scale = largest.max(SHARE * self.size).max(floor);
+        for (parameter, gradient, mut numeric) in found {
+            if (gradient - numeric).abs() > DOUBT * scale {
+                numeric = self.refined(parameter).unwrap_or(numeric);
+            }
             let error = match (gradient - numeric).abs() {
                 0.0 => 0.0,
                 difference if difference.is_nan() => f64::INFINITY,
@@ -251,20 +297,37 @@ impl Part<'_> {
     }
 
     /// The central difference; none where the loss has a kink.
-    fn slope(&self, parameter: Parameter) -> Option<f64> {
+    fn slope(&self, parameter: Parameter) -> Option<Slope> {
+        STEPS.iter().find_map(|step| self.difference(parameter, step * self.unit(parameter)))
+    }
+
+    /// The same with an error of h⁴, from the differences over the smaller step and over twice that
+    /// (Richardson): norms of small variances multiply the third derivative by the cube of 1/√1e-5.
+    fn refined(&self, parameter: Parameter) -> Option<f64> {
+        let over = |steps| self.difference(parameter, steps * STEPS[1] * self.unit(parameter));
+        let (once, twice) = (over(1.0)?.numeric, over(2.0)?.numeric);
+        Some(once + (once - twice) / 3.0)
+    }
+
+    /// What a step is a share of.
+    fn unit(&self, parameter: Parameter) -> f64 {
         let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
         let w = match (parameter, norm) {
             (Parameter::Weight(k, j), _) => linear.weight[k * linear.columns() + j],
             (Parameter::Bias(j), _) => linear.bias[j],
             (Parameter::Scale(j), Some(norm)) => norm.gamma[j],
             (Parameter::Shift(j), Some(norm)) => norm.beta[j],
-            (Parameter::Scale(_) | Parameter::Shift(_), None) => return None,
+            // Lengths were compared: where there is no norm there are none of these.
+            (Parameter::Scale(_) | Parameter::Shift(_), None) => 1.0,
         };
-        STEPS.iter().find_map(|step| {
-            let h = step * w.abs().max(1.0);
-            let [above, below] = [h, -h].map(|h| self.loss_after(parameter, h));
-            (above.1 == below.1).then(|| (above.0 - below.0) / (2.0 * h))
-        })
+        w.abs().max(1.0)
+    }
+
+    /// (L(w + h) − L(w − h)) / 2h; none where there is a kink between.
+    fn difference(&self, parameter: Parameter, h: f64) -> Option<Slope> {
+        let [above, below] = [h, -h].map(|h| self.loss_after(parameter, h));
+        let loss = above.0.abs().max(below.0.abs());
+        (above.1 == below.1).then(|| Slope { numeric: (above.0 - below.0) / (2.0 * h), loss })
     }
 
     /// L with the parameter moved by h, and the smooth pieces it is on. Z is linear in weights and

@@ -10,6 +10,7 @@
 mod check;
 mod kinks;
 mod plain;
+mod sizes;
 
 pub use check::{Difference, GradientCheck, Parameter, check_gradients};
 
@@ -115,7 +116,7 @@ pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
     reference::Network::new(layers.collect::<Result<_>>()?)
 }
 
-fn reference_activation(activation: crate::Activation) -> reference::Activation {
+pub(crate) fn reference_activation(activation: crate::Activation) -> reference::Activation {
     use crate::Activation as Fast;
     use reference::Activation as Plain;
     match activation {

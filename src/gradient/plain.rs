@@ -11,12 +11,13 @@ use crate::reference::{
     self, Layer, Shape, Target, activation_forward, linear_forward, loss_forward, one_hot,
 };
 use crate::{MatRef, Result};
+use std::borrow::Cow;
 
 /// A network in f64, for one batch.
 pub(super) struct Plain<'a> {
     pub(super) layers: Vec<PlainLayer>,
-    loss: reference::Loss,
-    target: Target<'a, f64>,
+    pub(super) loss: reference::Loss,
+    pub(super) target: Target<'a, f64>,
 }
 
 /// A layer and what stands around it.
@@ -24,8 +25,8 @@ pub(super) struct PlainLayer {
     pub(super) linear: Layer<f64>,
     pub(super) norm: Option<Norm>,
     /// What dropout multiplies each output by.
-    mask: Option<Vec<f64>>,
-    residual: usize,
+    pub(super) mask: Option<Vec<f64>>,
+    pub(super) residual: usize,
 }
 
 /// y = γ ⊙ ẑ + β, ẑ = (z − μ)/√(v + 1e-5), with μ and v of a row, or of a column of the batch.
@@ -112,16 +113,19 @@ impl<'a> Plain<'a> {
         (loss, pieces)
     }
 
+    /// The targets, n_out values a row.
+    pub(super) fn targets(&self, n_out: usize) -> Cow<'a, [f64]> {
+        match self.target {
+            Target::Values(y) => Cow::Borrowed(y),
+            Target::Labels(l) => Cow::Owned(one_hot(l, n_out)),
+        }
+    }
+
     fn loss(&self, z: &[f64], a: &[f64], pieces: Option<&mut Vec<u8>>) -> f64 {
         let n_out = self.layers[self.layers.len() - 1].linear.n_out;
         let output = if self.loss.is_on_logits() { z } else { a };
         if let Some(pieces) = pieces {
-            match self.target {
-                Target::Values(y) => kinks::of_loss(&self.loss, output, y, pieces),
-                Target::Labels(l) => {
-                    kinks::of_loss(&self.loss, output, &one_hot(l, n_out), pieces);
-                }
-            }
+            kinks::of_loss(&self.loss, output, &self.targets(n_out), pieces);
         }
         loss_forward(&self.loss, output, self.target, None, n_out)
     }
@@ -154,28 +158,36 @@ impl PlainLayer {
 }
 
 impl Norm {
-    fn forward(&self, z: &[f64], columns: usize) -> Vec<f64> {
-        let rows = z.len() / columns;
-        // The numbers that are normalised together: those of a row, or of a column.
-        let (groups, along) = match self.kind {
-            NormKind::Layer => (rows, columns),
-            NormKind::Batch => (columns, rows),
-        };
-        let place = |group: usize, i: usize| match self.kind {
-            NormKind::Layer => group * columns + i,
-            NormKind::Batch => i * columns + group,
-        };
+    pub(super) fn forward(&self, z: &[f64], columns: usize) -> Vec<f64> {
         let mut y = vec![0.0; z.len()];
-        for group in 0..groups {
-            let values = || (0..along).map(|i| z[place(group, i)]);
-            let mean = values().sum::<f64>() / along as f64;
-            let variance = values().map(|z| (z - mean).powi(2)).sum::<f64>() / along as f64;
-            for (i, z) in values().enumerate() {
-                let (at, normal) = (place(group, i), (z - mean) / (variance + 1e-5).sqrt());
+        for group in self.groups(z.len(), columns) {
+            let values = || group.iter().map(|&at| z[at]);
+            let mean = values().sum::<f64>() / group.len() as f64;
+            let squares = values().map(|z| (z - mean).powi(2)).sum::<f64>();
+            let variance = squares / group.len() as f64;
+            for &at in &group {
+                let normal = (z[at] - mean) / (variance + 1e-5).sqrt();
                 y[at] = self.gamma[at % columns] * normal + self.beta[at % columns];
             }
         }
         y
+    }
+
+    /// The places that are normalised together: those of a row, or of a column.
+    pub(super) fn groups(
+        &self,
+        len: usize,
+        columns: usize,
+    ) -> impl Iterator<Item = Vec<usize>> + use<> {
+        let (kind, rows) = (self.kind, len / columns);
+        let groups = match kind {
+            NormKind::Layer => rows,
+            NormKind::Batch => columns,
+        };
+        (0..groups).map(move |group| match kind {
+            NormKind::Layer => (group * columns..(group + 1) * columns).collect(),
+            NormKind::Batch => (0..rows).map(|row| row * columns + group).collect(),
+        })
     }
 }
 

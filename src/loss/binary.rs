@@ -1,7 +1,7 @@
 //! Sigmoid with cross-entropy on the logits, one decision an output: with p = σ(z),
 //! L = −(1/n) Σ [w y ln p + (1 − y) ln(1 − p)], and ∂L/∂z = ((1 − y) p − w y (1 − p)) / n, which
-//! is (p − y)/n for w = 1. ln p = −softplus(−z) and ln(1 − p) = −z − softplus(−z), so nothing
-//! overflows.
+//! is (p − y)/n for w = 1. With r = ln(1 + e^−|z|), ln p = min(z, 0) − r and
+//! ln(1 − p) = min(−z, 0) − r: nothing overflows, and nothing cancels on either side.
 
 use super::errors::target;
 use super::{Output, Weighting};
@@ -21,15 +21,16 @@ pub(super) fn backward(level: Level, o: Output) {
         Activation::Sigmoid.forward_lines(level, lines);
         for (row, line) in lines.iter_mut().enumerate() {
             let logits = z.panel(p)[row].0;
-            let mut softplus = logits.map(|z| -z);
-            Activation::Softplus.forward(level, &mut softplus);
+            let mut rest = logits.map(|z| -z.abs());
+            Activation::Softplus.forward(level, &mut rest);
             let scale = weighting.share(row, scale) / n as f32;
             for lane in 0..cols {
                 let col = p * LINE + lane;
                 let y = target(targets, row, col, n);
                 let w = classes.get(col).copied().unwrap_or(1.0);
-                let (ln_p, rest) = (-f64::from(softplus[lane]), f64::from(1.0 - y));
-                losses[row] -= f64::from(w * y) * ln_p + rest * (ln_p - f64::from(logits[lane]));
+                let (z, r) = (f64::from(logits[lane]), f64::from(rest[lane]));
+                let [ln_p, ln_not_p] = [z, -z].map(|z| z.min(0.0) - r);
+                losses[row] -= f64::from(w * y) * ln_p + f64::from(1.0 - y) * ln_not_p;
                 let p = line.0[lane];
                 line.0[lane] = ((1.0 - y) * p - w * y * (1.0 - p)) * scale;
             }

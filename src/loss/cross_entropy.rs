@@ -3,9 +3,13 @@
 //!
 //! With label smoothing ε and class weights w the target is q = (1 − ε) y + ε/K, and
 //! L = −Σ w_c q_c ln p_c, ∂L/∂z_c = p_c Σ w_k q_k − w_c q_c.
+//!
+//! Where the largest logit has more than half of the probability, ln Σ is −ln(1 − q) with q the
+//! probability of all others: in Σ itself they would drown beside the largest's 1.
 
 use super::{BlockTargets, Output, Weighting};
 use crate::activation::{ln, softmax_panels};
+use crate::gemm::PanelsMut;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 
 pub(super) fn backward(level: Level, o: Output) {
@@ -36,7 +40,11 @@ impl Kernel for CrossEntropy<'_> {
                 let (panel, lane) = (labels[row] as usize / LINE, labels[row] as usize % LINE);
                 let logit = d.panel_mut(panel)[row].0[lane];
                 let sums = softmax_panels(s, &mut d, row);
-                (*loss, *sum) = (f64::from(logit - sums.max), sums.sum);
+                (*loss, *sum) = match logit == sums.max && sums.sum < 2.0 {
+                    // ln 1 = 0 is what it is taken from below.
+                    true => (-ln_sum_of_confident(s, &mut d, row, labels[row] as usize), 1.0),
+                    false => (f64::from(logit - sums.max), sums.sum),
+                };
                 d.panel_mut(panel)[row].0[lane] -= 1.0;
                 for p in 0..d.n_panels() {
                     let line = &mut d.panel_mut(p)[row].0;
@@ -79,7 +87,12 @@ impl Kernel for Weighted<'_> {
         for (row, (&label, loss)) in labels.iter().zip(losses).enumerate() {
             let share = weighting.share(row, scale);
             let sums = softmax_panels(s, &mut d, row);
-            let ln_sum = f64::from(sums.ln_sum(s));
+            let logit = |c: usize| a.panel(c / LINE)[row].0[c % LINE];
+            let top = (0..n).find(|c| logit(*c) == sums.max).filter(|_| sums.sum < 2.0);
+            let ln_sum = match top {
+                Some(top) => ln_sum_of_confident(s, &mut d, row, top),
+                None => f64::from(sums.ln_sum(s)),
+            };
             let total: f32 = (0..n).map(|c| weight(c) * q(c, label)).sum();
             *loss = 0.0;
             for p in 0..a.n_panels() {
@@ -92,12 +105,48 @@ impl Kernel for Weighted<'_> {
                     }
                     let target = weight(c) * q(c, label);
                     if target != 0.0 {
-                        let logit = a.panel(p)[row].0[lane];
-                        *loss += f64::from(target) * (ln_sum - f64::from(logit - sums.max));
+                        *loss += f64::from(target) * (ln_sum - f64::from(logit(c) - sums.max));
                     }
                     *d = (*d * total - target) * share;
                 }
             }
+        }
+    }
+}
+
+/// ln Σ e^(z − max) of a row whose softmax is in `p`, where column `top` has more than half of it.
+#[inline(always)]
+fn ln_sum_of_confident<S: Simd>(s: S, p: &mut PanelsMut, row: usize, top: usize) -> f64 {
+    let (panel, lane) = (top / LINE, top % LINE);
+    let largest = std::mem::replace(&mut p.panel_mut(panel)[row].0[lane], 0.0);
+    let mut sums = [0.0; LINE];
+    for panel in 0..p.n_panels() {
+        let line = &p.panel_mut(panel)[row].0;
+        for lane in (0..LINE).step_by(S::LANES) {
+            s.store(s.add(s.load(&sums[lane..]), s.load(&line[lane..])), &mut sums[lane..]);
+        }
+    }
+    p.panel_mut(panel)[row].0[lane] = largest;
+    minus_ln_1m(sums.iter().map(|x| f64::from(*x)).sum())
+}
+
+/// −ln(1 − q) for q in 0..=½, to 1e-11 of it: 2 artanh(t) = 2 (t + t³/3 + t⁵/5 + …) with
+/// t = q/(2 − q) of at most ⅓. IEEE operations only, so that no platform's `ln_1p` decides bits.
+fn minus_ln_1m(q: f64) -> f64 {
+    let t = q / (2.0 - q);
+    let odd = (0..11).rev().map(|i| 1.0 / f64::from(2 * i + 1));
+    2.0 * t * odd.fold(0.0, |sum, coefficient| sum * (t * t) + coefficient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_near_1() {
+        for q in [0.0f64, 1e-300, 1e-20, 4.14e-8, 1e-3, 0.1, 0.3, 0.5] {
+            let want = -(-q).ln_1p();
+            assert!((minus_ln_1m(q) - want).abs() <= 2e-11 * want, "{q}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::norm::{Norm, NormKind};
 use crate::activation::Activation;
-use crate::gemm::Tensor;
+use crate::gemm::{PanelsMut, Tensor};
 use crate::simd::{LINE, Line};
 use crate::{Matrix, Result};
 
@@ -12,7 +12,7 @@ use crate::{Matrix, Result};
 pub(crate) struct Dense {
     /// n_in x columns, in panels; the memory has whole groups of 16 rows, so that 16 x 16 blocks
     /// can be transposed. A column a neuron; for maxout, piece after piece, each n_out columns
-    /// padded with zeros to a whole panel.
+    /// padded to a whole panel.
     pub(crate) w: Tensor,
     /// One value a column, 16 a line: a matrix of one row. With a norm γ and β follow, each like
     /// the bias: the optimiser treats the three alike.
@@ -35,17 +35,10 @@ impl Dense {
     ) -> Result<Self> {
         // Where there is no such multiple or product, no memory holds the rest either.
         let padded = |n: usize| n.checked_next_multiple_of(LINE).unwrap_or(usize::MAX);
-        let ld = padded(n_in);
-        let columns = match activation.pieces() {
-            1 => n_out,
-            pieces => padded(n_out).saturating_mul(pieces),
-        };
-        let w = Tensor::zeros(n_in, columns, ld)?;
-        let values = match norm {
-            None => columns,
-            Some(_) => padded(columns).saturating_mul(3),
-        };
-        let mut b = Tensor::zeros(1, values, 1)?;
+        let w = Tensor::side_by_side(n_in, n_out, activation.pieces(), padded(n_in))?;
+        // A layer with a norm has one piece.
+        let vectors = if norm.is_some() { 3 } else { activation.pieces() };
+        let mut b = Tensor::side_by_side(1, n_out, vectors, 1)?;
         let norm = norm.map(|kind| Norm::new(kind, n_out)).transpose()?;
         if norm.is_some() {
             (0..n_out).for_each(|c| *b.at_mut(0, n_out.next_multiple_of(LINE) + c) = 1.0);
@@ -177,6 +170,22 @@ impl Dense {
         let weights = (0..rows * cols).map(move |i| self.w.at(i / cols, self.place(i % cols)));
         let norm = (1..self.vectors()).flat_map(|v| self.norm_vector(v));
         weights.chain((0..cols).map(|c| self.b.at(0, self.place(c)))).chain(norm)
+    }
+
+    /// Clears the rows of a block of the transposed weights, from row `first` on, that are padding
+    /// in the weights: what lies between the pieces of maxout, over which products with the
+    /// transposed weights run.
+    pub(crate) fn clear_padding(&self, wt: &mut PanelsMut, first: usize) {
+        if self.columns() == self.n_out {
+            return;
+        }
+        for panel in 0..wt.n_panels() {
+            for (column, line) in (first..).zip(wt.panel_mut(panel)) {
+                if column % LINE >= self.w.lanes(column / LINE) {
+                    *line = Line::ZERO;
+                }
+            }
+        }
     }
 
     /// Number of parameters.

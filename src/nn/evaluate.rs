@@ -2,6 +2,7 @@
 
 use super::Mlp;
 use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
+use crate::activation::Activation;
 use crate::data::{Dataset, Features, Targets};
 use crate::gemm::{PanelsMut, RowSource, Tensor, gather, padded_rows};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
@@ -12,12 +13,41 @@ use std::ops::Range;
 
 impl Mlp {
     /// Loss on a data set, and for classes accuracy and confusion matrix. The loss is
-    /// [`Loss::for_output`] of the output layer.
+    /// [`Loss::for_output`] of the output layer; a network that was trained with another one is
+    /// compared with its history by [`Mlp::evaluate_with`].
     ///
     /// # Errors
     /// [`Error::Shape`] when the data set's features or targets do not fit the network.
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
-        let loss = Loss::for_output(self.layers[self.layers.len() - 1].activation);
+        self.evaluate_with(data, Loss::for_output(self.layers[self.layers.len() - 1].activation))
+    }
+
+    /// The same with a loss: the mean over the samples, without label smoothing and without weights
+    /// of classes or samples.
+    ///
+    /// ```
+    /// use deltarule::data::{Dataset, Targets};
+    /// use deltarule::{Activation, Loss, Mlp, Sgd, Trainer};
+    ///
+    /// let targets = Targets::Values { values: vec![0.0, 2.0, 4.0], n_outputs: 1 };
+    /// let data = Dataset::from_f32(vec![0.0, 1.0, 2.0], 1, targets)?;
+    /// let mut net = Mlp::builder(1).dense(1, Activation::Identity).build()?;
+    /// let mut trainer = Trainer::new(Sgd::new(0.1)).loss(Loss::MeanAbsolute).validate(&data);
+    /// let history = trainer.fit(&mut net, &data)?;
+    /// let validation = history.epochs[0].validation.as_ref().map(|v| v.loss);
+    /// assert_eq!(validation, Some(net.evaluate_with(&data, Loss::MeanAbsolute)?.loss));
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Mlp::evaluate`]; [`Error::Config`] when the loss does not fit the output layer or the
+    /// kind of targets, [`Error::Value`] when targets of binary cross-entropy are no probabilities.
+    pub fn evaluate_with(&self, data: &Dataset, loss: Loss) -> Result<Evaluation> {
+        // What a step lacks for training, it does not need here.
+        loss.check_output(match self.layers[self.layers.len() - 1].activation {
+            Activation::Step => Activation::Identity,
+            other => other,
+        })?;
         let threads = Threads::Current.for_job(multiply_adds(self, data));
         evaluate(self, data, loss, &mut Team::new(threads)?)
     }

@@ -26,7 +26,8 @@ impl SplitWeights {
         let split = |l: &Dense| {
             let (n_in, columns) = (l.n_in(), l.columns());
             let Some(by) = by.of_layer(n_in, columns) else { return Ok(None) };
-            let mut w = Split::new(Role::Weights, (n_in, columns), by, Along::Rows)?;
+            let w = Split::new(Role::Weights, (n_in, columns), by, Along::Rows)?;
+            let mut w = w.side_by_side(l.n_out());
             w.fill_all(net.level, l.w.view());
             Ok(Some(w))
         };

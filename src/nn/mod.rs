@@ -168,7 +168,8 @@ impl Mlp {
     }
 
     /// A hash of the bits of every parameter, layer by layer, weights row-major and then biases
-    /// (then a norm's scales, shifts and running statistics): FNV-1a over 64 bits. Two runs agree
+    /// (then a norm's scales and shifts, and its running statistics in groups of 16, as files hold
+    /// them): FNV-1a over 64 bits. Two runs agree
     /// bit for bit exactly when (in practice) their digests do.
     pub fn digest(&self) -> u64 {
         let running = |l: &'_ Dense| {

@@ -1,7 +1,7 @@
 //! Normalisation of a layer's z, before its activation.
 
 use super::{Dense, Mlp};
-use crate::gemm::Tensor;
+use crate::gemm::{Tensor, lanes};
 use crate::passes::{BatchNorm, EPSILON, LayerNorm};
 use crate::simd::{LINE, Line};
 use crate::{Error, Result};
@@ -14,7 +14,10 @@ pub enum NormKind {
     Layer,
     /// Over the batch, neuron by neuron (Ioffe and Szegedy 2015); predicting takes running means
     /// and variances, which each training step moves by a tenth towards the batch's (its variance
-    /// with n − 1), as in PyTorch.
+    /// with n − 1), as in PyTorch. A batch of one row, such as the last of an epoch may be, has no
+    /// variance: it leaves the running statistics as they are, and its ẑ is 0. Batches of one row
+    /// alone are refused. Each row counts once, whatever its sample weighs; a row of weight 0 is not
+    /// there.
     Batch,
 }
 
@@ -22,7 +25,9 @@ pub enum NormKind {
 #[derive(Clone)]
 pub(crate) struct Norm {
     pub(crate) kind: NormKind,
-    /// Mean and variance, each a value a neuron, padded to whole panels.
+    /// Mean and variance, each a value a neuron in whole panels. What is beyond the last neuron is no
+    /// padding: files and digests have had it from the beginning, as the statistics of neurons
+    /// whose z is always 0.
     pub(crate) running: Tensor,
 }
 
@@ -46,15 +51,21 @@ impl Norm {
         &lines[which * lines.len() / 2..][..lines.len() / 2]
     }
 
-    /// Moves the running statistics towards those of a batch of `rows` rows.
-    pub(crate) fn observe(&mut self, mean: &[Line], variance: &[Line], rows: usize) {
-        // One row has no spread to correct.
-        let correction = rows as f32 / (rows.max(2) - 1) as f32;
+    /// Moves the running statistics of `n_out` neurons towards those of a batch of `rows` rows. One row
+    /// has no spread, so it changes nothing.
+    pub(crate) fn observe(&mut self, [mean, variance]: [&[Line]; 2], n_out: usize, rows: usize) {
+        if rows < 2 {
+            return;
+        }
+        let correction = rows as f32 / (rows - 1) as f32;
         let lines = self.running.lines_mut();
         let (means, variances) = lines.split_at_mut(lines.len() / 2);
         for (running, now, factor) in [(means, mean, 1.0), (variances, variance, correction)] {
-            for (running, now) in running.iter_mut().zip(now) {
-                for (running, now) in running.0.iter_mut().zip(now.0) {
+            for (p, (running, now)) in running.iter_mut().zip(now).enumerate() {
+                let mut zeros_beyond = Line::ZERO;
+                let lanes = lanes(n_out, p);
+                zeros_beyond.0[..lanes].copy_from_slice(&now.0[..lanes]);
+                for (running, now) in running.0.iter_mut().zip(zeros_beyond.0) {
                     *running = (1.0 - MOMENTUM) * *running + MOMENTUM * (factor * now);
                 }
             }

@@ -35,18 +35,27 @@ impl Adam {
     /// The numbers of step `step`, counted from 1. Powers and roots are taken in f64 by repeated
     /// multiplication, so that they do not depend on the platform's `pow`.
     pub(super) fn rule(&self, step: u64, lr: f32, decay: f32, decay_biases: bool) -> AdamRule {
-        let correction = |beta: f32| 1.0 - power(f64::from(beta), step);
         AdamRule {
             gain1: 1.0 - self.beta1,
             beta2: self.beta2,
             gain2: 1.0 - self.beta2,
-            scale: (1.0 / correction(self.beta2).sqrt()) as f32,
+            scale: (1.0 / correction(self.beta2, step).sqrt()) as f32,
             epsilon: self.epsilon,
-            lr: (f64::from(lr) / correction(self.beta1)) as f32,
+            lr: (f64::from(lr) / self.correction(step)) as f32,
             keep: (1.0 - f64::from(lr) * f64::from(decay)) as f32,
             decay_biases,
         }
     }
+
+    /// 1 − β₁ᵗ
+    pub(super) fn correction(&self, step: u64) -> f64 {
+        correction(self.beta1, step)
+    }
+}
+
+/// 1 − βᵗ
+fn correction(beta: f32, step: u64) -> f64 {
+    1.0 - power(f64::from(beta), step)
 }
 
 impl From<Adam> for Optimizer {

@@ -76,7 +76,15 @@ impl Adjustments {
         if self.clip_value.is_some() && self.clip_norm.is_some() {
             return Err(Error::config("clipping", "by value or by norm; choose one"));
         }
-        check("learning rate times decay", optimizer.learning_rate() * decay, 0.0..1.0)
+        self.check_rate(optimizer, optimizer.learning_rate())
+    }
+
+    /// Checks that decay at a learning rate leaves a weight its sign: 1 − lr·λ is above 0.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the product.
+    pub(crate) fn check_rate(&self, optimizer: &Optimizer, lr: f32) -> Result<()> {
+        check("learning rate times decay", lr * self.decay.max(optimizer.decay()), 0.0..1.0)
     }
 
     /// Whether the update can run in the store of the gradient's product.
@@ -102,6 +110,16 @@ pub(crate) struct Pass {
     pub(crate) keep: f32,
     /// Whether the gradient becomes zero, for the next sum.
     pub(crate) reset: bool,
+}
+
+impl Pass {
+    /// The same for biases, γ and β, which penalties and decay may leave out.
+    pub(crate) fn for_vectors(self, a: &Adjustments) -> Pass {
+        match a.biases {
+            true => self,
+            false => Pass { l1: 0.0, l2: 0.0, keep: 1.0, ..self },
+        }
+    }
 }
 
 /// w, slots = rule(w, slots, the adjusted gradient), for one panel's rows or a bias.
@@ -158,23 +176,89 @@ impl<R: Rule> Kernel for Apply<'_, R> {
     }
 }
 
+/// Sums of squares in f32 from here up to its end lose nothing that counts: what is below 2⁻¹²⁶ in
+/// them is rounded to a multiple of 2⁻¹⁴⁹. Others are summed in f64, whose range holds the squares of
+/// all f32.
+const LEAST_SQUARES: f64 = 1.0 / (1u128 << 100) as f64;
+
 /// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
-/// order, so that no level or split of the work changes it.
-pub(crate) fn sum_of_squares(m: &mut PanelsMut) -> f64 {
+/// order, so that no level or split of the work changes it. `lanes` says
+/// how many of a panel's lanes are no padding.
+pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) -> f64 {
     let mut total = 0.0;
     for p in 0..m.n_panels() {
         let sums = column_squares(m.panel_mut(p));
-        let cols = LINE.min(m.cols - p * LINE);
-        total += sums[..cols].iter().map(|&x| f64::from(x)).sum::<f64>();
+        total += sums[..lanes(p)].iter().map(|&x| f64::from(x)).sum::<f64>();
+    }
+    if (LEAST_SQUARES..f64::INFINITY).contains(&total) {
+        return total;
+    }
+    let mut total = 0.0;
+    for p in 0..m.n_panels() {
+        for lane in 0..lanes(p) {
+            total += exact_squares(m.panel_mut(p), lane);
+        }
     }
     total
 }
 
+/// What each column of a panel is multiplied by, so that its norm is at most `limit`.
+pub(crate) fn limiting_scales(lines: &[Line], limit: f32) -> [f32; LINE] {
+    let squares = column_squares(lines);
+    // What is too small for f32 matters to a limit as small.
+    let is_small = f64::from(limit).powi(2) < 4.0 * LEAST_SQUARES;
+    std::array::from_fn(|lane| {
+        let square = squares[lane];
+        if square.is_finite() && (!is_small || f64::from(square) >= LEAST_SQUARES) {
+            let norm = square.sqrt();
+            return if norm > limit { limit / norm } else { 1.0 };
+        }
+        let norm = exact_squares(lines, lane).sqrt();
+        (f64::from(limit) / norm).min(1.0) as f32
+    })
+}
+
+/// The sum of the squares of a column of a panel, in f64.
+fn exact_squares(lines: &[Line], lane: usize) -> f64 {
+    lines.iter().map(|line| f64::from(line.0[lane]).powi(2)).sum()
+}
+
 /// The sum of the squares of each column of a panel.
-pub(crate) fn column_squares(lines: &[Line]) -> [f32; LINE] {
+fn column_squares(lines: &[Line]) -> [f32; LINE] {
     let mut sums = [0.0; LINE];
     for line in lines {
         sums.iter_mut().zip(line.0).for_each(|(sum, x)| *sum += x * x);
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns with norms 5·10ᵏ, whose squares overflow or vanish in f32 where k is far from 0.
+    #[test]
+    fn norms_of_any_size() {
+        for k in [-40, -30, -20, -10, 0, 10, 18, 25, 37] {
+            let size = 10f64.powi(k);
+            let values = [3.0, -4.0].map(|x| Line([(x * size) as f32; LINE]));
+            let norm = values.iter().map(|l| f64::from(l.0[0]).powi(2)).sum::<f64>().sqrt();
+            for limit in [0.1 * norm, norm * 0.999, norm * 1.001, 1.0] {
+                let limit = limit as f32;
+                if limit < f32::MIN_POSITIVE {
+                    continue;
+                }
+                let want = (f64::from(limit) / norm).min(1.0);
+                for got in limiting_scales(&values, limit) {
+                    assert!((f64::from(got) - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
+                }
+            }
+            let mut lines = values;
+            let mut m = PanelsMut::new(&mut lines, 2, LINE, 2);
+            let (got, want) = (sum_of_squares(&mut m, |_| 3).sqrt(), 3f64.sqrt() * norm);
+            assert!((got - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
+        }
+        let odd = [Line([f32::NAN; LINE])];
+        assert!(limiting_scales(&odd, 1.0).iter().all(|scale| scale.is_nan() || *scale == 1.0));
+    }
 }

@@ -10,13 +10,15 @@
 
 mod adam;
 mod adjust;
+mod growth;
 mod lion;
 mod scaled;
 mod schedule;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
-pub(crate) use adjust::{Adjustments, Pass, apply, column_squares, sum_of_squares};
+pub(crate) use adjust::{Adjustments, Pass, apply, limiting_scales, sum_of_squares};
+pub(crate) use growth::{LIMIT, Magnitude};
 pub use lion::Lion;
 pub use scaled::{Adagrad, RmsProp};
 pub use schedule::Schedule;

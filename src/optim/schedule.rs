@@ -7,6 +7,7 @@ use super::check;
 use crate::data::trig::sin_cos;
 use crate::{Error, Result};
 pub(crate) use rates::{Rates, RatesState};
+use std::fmt;
 
 /// How the learning rate changes from step to step, or from epoch to epoch. A tick is one step or
 /// one epoch; t counts them from 0, and lr is the optimiser's learning rate.
@@ -21,13 +22,29 @@ pub(crate) use rates::{Rates, RatesState};
 /// }
 /// ```
 #[must_use]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Schedule {
     shape: Shape,
     length: Option<u64>,
     /// Ticks, and the share of the rate at the first.
     warm_up: (u64, f32),
     each_epoch: bool,
+    /// Of a plateau.
+    smallest: Option<f32>,
+}
+
+/// Part of a checkpoint's text: what was added later shows only where it is set.
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Schedule { shape, length, warm_up, each_epoch, smallest } = self;
+        let mut text = f.debug_struct("Schedule");
+        text.field("shape", shape).field("length", length);
+        text.field("warm_up", warm_up).field("each_epoch", each_epoch);
+        if let Some(smallest) = smallest {
+            text.field("smallest", smallest);
+        }
+        text.finish()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +59,7 @@ enum Shape {
 
 impl Schedule {
     fn new(shape: Shape, each_epoch: bool) -> Self {
-        Schedule { shape, length: None, warm_up: (0, 0.0), each_epoch }
+        Schedule { shape, length: None, warm_up: (0, 0.0), each_epoch, smallest: None }
     }
 
     /// lr, always. Ticks are steps. Useful with [`Schedule::warm_up`].
@@ -67,7 +84,8 @@ impl Schedule {
     }
 
     /// Up from lr/25 to lr in the first 30 % of the run, down to lr/250,000 in the rest, along
-    /// half cosines (Smith and Topin 2018). Ticks are steps.
+    /// half cosines (Smith and Topin 2018). Ticks are steps. In a run of fewer than four ticks the
+    /// first is already on the way down (PyTorch's formula).
     pub fn one_cycle() -> Self {
         Schedule::one_cycle_with(0.3, 1.0 / 25.0, 1.0 / 250_000.0)
     }
@@ -83,6 +101,12 @@ impl Schedule {
     /// epochs.
     pub fn plateau(factor: f32, patience: usize) -> Self {
         Schedule::new(Shape::Plateau { factor, patience }, true)
+    }
+
+    /// The rate that a plateau does not go below (PyTorch's `min_lr`); 0 unless told otherwise.
+    pub fn smallest_rate(mut self, smallest: f32) -> Self {
+        self.smallest = Some(smallest);
+        self
     }
 
     /// The ticks of a cosine or one-cycle schedule, instead of the whole run. Beyond them the last
@@ -144,10 +168,19 @@ impl Schedule {
                 if t <= top {
                     down(first.into(), 1.0, if top > 0.0 { t / top } else { 1.0 })
                 } else {
-                    down(1.0, last.into(), (t - top.max(0.0)) / (n - 1.0 - top.max(0.0)))
+                    // From the top on, also where it lies before the first tick (PyTorch).
+                    down(1.0, last.into(), (t - top) / (n - 1.0 - top))
                 }
             }
         }
+    }
+
+    /// The largest rate of the first `ticks` ticks.
+    fn largest_rate(&self, lr: f32, ticks: u64) -> f32 {
+        // A straight line, a half cosine and a power have their largest values at their ends; one
+        // cycle's top is lr.
+        let ends = [0, self.warm_up.0, ticks.saturating_sub(1)];
+        ends.into_iter().map(|t| self.rate(lr, t)).fold(lr, f32::max)
     }
 
     /// Checks every number.
@@ -172,6 +205,12 @@ impl Schedule {
             }
         }
         share("schedule: warm-up", self.warm_up.1)?;
+        if let Some(smallest) = self.smallest {
+            check("schedule: smallest rate", smallest, 0.0..f32::INFINITY)?;
+            if !matches!(self.shape, Shape::Plateau { .. }) {
+                return Err(Error::config("schedule", "only a plateau has a smallest rate"));
+            }
+        }
         let needs_length = matches!(self.shape, Shape::Cosine { .. } | Shape::OneCycle { .. });
         match self.length {
             Some(0) => Err(Error::config("schedule", "expected a length of at least 1, got 0")),
@@ -260,6 +299,13 @@ mod tests {
             0.0001,
         ];
         near(rates(Schedule::one_cycle_with(0.25, 0.1, 0.001).over(20), 20), &want);
+        // Runs so short that the top lies before the first tick.
+        near(rates(Schedule::one_cycle().over(1), 1), &[4e-07]);
+        near(rates(Schedule::one_cycle().over(2), 2), &[0.0811745653949763, 4e-07]);
+        near(
+            rates(Schedule::one_cycle().over(3), 3),
+            &[0.09944154354509119, 0.046263710266697504, 4e-07],
+        );
         let want = [0.02, 0.04, 0.06, 0.08, 0.1, 0.1];
         near(rates(Schedule::constant().warm_up(4, 0.2), 6), &want);
     }

@@ -6,11 +6,11 @@
 //!
 //! Sums run in sixteen chains and one tree, so that no level changes a bit.
 
-use super::{EPSILON, lanes, total};
-use crate::gemm::{Panels, PanelsMut};
+use super::{EPSILON, total};
+use crate::gemm::{Panels, PanelsMut, lanes};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
-/// The parameters of a layer, one line a panel; pads are 0.
+/// The parameters of a layer, one line a panel.
 #[derive(Clone, Copy)]
 pub(crate) struct LayerNorm<'a> {
     pub(crate) gamma: &'a [Line],
@@ -75,7 +75,11 @@ impl Kernel for Forward<'_> {
                     s.store(s.mul_add(e, e, s.load(&squares[i..])), &mut squares[i..]);
                 }
             }
-            scale.0[0] = 1.0 / (total(squares) / n + EPSILON).sqrt();
+            let variance = total(squares) / n;
+            scale.0[0] = match variance.is_finite() {
+                true => 1.0 / (variance + EPSILON).sqrt(),
+                false => scale_of_large(&mut z, r),
+            };
             let scale = s.splat(scale.0[0]);
             for p in 0..panels {
                 let (z, y) = (&mut z.panel_mut(p)[r].0, &mut y.panel_mut(p)[r].0);
@@ -88,6 +92,17 @@ impl Kernel for Forward<'_> {
             }
         }
     }
+}
+
+/// r of a row of z − μ whose squares f32 cannot hold: above 1.8e19 they overflow, r does not.
+#[cold]
+fn scale_of_large(z: &mut PanelsMut, row: usize) -> f32 {
+    let (cols, mut squares) = (z.cols, 0.0);
+    for p in 0..z.n_panels() {
+        let values = &z.panel_mut(p)[row].0[..lanes(cols, p)];
+        squares += values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    }
+    (1.0 / (squares / cols as f64 + f64::from(EPSILON)).sqrt()) as f32
 }
 
 struct Backward<'a> {
@@ -113,6 +128,11 @@ impl Kernel for Backward<'_> {
                 for i in (0..LINE).step_by(S::LANES) {
                     let h = s.mul(s.load(&g[i..]), s.load(&norm.gamma[p].0[i..]));
                     s.store(h, &mut d[i..]);
+                }
+                // The padding of x̂ is 0 already.
+                d[lanes(cols, p)..].fill(0.0);
+                for i in (0..LINE).step_by(S::LANES) {
+                    let h = s.load(&d[i..]);
                     s.store(s.add(s.load(&sums[i..]), h), &mut sums[i..]);
                     let product = s.mul_add(h, s.load(&normal[i..]), s.load(&products[i..]));
                     s.store(product, &mut products[i..]);
@@ -129,6 +149,7 @@ impl Kernel for Backward<'_> {
                     s.store(s.mul(h, scale), &mut d[i..]);
                     s.store(s.mul(s.load(&g[i..]), x), &mut normal[i..]);
                 }
+                // Not for the values: so that the weights' padding stays 0 and costs nothing.
                 d[lanes(cols, p)..].fill(0.0);
             }
         }

@@ -4,7 +4,7 @@
 //! The pieces of a unit are as far apart as a whole number of panels, so that the maximum is taken
 //! lane by lane. The first of equal pieces wins; NaN wins over everything.
 
-use crate::gemm::{Panels, PanelsMut};
+use crate::gemm::{Panels, PanelsMut, lanes};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// out = the largest piece. z: rows x (pieces · padded n), out: rows x n.
@@ -17,8 +17,8 @@ pub(crate) fn maxout(level: Level, z: Panels, mut out: PanelsMut) {
     }
 }
 
-/// d = the unit's delta for the piece that won, 0 for the others. z and d: rows x (pieces ·
-/// padded n), delta: rows x n.
+/// d = the unit's delta for the piece that won, 0 for the others and between the pieces. z and d:
+/// rows x (pieces · padded n), delta: rows x n.
 pub(crate) fn maxout_backward(level: Level, z: Panels, delta: Panels, d: PanelsMut) {
     let panels = delta.n_panels();
     check(&z, delta.rows, panels);
@@ -94,7 +94,10 @@ impl Kernel for Backward<'_> {
         let none = s.splat(0.0);
         for p in 0..self.panels {
             let pieces = pieces(&self.z, p, self.panels);
-            for (row, delta) in self.delta.panel(p).iter().enumerate() {
+            let lanes = lanes(self.delta.cols, p);
+            for (row, line) in self.delta.panel(p).iter().enumerate() {
+                let mut delta = Line::ZERO;
+                delta.0[..lanes].copy_from_slice(&line.0[..lanes]);
                 for lane in (0..LINE).step_by(S::LANES) {
                     let (_, winner) = pieces.best(s, row, lane);
                     let delta = s.load(&delta.0[lane..]);
@@ -147,5 +150,58 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every triple of special values, as many units as make a panel and a half, padding NaN.
+    #[test]
+    fn maxout_is_that_of_the_reference() {
+        use crate::reference::{Activation, activation_backward, activation_forward};
+        let values = [0.0, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, f32::MAX, f32::NAN];
+        let (maxout, units) = (Activation::Maxout { pieces: 3 }, 24);
+        let triples = 7usize.pow(3);
+        let rows = triples.div_ceil(units);
+        let piece = |unit: usize, k: usize| values[unit % triples / 7usize.pow(k as u32) % 7];
+        let side_by_side: Vec<f32> = (0..rows * units * 3).map(|i| piece(i / 3, i % 3)).collect();
+        let da: Vec<f32> = (0..rows * units).map(|i| i as f32 + 1.0).collect();
+        let want = activation_forward(maxout, &side_by_side, 3 * units);
+        let want_d = activation_backward(maxout, &da, &side_by_side, 3 * units);
+        let mut z = vec![f32::NAN; rows * 3 * 2 * LINE];
+        let place = |row: usize, unit: usize, k: usize| (row * 3 + k) * 2 * LINE + unit;
+        for (i, value) in side_by_side.iter().enumerate() {
+            z[place(i / 3 / units, i / 3 % units, i % 3)] = *value;
+        }
+        let z = PanelMatrix::from_rows(MatRef::new(&z, rows, 6 * LINE).unwrap()).unwrap();
+        let mut delta = PanelMatrix::from_rows(MatRef::new(&da, rows, units).unwrap()).unwrap();
+        for line in delta.view_mut().panel_mut(1) {
+            line.0[units - LINE..].fill(f32::NAN);
+        }
+        for level in Level::available() {
+            let mut out = PanelMatrix::zeros(rows, units).unwrap();
+            maxout_forward_and_backward(level, [&z, &delta], &mut out, |d| {
+                for (i, want) in want_d.iter().enumerate() {
+                    let got = d.as_slice()[place(i / 3 / units, i / 3 % units, i % 3)];
+                    assert_eq!(got, *want, "{} unit {}", level.name(), i / 3);
+                }
+                let between = |i: usize| i % (2 * LINE) >= units;
+                assert!(
+                    (0..d.as_slice().len()).filter(|&i| between(i)).all(|i| d.as_slice()[i] == 0.0)
+                );
+            });
+            for (got, want) in out.to_rows().as_slice().iter().zip(&want) {
+                assert!(got == want || got.is_nan() && want.is_nan());
+            }
+        }
+    }
+
+    fn maxout_forward_and_backward(
+        level: Level,
+        [z, delta]: [&PanelMatrix; 2],
+        out: &mut PanelMatrix,
+        check: impl Fn(Matrix),
+    ) {
+        maxout(level, z.view(), out.view_mut());
+        let mut d = PanelMatrix::zeros(z.rows(), z.cols()).unwrap();
+        maxout_backward(level, z.view(), delta.view(), d.view_mut());
+        check(d.to_rows());
     }
 }

@@ -1,15 +1,19 @@
 //! What layers do beside their products: passes over a block of rows while it is in the cache.
 //! They know nothing of layers or training; none of them costs an instance of a tile.
 //!
-//! Lanes beyond the last column stay zero where a product or sum over the columns will read them.
+//! Lanes beyond the last column are padding, which may hold anything: sums over a row leave it out. What
+//! maxout's backward pass leaves between its pieces are zeros, because products read the columns of its
+//! deltas one after the other.
 
 mod batch_norm;
 mod dropout;
+mod largest;
 mod layer_norm;
 mod maxout;
 
 pub(crate) use batch_norm::{BatchNorm, Moments};
 pub(crate) use dropout::Mask;
+pub(crate) use largest::{largest, largest_but_nan};
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use maxout::{maxout, maxout_backward};
 
@@ -50,11 +54,6 @@ impl Kernel for Add<'_> {
             }
         }
     }
-}
-
-/// The lanes of panel `p` of a matrix of `cols` columns that hold columns.
-fn lanes(cols: usize, p: usize) -> usize {
-    LINE.min(cols - p * LINE)
 }
 
 /// Sixteen sums to one, in a fixed order: i with i + 8, + 4, + 2, + 1.

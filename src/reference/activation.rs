@@ -44,8 +44,8 @@ pub enum Activation {
     Softsign,
     /// σ(z) = z clamped to −1..1
     HardTanh,
-    /// σ(z) = 1 for z > 0, else 0: the perceptron. σ′ = 0: nothing can be learned through it,
-    /// and [`Network::gradients`](super::Network::gradients) refuses it.
+    /// σ(z) = 1 for z ≥ 0, else 0: the McCulloch–Pitts neuron, which fires when its sum reaches the
+    /// threshold. σ′ = 0: nothing can be learned through it, and [`Network::gradients`](super::Network::gradients) refuses it.
     Step,
     /// σ(z)_j = e^(z_j) / Σ_k e^(z_k), over the row
     Softmax,
@@ -191,6 +191,7 @@ fn sigma<T: Real>(activation: Activation, z: T) -> T {
         Activation::HardTanh if z > one => one,
         Activation::HardTanh if z < -one => -one,
         Activation::HardTanh => z,
+        Activation::Step if z == zero => one,
         Activation::Step => if_positive(z, one, zero),
         Activation::Softmax | Activation::Maxout { .. } => unreachable!("works on whole rows"),
     }
@@ -221,6 +222,7 @@ fn sigma_prime<T: Real>(activation: Activation, z: T) -> T {
         Activation::Softplus => sigmoid(z),
         Activation::Softsign => one / ((one + z.abs()) * (one + z.abs())),
         Activation::HardTanh if z >= one || z <= -one => zero,
+        Activation::HardTanh | Activation::Step if z.is_nan() => z,
         Activation::HardTanh => one,
         Activation::Step => zero,
         Activation::Softmax | Activation::Maxout { .. } => unreachable!("works on whole rows"),
@@ -323,7 +325,9 @@ mod tests {
         for (activation, want) in slope_at_zero {
             assert_eq!(sigma_prime(activation, 0.0), want, "{activation:?}");
             assert_eq!(sigma_prime(activation, -0.0), want, "{activation:?}");
-            assert_eq!(sigma(activation, 0.0), 0.0, "{activation:?}");
+            let want = if activation == Activation::Step { 1.0 } else { 0.0 };
+            assert_eq!(sigma(activation, 0.0), want, "{activation:?}");
+            assert_eq!(sigma(activation, -0.0), want, "{activation:?}");
         }
         assert_eq!(sigma_prime(Activation::HardTanh, 1.0), 0.0);
         assert_eq!(sigma_prime(Activation::HardTanh, -1.0), 0.0);
@@ -333,6 +337,8 @@ mod tests {
     fn nan_stays_nan_and_the_far_ends_are_finite() {
         for activation in ELEMENT_WISE {
             assert!(sigma(activation, f32::NAN).is_nan(), "{activation:?}");
+            let slope = sigma_prime(activation, f32::NAN);
+            assert!(slope.is_nan() || activation == Activation::Identity, "{activation:?}'");
             for z in [-100f32, -90.0, 90.0, 100.0] {
                 assert!(sigma(activation, z).is_finite(), "{activation:?}({z})");
                 assert!(sigma_prime(activation, z).is_finite(), "{activation:?}'({z})");

@@ -64,7 +64,8 @@ impl Loss {
 /// What the outputs should be.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a, T> {
-    /// One class a row. Every loss but cross-entropy reads it as [`one_hot`].
+    /// One class a row. Every loss but cross-entropy reads it as [`one_hot`], and for an output of
+    /// one column as the class itself, 0 or 1.
     Labels(&'a [usize]),
     /// One value an output, row by row.
     Values(&'a [T]),
@@ -140,6 +141,9 @@ pub fn smooth_labels<T: Real>(q: &mut [T], epsilon: f64, classes: usize) {
 fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usize) -> Vec<T> {
     assert!(columns > 0, "an output has at least one column");
     let mut rows = match target {
+        Target::Labels(labels) if columns == 1 && !matches!(loss, Loss::CrossEntropy { .. }) => {
+            labels.iter().map(|&label| T::from_f64(label as f64)).collect()
+        }
         Target::Labels(labels) => one_hot(labels, columns),
         Target::Values(values) => values.to_vec(),
     };

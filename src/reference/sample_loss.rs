@@ -6,14 +6,18 @@ use super::activation::{largest, softmax, softplus};
 /// ℓ = −Σ_c w_c·q_c·ln p_c with p = softmax(z), for one sample with target distribution q and
 /// class weights w. For a label y and w = 1 this is −ln p_y.
 ///
-/// ln p_c = z_c − m − ln Σ_k e^(z_k − m) with m = max z; and 0·ln 0 = 0.
+/// ln p_c = z_c − m − ln Σ_k e^(z_k − m) with m = max z, one of whose terms is 1: the logarithm is
+/// that of 1 plus the others. And 0·ln 0 = 0.
 pub fn softmax_cross_entropy<T: Real>(z: &[T], q: &[T], w: &[T]) -> T {
     let m = largest(z);
-    let mut sum = T::ZERO;
-    for &z_k in z {
-        sum += (z_k - m).exp();
+    let top = z.iter().position(|&z_k| z_k == m);
+    let mut others = T::ZERO;
+    for (k, &z_k) in z.iter().enumerate() {
+        if top != Some(k) {
+            others += (z_k - m).exp();
+        }
     }
-    let ln_sum = sum.ln();
+    let ln_sum = others.ln_1p();
     let mut loss = T::ZERO;
     for ((&z_c, &q_c), &w_c) in z.iter().zip(q).zip(w) {
         if q_c != T::ZERO {

@@ -110,6 +110,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// c - a * b, one rounding (two at `Portable`)
     fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// a * b + c with one rounding at every level, for what is computed outside of kernels too: dear
+    /// at `Portable`
+    #[inline(always)]
+    fn fused(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.mul_add(a, b, c)
+    }
     /// c - a * b with one rounding at every level, for the remainder of a product or quotient: dear
     /// at `Portable`
     #[inline(always)]

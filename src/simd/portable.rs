@@ -129,6 +129,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn fused(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        let (a, b, c) = (a.to_array(), b.to_array(), c.to_array());
+        f32x8::new(std::array::from_fn(|i| a[i].mul_add(b[i], c[i])))
+    }
+
+    #[inline(always)]
     fn residual(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
         // The product of two f32 is exact in f64.
         let (a, b, c) = (a.to_array(), b.to_array(), c.to_array());

@@ -52,6 +52,7 @@ impl Kernel for Check {
             same("residual", s.residual(a, b, a), &|x, y| {
                 (f64::from(x) - f64::from(x) * f64::from(y)) as f32
             });
+            same("fused", s.fused(a, b, a), &|x, y| x.mul_add(y, x));
             same("sqrt", s.sqrt(a), &|x, _| x.sqrt());
             same("min", s.min(a, b), &|x, y| if x < y { x } else { y });
             same("max", s.max(a, b), &|x, y| if x > y { x } else { y });

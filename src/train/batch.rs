@@ -1,7 +1,7 @@
 //! Where a batch's rows come from.
 
 use crate::data::{Dataset, Features, Targets};
-use crate::gemm::{PanelsMut, gather};
+use crate::gemm::{PanelsMut, RowSource, gather};
 use crate::loss::Loss;
 use crate::nn::{Mlp, Ordered, gather_features};
 use crate::{Error, MatRef, Result};
@@ -18,8 +18,20 @@ pub enum BatchTargets<'a> {
 /// A batch: samples of a data set, or rows that a caller holds.
 #[derive(Clone, Copy)]
 pub(super) enum Batch<'a> {
-    Samples { data: &'a Dataset, order: &'a [u32] },
-    Rows { x: MatRef<'a>, targets: BatchTargets<'a> },
+    Samples {
+        data: &'a Dataset,
+        order: &'a [u32],
+    },
+    Rows {
+        x: MatRef<'a>,
+        targets: BatchTargets<'a>,
+    },
+    /// Some of the rows that a caller holds.
+    Picked {
+        x: MatRef<'a>,
+        targets: BatchTargets<'a>,
+        picked: &'a [u32],
+    },
 }
 
 /// Weights of samples.
@@ -33,11 +45,44 @@ pub(super) enum SampleWeights<'a> {
     Rows(&'a [f32]),
 }
 
+/// Rows of a matrix in an order.
+#[derive(Clone, Copy)]
+struct PickedRows<'a> {
+    m: MatRef<'a>,
+    picked: &'a [u32],
+}
+
+impl RowSource for PickedRows<'_> {
+    type Value = f32;
+    fn row(&self, r: usize) -> &[f32] {
+        self.m.row(self.picked[r] as usize)
+    }
+    fn scaling(&self) -> Option<(f32, f32)> {
+        None
+    }
+}
+
+/// The classes' weights, and whether a row whose class weighs 0 has a loss (by label smoothing).
+#[derive(Clone, Copy)]
+pub(super) struct ClassWeights<'a> {
+    pub(super) weights: &'a [f32],
+    pub(super) are_smoothed: bool,
+}
+
+/// What the rows of a batch weigh.
+pub(super) struct Weighed<'a> {
+    /// The rows that count.
+    pub(super) batch: Batch<'a>,
+    /// Σ s_i·n_i; 0 where no row counts.
+    pub(super) sum: f64,
+}
+
 impl<'a> Batch<'a> {
     pub(super) fn rows(&self) -> usize {
         match self {
             Batch::Samples { order, .. } => order.len(),
             Batch::Rows { x, .. } => x.rows(),
+            Batch::Picked { picked, .. } => picked.len(),
         }
     }
 
@@ -46,41 +91,64 @@ impl<'a> Batch<'a> {
         match *self {
             Batch::Samples { data, order } => match data.targets() {
                 Targets::Classes { labels, .. } => Some(labels[order[row] as usize] as usize),
-                _ => None,
+                Targets::Values { .. } => None,
             },
-            Batch::Rows { targets: BatchTargets::Classes(labels), .. } => {
-                Some(labels[row] as usize)
-            }
-            Batch::Rows { .. } => None,
+            Batch::Rows { targets, .. } => targets.label(row),
+            Batch::Picked { targets, picked, .. } => targets.label(picked[row] as usize),
         }
     }
 
-    /// What each row counts: s_i / Σ s_i·n_i, with s the weights of the samples and n those of
-    /// their classes. So a weight of 2 is the same as the row twice.
-    ///
-    /// # Errors
-    /// [`Error::Value`] when all rows weigh nothing.
-    pub(super) fn shares(
-        &self,
+    /// The rows that count, and what each of them counts: s_i / Σ s_i·n_i, with s the weights of the
+    /// samples and n those of their classes. So a weight of 2 is the same as the row twice, and one
+    /// of 0 as if the row were not there. `picked` and `shares` are room for a number a row.
+    pub(super) fn weigh(
+        self,
         weights: SampleWeights,
-        classes: &[f32],
-        out: &mut [f32],
-    ) -> Result<()> {
-        let mut sum = 0.0;
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = match (weights, self) {
-                (SampleWeights::Equal, _) => 1.0,
-                (SampleWeights::Samples(s), Batch::Samples { order, .. }) => s[order[row] as usize],
-                (SampleWeights::Samples(s) | SampleWeights::Rows(s), _) => s[row],
+        classes: ClassWeights,
+        picked: &'a mut Vec<u32>,
+        shares: &mut [f32],
+    ) -> Weighed<'a> {
+        let (mut sum, rows) = (0.0, self.rows());
+        picked.clear();
+        for row in 0..rows {
+            let sample = match self {
+                Batch::Samples { order, .. } => order[row],
+                Batch::Rows { .. } => row as u32,
+                Batch::Picked { picked, .. } => picked[row],
             };
-            let class = self.label(row).and_then(|label| classes.get(label)).unwrap_or(&1.0);
-            sum += f64::from(*out) * f64::from(*class);
+            let weight = match weights {
+                SampleWeights::Equal => 1.0,
+                SampleWeights::Samples(s) | SampleWeights::Rows(s) => s[sample as usize],
+            };
+            let class =
+                self.label(row).and_then(|label| classes.weights.get(label)).unwrap_or(&1.0);
+            if weight > 0.0 && (*class > 0.0 || classes.are_smoothed) {
+                shares[picked.len()] = weight;
+                picked.push(sample);
+                sum += f64::from(weight) * f64::from(*class);
+            }
         }
         if sum <= 0.0 {
-            return Err(Error::value("weights of a batch", "a sum above 0", sum));
+            picked.clear();
         }
-        out.iter_mut().for_each(|out| *out = (f64::from(*out) / sum) as f32);
-        Ok(())
+        let picked = &picked[..];
+        let shares = shares[..picked.len()].iter_mut();
+        shares.for_each(|share| *share = (f64::from(*share) / sum) as f32);
+        let batch = match self {
+            whole if picked.len() == rows => whole,
+            Batch::Samples { data, .. } => Batch::Samples { data, order: picked },
+            Batch::Rows { x, targets } | Batch::Picked { x, targets, .. } => {
+                Batch::Picked { x, targets, picked }
+            }
+        };
+        Weighed { batch, sum }
+    }
+
+    /// The largest |x| that its values can have, where that is known without a look at them. Bytes
+    /// count as such too, since products multiply them before their scale.
+    pub(super) fn largest_input(&self) -> Option<f32> {
+        let (_, scale, shift) = self.bytes()?;
+        Some((255.0 * scale.abs() + shift.abs()).max(255.0))
     }
 
     /// Writes features from row `first` on; answers whether all are finite.
@@ -88,6 +156,9 @@ impl<'a> Batch<'a> {
         match *self {
             Batch::Samples { data, order } => gather_features(net, data, Some(order), first, out),
             Batch::Rows { x, .. } => gather(net.level(), x, first, out),
+            Batch::Picked { x, picked, .. } => {
+                gather(net.level(), PickedRows { m: x, picked }, first, out)
+            }
         }
     }
 
@@ -109,28 +180,45 @@ impl<'a> Batch<'a> {
                     let source = Ordered { values, n: *n_outputs, order, scaling: None };
                     gather(net.level(), source, first, out)
                 }
-                _ => unreachable!("checked by `Training::check`"),
+                Targets::Classes { .. } => unreachable!("checked by `Training::check`"),
             },
             Batch::Rows { targets: BatchTargets::Values(y), .. } => {
                 gather(net.level(), y, first, out)
             }
-            Batch::Rows { .. } => unreachable!("checked by `check_rows`"),
+            Batch::Picked { targets: BatchTargets::Values(y), picked, .. } => {
+                gather(net.level(), PickedRows { m: y, picked }, first, out)
+            }
+            Batch::Rows { .. } | Batch::Picked { .. } => unreachable!("checked by `check_rows`"),
         }
     }
 
     /// Writes labels from row `first` on. The batch must have them.
     pub(super) fn labels(&self, first: usize, out: &mut [u32]) {
+        let pick = |from: &[u32], rows: &[u32], out: &mut [u32]| {
+            out.iter_mut().zip(&rows[first..]).for_each(|(o, &i)| *o = from[i as usize]);
+        };
         match *self {
             Batch::Samples { data, order } => {
                 if let Targets::Classes { labels, .. } = data.targets() {
-                    let samples = &order[first..first + out.len()];
-                    out.iter_mut().zip(samples).for_each(|(o, &i)| *o = labels[i as usize]);
+                    pick(labels, order, out);
                 }
             }
             Batch::Rows { targets: BatchTargets::Classes(labels), .. } => {
                 out.copy_from_slice(&labels[first..first + out.len()]);
             }
-            Batch::Rows { .. } => unreachable!("checked by `check_rows`"),
+            Batch::Picked { targets: BatchTargets::Classes(labels), picked, .. } => {
+                pick(labels, picked, out);
+            }
+            Batch::Rows { .. } | Batch::Picked { .. } => unreachable!("checked by `check_rows`"),
+        }
+    }
+}
+
+impl BatchTargets<'_> {
+    fn label(&self, row: usize) -> Option<usize> {
+        match self {
+            BatchTargets::Classes(labels) => Some(labels[row] as usize),
+            BatchTargets::Values(_) => None,
         }
     }
 }
@@ -192,16 +280,25 @@ pub(super) fn check_rows(
 
 /// The error that names the first value of a batch that is not finite.
 pub(super) fn first_odd_value(batch: &Batch) -> Error {
-    let find = |place: &str, m: MatRef| {
-        let values = (0..m.rows()).flat_map(|r| m.row(r).iter().enumerate().map(move |v| (r, v)));
+    let find = |place: &str, m: MatRef, counts: &dyn Fn(usize) -> bool| {
+        let rows = (0..m.rows()).filter(|r| counts(*r));
+        let values = rows.flat_map(|r| m.row(r).iter().enumerate().map(move |v| (r, v)));
         let odd = values.into_iter().find(|(_, (_, x))| !x.is_finite());
         odd.map(|(r, (c, x))| Error::value(format!("{place} ({r}, {c})"), "a finite number", x))
     };
-    let found = match batch {
-        Batch::Rows { x, targets: BatchTargets::Values(y) } => {
-            find("x", *x).or_else(|| find("targets", *y))
+    let of_rows = |x, targets: BatchTargets, counts: &dyn Fn(usize) -> bool| {
+        let y = match targets {
+            BatchTargets::Values(y) => find("targets", y, counts),
+            BatchTargets::Classes(_) => None,
+        };
+        find("x", x, counts).or(y)
+    };
+    let found = match *batch {
+        Batch::Rows { x, targets } => of_rows(x, targets, &|_| true),
+        // What a row of weight 0 holds does not count.
+        Batch::Picked { x, targets, picked } => {
+            of_rows(x, targets, &|r| picked.iter().any(|row| *row as usize == r))
         }
-        Batch::Rows { x, .. } => find("x", *x),
         // A data set holds finite values only, but scaling can overflow.
         Batch::Samples { .. } => None,
     };

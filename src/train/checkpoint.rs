@@ -144,7 +144,7 @@ impl Epochs<'_, '_> {
             file.refuse(format!("{TEXT}: the line {line:?} is not that of such a run"))
         })?;
         let mut best = state.has_best.then(|| self.training.network().clone());
-        let mut all = self.training.tensors_mut(state.waiting.0 > 0);
+        let mut all = self.training.tensors_mut(state.waiting.batches > 0);
         for (i, layer) in best.iter_mut().flat_map(|n| &mut n.layers).enumerate() {
             all.extend(parts("best", i, layer.tensors_mut()));
         }
@@ -213,7 +213,7 @@ pub(super) fn read_state(
         state::read(text).map_err(|reason| file.refuse(format!("{TEXT}: {reason}")))?;
     kind.check(&options)?;
     same_recipe(&options, own)?;
-    if state.waiting.0 >= training.accumulate() {
+    if state.waiting.batches >= training.accumulate() {
         return Err(file.refuse("more gradients than wait for one update"));
     }
     Ok(state)

@@ -84,6 +84,12 @@ impl Columns {
         &self.x[part]
     }
 
+    /// Every part's copy of the inputs.
+    #[cfg(test)]
+    pub(super) fn copies_mut(&mut self) -> &mut [Tensor] {
+        &mut self.x
+    }
+
     /// The copy of the part that has a panel of the first layer's outputs.
     pub(super) fn x_of_panel(&self, panel: usize) -> &Tensor {
         let part = (0..self.parts()).find(|&p| panel < self.outputs(p).end);
@@ -120,8 +126,11 @@ impl Phase<'_> {
             let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
             let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
             let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
+            if part == 0 && batch.largest_input().is_none() {
+                self.note_inputs(0, x);
+            }
             self.look(x, of, part);
-            let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w);
+            let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w, w.cols);
             let activation = self.forward_activation(0);
             forward(self.net.level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
             finite

@@ -5,16 +5,17 @@
 //! With `step`, `rows`, `layers` and `columns` the only files of `train` with `unsafe`: they hand out
 //! disjoint blocks.
 
+use super::change::{Change, Waiting};
 use super::step::{Phase, part_of};
 use super::workspace::{LayerBuffers, Slot, Tile};
-use crate::Result;
 use crate::gemm::bf16;
-use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, WeightBlock};
+use crate::gemm::{BiasBlock, PanelsMut, SharedSlice, Tensor, Transposed, WeightBlock};
 use crate::gemm::{transpose, update_bias, update_weights};
 use crate::nn::Mlp;
-use crate::optim::{Adjustments, Keep, Optimizer, Pass, Rule, VisitRule};
-use crate::optim::{add_to, apply, column_squares, sum_of_squares};
+use crate::optim::{Keep, Pass, Rule, VisitRule};
+use crate::optim::{add_to, apply, limiting_scales, sum_of_squares};
 use crate::simd::{LINE, Line};
+use crate::{Error, Result};
 
 /// Runs so many items of a phase's work on the team.
 pub(super) type Run<'a> = &'a mut dyn FnMut(usize, Item) -> Result<()>;
@@ -27,33 +28,23 @@ pub(super) struct Deferred {
     gradients: Vec<Slot>,
     /// The sum of the squares of each tile.
     squares: Vec<f64>,
-    /// Batches and rows summed up since the last update.
-    batches: usize,
-    rows: usize,
+    waiting: Waiting,
 }
 
 /// What the tasks of 2a and 2b need besides the phase.
 struct Update<'a> {
     phase: &'a Phase<'a>,
     gradients: &'a [Slot],
-    adjustments: &'a Adjustments,
-    optimizer: &'a Optimizer,
-    /// Number of the update, and its learning rate.
-    at: (u64, f32),
-    /// Of the gradient.
-    scale: f32,
-    reset: bool,
+    pass: Pass,
 }
 
 impl Deferred {
     pub(super) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
         let gradient = |layer: &crate::nn::Dense| {
-            let w =
-                Tensor::zeros(layer.w.rows(), layer.w.cols(), layer.n_in().next_multiple_of(LINE))?;
-            Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
+            Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
         };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
-        Ok(Deferred { gradients, squares: vec![0.0; tiles], batches: 0, rows: 0 })
+        Ok(Deferred { gradients, squares: vec![0.0; tiles], waiting: Waiting::default() })
     }
 
     /// The gradients that the last 2a left.
@@ -61,9 +52,14 @@ impl Deferred {
         &self.gradients
     }
 
-    /// Batches and rows whose gradients wait for an update.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.batches, self.rows)
+    /// The gradients, and room for a number a tile.
+    pub(super) fn parts(&mut self) -> (&[Slot], &mut [f64]) {
+        (&self.gradients, &mut self.squares)
+    }
+
+    /// What waits for an update.
+    pub(super) fn counts(&self) -> Waiting {
+        self.waiting
     }
 
     /// The gradients, for what a checkpoint writes into them before [`Deferred::resume`].
@@ -71,102 +67,134 @@ impl Deferred {
         &mut self.gradients
     }
 
-    /// So many batches and rows wait for an update now, with the gradients as they are; none where
-    /// there are no batches.
-    pub(super) fn resume(&mut self, (batches, rows): (usize, usize)) {
-        if batches == 0 {
+    /// So much waits for an update now, with the gradients as they are; none where there are no
+    /// batches.
+    pub(super) fn resume(&mut self, waiting: Waiting) {
+        if waiting.batches == 0 {
             // The next batch is added to them.
             for tensor in self.gradients.iter_mut().flat_map(|g| [&mut g.w, &mut g.b]) {
                 tensor.lines_mut().fill(Line::ZERO);
             }
         }
-        (self.batches, self.rows) = (batches, rows);
+        self.waiting = waiting;
     }
 
     /// Gradients that wait for an update.
     pub(super) fn waiting(&self) -> bool {
-        self.batches > 0
+        self.waiting.batches > 0
     }
 
-    /// Phase 2 of a batch. Answers whether the weights changed.
+    /// Phase 2 of a change.
+    ///
+    /// # Errors
+    /// As the team's, and [`Error::NonFinite`] when the norm of the gradients is not finite.
     pub(super) fn run(
         &mut self,
         phase: &Phase,
         tiles: &[Tile],
-        at: (u64, f32),
+        change: &Change,
         run: Run,
-    ) -> Result<bool> {
-        let adjustments = phase.step.adjustments;
-        let update = |gradients, scale, reset| Update {
-            phase,
-            gradients,
-            adjustments,
-            optimizer: phase.step.optimizer,
-            at,
-            scale,
-            reset,
-        };
-        if !adjustments.needs_all() {
-            let update = update(&self.gradients, 1.0, false);
+    ) -> Result<()> {
+        let pass = pass(phase, change.scale(), change.accumulates);
+        let update = Update { phase, gradients: &self.gradients, pass };
+        if !phase.step.adjustments.needs_all() {
             // SAFETY: tiles do not overlap, and each comes once; 2b of a tile follows its 2a in
             // the same task.
             run(tiles.len(), &|i| unsafe {
                 update.keep(&tiles[i], Keep);
                 update.apply(&tiles[i]);
             })?;
-            return limit_norms(phase, run).map(|()| true);
+            return limit_norms(phase, run);
         }
-        let weight = phase.rows as f32;
-        let first = update(&self.gradients, 1.0, false);
-        // SAFETY: tiles do not overlap, and each comes once.
-        run(tiles.len(), &|i| unsafe {
-            match adjustments.accumulate {
-                1 => first.keep(&tiles[i], Keep),
-                _ => first.keep(&tiles[i], add_to(weight)),
-            }
-        })?;
-        self.batches += 1;
-        self.rows += phase.rows;
-        if self.batches < adjustments.accumulate {
-            return Ok(false);
+        if change.rows > 0 {
+            // SAFETY: tiles do not overlap, and each comes once.
+            run(tiles.len(), &|i| unsafe {
+                match change.accumulates {
+                    false => update.keep(&tiles[i], Keep),
+                    true => update.keep(&tiles[i], add_to(change.weight)),
+                }
+            })?;
         }
-        self.update(phase, tiles, at, run).map(|()| true)
+        self.waiting = change.waiting;
+        if change.updates {
+            self.update(phase, tiles, pass, run)?;
+        }
+        if change.updates || self.waiting.batches >= phase.step.adjustments.accumulate {
+            self.waiting = Waiting::default();
+        }
+        Ok(())
     }
 
     /// 2b: the update from the gradients that were summed up.
-    pub(super) fn update(
-        &mut self,
-        phase: &Phase,
-        tiles: &[Tile],
-        at: (u64, f32),
-        run: Run,
-    ) -> Result<()> {
-        let adjustments = phase.step.adjustments;
-        let accumulates = adjustments.accumulate > 1;
-        let mut scale = if accumulates { 1.0 / self.rows as f32 } else { 1.0 };
-        let mut update = Update {
-            phase,
-            gradients: &self.gradients,
-            adjustments,
-            optimizer: phase.step.optimizer,
-            at,
-            scale,
-            reset: accumulates,
-        };
-        if let Some(limit) = adjustments.clip_norm {
+    fn update(&mut self, phase: &Phase, tiles: &[Tile], mut pass: Pass, run: Run) -> Result<()> {
+        let mut update = Update { phase, gradients: &self.gradients, pass };
+        if let Some(limit) = phase.step.adjustments.clip_norm {
             let squares = SharedSlice::new(&mut self.squares);
             // SAFETY: each tile has one element of `squares`; nobody writes gradients.
             run(tiles.len(), &|i| unsafe { squares.get(i..i + 1)[0] = update.squares(&tiles[i]) })?;
-            let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(scale);
+            let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(pass.scale);
+            if !norm.is_finite() {
+                let odd = tiles.iter().zip(&self.squares).filter(|(_, s)| !s.is_finite());
+                let layer = odd.map(|(tile, _)| tile.layer).min().unwrap_or(0);
+                return Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer });
+            }
             // PyTorch's `clip_grad_norm_`.
-            scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
-            update.scale = scale;
+            pass.scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
+            update.pass = pass;
         }
         // SAFETY: tiles do not overlap, and each comes once.
         run(tiles.len(), &|i| unsafe { update.apply(&tiles[i]) })?;
-        (self.batches, self.rows) = (0, 0);
         limit_norms(phase, run)
     }
+}
+
+/// What a step's options do to a gradient times `scale` and to the weights before the rule.
+pub(super) fn pass(phase: &Phase, scale: f32, reset: bool) -> Pass {
+    let a = phase.step.adjustments;
+    let decay = f64::from(a.decay.max(phase.step.optimizer.decay()));
+    Pass {
+        scale,
+        clip: a.clip_value.unwrap_or(f32::INFINITY),
+        l1: a.l1,
+        l2: a.l2,
+        keep: (1.0 - f64::from(phase.step.lr) * decay) as f32,
+        reset,
+    }
+}
+
+/// w = rule(w, xᵀ·d), for a tile's part of the weights or memory of its shape.
+///
+/// # Safety
+/// Nobody writes activations or deltas.
+pub(super) unsafe fn product<R: Rule>(phase: &Phase, tile: &Tile, w: PanelsMut, rule: R) {
+    let (level, slots) = (phase.net.level, [None, None]);
+    // SAFETY: by this function's contract.
+    unsafe {
+        if let Some(split) = &phase.buffers.layers[tile.layer].split {
+            let gradient = phase.split_gradient(split, tile, w, slots, None);
+            bf16::update_weights(level, gradient, rule);
+        } else {
+            let (x, d) = phase.operands(tile);
+            let active = phase.active_inputs(tile);
+            update_weights(level, WeightBlock { x, d, active, w, slots, wt: None }, rule);
+        }
+    }
+}
+
+/// The same for one of the vectors of a tile's layer.
+///
+/// # Safety
+/// As [`product`].
+pub(super) unsafe fn vector_product<R: Rule>(
+    phase: &Phase,
+    (tile, vector): (&Tile, usize),
+    lines: &mut [Line],
+    rule: R,
+) {
+    // SAFETY: by this function's contract.
+    let d = unsafe { phase.vector_delta(tile, vector) };
+    let slots = [&mut [][..], &mut []];
+    update_bias(phase.net.level, BiasBlock { d, bias: lines, slots }, rule);
 }
 
 /// The part of a tensor of weights that belongs to a tile.
@@ -185,22 +213,13 @@ impl Update<'_> {
     /// # Safety
     /// No other task has this tile, and nobody writes activations or deltas.
     unsafe fn keep<R: Rule>(&self, tile: &Tile, rule: R) {
-        let (level, g) = (self.phase.net.level, &self.gradients[tile.layer]);
+        let g = &self.gradients[tile.layer];
         // SAFETY: by this function's contract; biases belong to the tile with the first inputs.
         unsafe {
-            let (w, slots) = (weights(self.phase, tile, &g.w), [None, None]);
-            if let Some(split) = &self.phase.buffers.layers[tile.layer].split {
-                let gradient = self.phase.split_gradient(split, tile, w, slots, None);
-                bf16::update_weights(level, gradient, rule);
-            } else {
-                let (x, d) = self.phase.operands(tile);
-                let active = self.phase.active_inputs(tile);
-                update_weights(level, WeightBlock { x, d, active, w, slots, wt: None }, rule);
-            }
+            product(self.phase, tile, weights(self.phase, tile, &g.w), rule);
             for vector in self.phase.vectors(tile) {
-                let d = self.phase.vector_delta(tile, vector);
-                let bias = g.b.shared().lines_mut(self.phase.lines(tile, vector));
-                update_bias(level, BiasBlock { d, bias, slots: [&mut [][..], &mut []] }, rule);
+                let lines = g.b.shared().lines_mut(self.phase.lines(tile, vector));
+                vector_product(self.phase, (tile, vector), lines, rule);
             }
         }
     }
@@ -211,12 +230,13 @@ impl Update<'_> {
         let g = &self.gradients[tile.layer];
         // SAFETY: by this function's contract; one task has the tile, and writes nothing.
         unsafe {
-            let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w));
+            let lanes = |panel| g.w.lanes(tile.outputs.start + panel);
+            let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w), lanes);
             for vector in self.phase.vectors(tile) {
-                // Pads are 0.
-                let lines = g.b.shared().lines_mut(self.phase.lines(tile, vector));
-                let values = lines.iter().flat_map(|line| line.0);
-                sum += values.map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
+                let panels = self.phase.lines(tile, vector);
+                let lines = g.b.shared().lines_mut(panels.clone()).iter().zip(panels);
+                let values = lines.flat_map(|(line, panel)| &line.0[..g.b.lanes(panel)]);
+                sum += values.map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
             }
             sum
         }
@@ -235,7 +255,8 @@ impl Update<'_> {
                 unsafe { self.0.apply_rule(self.1, rule) }
             }
         }
-        self.optimizer.with_rule(self.at, Visit(self, tile));
+        let step = self.phase.step;
+        step.optimizer.with_rule((step.update, step.lr), Visit(self, tile));
     }
 
     /// # Safety
@@ -244,16 +265,7 @@ impl Update<'_> {
         let level = self.phase.net.level;
         let (dense, l) =
             (&self.phase.net.layers[tile.layer], &self.phase.buffers.layers[tile.layer]);
-        let a = self.adjustments;
-        let decay = f64::from(a.decay.max(self.optimizer.decay()));
-        let pass = Pass {
-            scale: self.scale,
-            clip: a.clip_value.unwrap_or(f32::INFINITY),
-            l1: a.l1,
-            l2: a.l2,
-            keep: (1.0 - f64::from(self.at.1) * decay) as f32,
-            reset: self.reset,
-        };
+        let (a, pass) = (self.phase.step.adjustments, self.pass);
         // SAFETY: by this function's contract.
         unsafe {
             let part = |t| weights(self.phase, tile, t);
@@ -273,13 +285,9 @@ impl Update<'_> {
                 let mut slot = || slots.next().unwrap_or_default();
                 let slots = [slot(), slot()];
                 let g = part(&self.gradients[tile.layer].b);
-                let pass = match a.biases {
-                    true => pass,
-                    false => Pass { l1: 0.0, l2: 0.0, keep: 1.0, ..pass },
-                };
-                apply(level, part(&dense.b), g, slots, rule, pass);
+                apply(level, part(&dense.b), g, slots, rule, pass.for_vectors(a));
             }
-            if self.adjustments.max_norm.is_none() {
+            if a.max_norm.is_none() {
                 refresh(self.phase, l, tile, w);
             }
         }
@@ -303,8 +311,13 @@ unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut
     let Some(wt) = &l.wt else { return };
     let cols = tile.outputs.start * LINE..wt.rows().min(tile.outputs.end * LINE);
     // SAFETY: by this function's contract.
-    let wt = unsafe { part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()))(wt) };
-    transpose(phase.net.level, &mut w, wt);
+    unsafe {
+        let part = part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()));
+        // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of which the
+        // tile has all.
+        transpose(phase.net.level, &mut w, Transposed::new(part(wt)));
+        phase.net.layers[tile.layer].clear_padding(&mut part(wt), cols.start);
+    }
 }
 
 /// Phase 2c: every column of W, the weights into one neuron, is scaled down to the largest norm
@@ -330,10 +343,7 @@ fn limit_norms(phase: &Phase, run: Run) -> Result<()> {
             let mut block = weights(phase, &tile, w);
             for panel in 0..block.n_panels() {
                 let lines = block.panel_mut(panel);
-                let scales = column_squares(lines).map(|square| {
-                    let norm = square.sqrt();
-                    if norm > limit { limit / norm } else { 1.0 }
-                });
+                let scales = limiting_scales(lines, limit);
                 for line in lines {
                     line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
                 }

@@ -6,7 +6,7 @@ use super::early_stopping::{Verdict, Watch};
 use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
 use super::state::Partial;
 use super::trainer::Trainer;
-use super::training::Training;
+use super::training::{BatchLoss, Training};
 use crate::data::{Dataset, shuffled};
 use crate::nn::Mlp;
 use crate::optim::Rates;
@@ -102,8 +102,8 @@ impl Epochs<'_, '_> {
             // There is a checkpoint of the stop: the epoch can be finished in another run.
             return Ok(None);
         }
-        let Partial { samples, sum, seconds, .. } = std::mem::take(&mut self.partial);
-        let loss = sum / samples.max(1) as f64;
+        let Partial { samples, sum, weight, seconds, .. } = std::mem::take(&mut self.partial);
+        let loss = if weight > 0.0 { sum / weight } else { 0.0 };
         let validation = match self.trainer.validation {
             Some(set) => Some(self.training.evaluate(set)?),
             None => None,
@@ -161,11 +161,12 @@ impl Epochs<'_, '_> {
             }
             let weights = self.trainer.sample_weights;
             let loss = self.training.step_samples(self.data, batch, weights);
-            let loss = loss.map_err(|e| in_epoch(e, epoch))?;
+            let BatchLoss { loss, weight } = loss.map_err(|e| in_epoch(e, epoch))?;
             self.history.steps = self.training.steps();
             self.partial.batches += 1;
             self.partial.samples += batch.len();
-            self.partial.sum += f64::from(loss) * batch.len() as f64;
+            self.partial.sum += f64::from(loss) * weight;
+            self.partial.weight += weight;
             if let Some(rates) = &mut self.rates {
                 rates.step();
             }
@@ -194,7 +195,7 @@ impl Epochs<'_, '_> {
                 break;
             }
         }
-        self.training.flush()?;
+        self.training.flush().map_err(|e| in_epoch(e, epoch))?;
         self.partial.seconds += start.elapsed().as_secs_f64();
         Ok(())
     }

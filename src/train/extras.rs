@@ -5,7 +5,6 @@ use crate::Result;
 use crate::activation::{Activation, Keeps};
 use crate::gemm::{Tensor, padded_rows};
 use crate::nn::{Mlp, NormKind};
-use crate::simd::LINE;
 
 /// The extra buffers of a layer.
 pub(super) struct Extras {
@@ -19,7 +18,7 @@ pub(super) struct Extras {
     pub(super) inner: Option<Tensor>,
     /// batch x 1: what layer normalisation multiplied each row by
     pub(super) scales: Option<Tensor>,
-    /// One value a neuron each, padded to whole panels: mean and variance of z over the batch, and
+    /// One value a neuron each, in panels of its own: mean and variance of z over the batch, and
     /// means of g and g ⊙ ẑ; for batch normalisation
     pub(super) moments: Option<Tensor>,
 }
@@ -35,9 +34,11 @@ impl Extras {
         if !(maxout || kind.is_some() || dropout || joins) {
             return Ok(None);
         }
-        let batch = |needed: bool, cols: usize| {
-            needed.then(|| Tensor::zeros(rows, cols, padded_rows(rows))).transpose()
+        let matrices = |needed: bool, width: usize, n: usize| {
+            let zeros = || Tensor::side_by_side(rows, width, n, padded_rows(rows));
+            needed.then(zeros).transpose()
         };
+        let batch = |needed, width| matrices(needed, width, 1);
         // Of what survives dropout the sign is left, and the rest has no delta.
         let by_sign = matches!(layer.activation, Activation::Relu | Activation::LeakyRelu { .. });
         let by_output = layer.activation.keeps() == Keeps::Output
@@ -45,10 +46,10 @@ impl Extras {
             && !maxout;
         let (n_out, has_z) = (layer.n_out(), maxout || kind.is_some());
         let moments = (kind == Some(NormKind::Batch))
-            .then(|| Tensor::zeros(1, 4 * n_out.next_multiple_of(LINE), 1))
+            .then(|| Tensor::side_by_side(1, n_out, 4, 1))
             .transpose()?;
         Ok(Some(Box::new(Extras {
-            z: batch(has_z, layer.columns())?,
+            z: matrices(has_z, n_out, layer.activation.pieces())?,
             kept: batch(by_output && (residual || dropout && !by_sign), n_out)?,
             delta: batch(has_z || joins, n_out)?,
             inner: batch(has_z && residual, n_out)?,

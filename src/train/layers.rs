@@ -36,7 +36,7 @@ impl Phase<'_> {
             let inputs = match i {
                 0 if l.split.is_none() => {
                     of.inputs.get(range.start / of.block..range.start / of.block + 1)[0]
-                        .without_zeros(self.net.level, w)
+                        .without_zeros(self.net.level, w, layer.n_out())
                 }
                 _ => None,
             };
@@ -171,6 +171,9 @@ impl Phase<'_> {
                 self.finish_delta(i, range);
                 self.split_deltas(i, range);
             }
+            if extras.is_none_or(|e| e.moments.is_none()) {
+                self.note_deltas(i, range);
+            }
         }
     }
 
@@ -239,6 +242,7 @@ impl Phase<'_> {
             let g = part_of(|t| t.all().rows(range.clone()))(e.inner(&l.d));
             let norm = layer.batch_norm(part(0), part(1));
             norm.backward(self.net.level, g, block(z), block(&l.d), [part(2), part(3)]);
+            self.note_deltas(i, range);
             self.split_deltas(i, range);
         }
     }

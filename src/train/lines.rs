@@ -62,6 +62,27 @@ impl<'a> Words<'a> {
         is_rate.then_some(rate).ok_or_else(|| format!("{rate} is no learning rate"))
     }
 
+    /// A sum of weights: finite and at least 0.
+    pub(super) fn weight(&mut self) -> Reason<f64> {
+        match self.bits()? {
+            weight if weight >= 0.0 && weight.is_finite() => Ok(weight),
+            weight => Err(format!("{weight} is no sum of weights")),
+        }
+    }
+
+    /// What weights are divided by: a power of two.
+    pub(super) fn unit(&mut self) -> Reason<f64> {
+        match self.weight()? {
+            unit if unit.is_normal() && unit.to_bits() << 12 == 0 => Ok(unit),
+            unit => Err(format!("{unit} is no power of two")),
+        }
+    }
+
+    /// Words that are left.
+    pub(super) fn len(&self) -> usize {
+        self.0.map_or(0, |rest| rest.split(' ').count())
+    }
+
     /// Exactly so many lower-case digits.
     fn hex(&mut self, digits: usize) -> Reason<&'a str> {
         let word = self.word()?;

@@ -1,6 +1,8 @@
 //! Training: the step's two phases, sessions, and fitting a data set.
 
 mod batch;
+mod bounds;
+mod change;
 mod checkpoint;
 mod clock;
 mod columns;
@@ -12,6 +14,7 @@ mod extras;
 mod history;
 mod layers;
 mod lines;
+mod probe;
 mod range_test;
 mod recipe;
 mod rows;
@@ -21,6 +24,8 @@ mod split;
 mod state;
 mod step;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod trainer;
 mod training;
 mod workspace;

@@ -68,7 +68,7 @@ impl Trainer<'_> {
             let first = batch * setup.batch_size;
             let samples = &order[first..data.len().min(first + setup.batch_size)];
             let loss = match training.step_samples(data, samples, self.sample_weights) {
-                Ok(loss) => f64::from(loss),
+                Ok(batch) => f64::from(batch.loss),
                 Err(Error::NonFinite { .. }) => break,
                 Err(e) => return Err(e),
             };

@@ -64,6 +64,11 @@ impl Phase<'_> {
                 };
                 let stop = join.filter(|_| stage < n);
                 for i in first..=stop.unwrap_or(last) {
+                    if i > 0 {
+                        let x =
+                            part_of(|t| t.all().rows(range.clone()))(&self.buffers.layers[i - 1].a);
+                        self.note_inputs(i, x);
+                    }
                     self.product(i, of, &range);
                     if stop != Some(i) {
                         self.finish(i, &range);
@@ -111,6 +116,8 @@ impl Phase<'_> {
             };
             let panels = l.a.cols().div_ceil(LINE);
             for (i, value) in values.into_iter().enumerate() {
+                let lanes = &value.0[..l.a.lanes(panel)];
+                lanes.iter().for_each(|x| self.note_moment(layer, x.abs()));
                 let at = (which + i) * panels + panel;
                 moments.shared().lines_mut(at..at + 1)[0] = value;
             }
@@ -134,6 +141,9 @@ impl Phase<'_> {
                 mask.apply(self.net.level, range.start, block(&self.buffers.x));
             }
             let x = part_of(|t| t.all().rows(range.clone()))(&self.buffers.x);
+            if batch.largest_input().is_none() {
+                self.note_inputs(0, x);
+            }
             self.look(x, of, range.start / of.block);
             finite
         }
@@ -188,6 +198,7 @@ impl Phase<'_> {
                     activation: net.layers[last].activation,
                 },
             );
+            self.note_deltas(last, range);
             self.split_deltas(last, range);
         }
         finite

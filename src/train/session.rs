@@ -103,7 +103,7 @@ impl Training<'_> {
         if state::write(&[], &state) != state::write(&[], &new) {
             return Err(file.refuse("its text has lines of a run over a data set"));
         }
-        fill(file, self.tensors_mut(state.waiting.0 > 0))?;
+        fill(file, self.tensors_mut(state.waiting.batches > 0))?;
         self.resume(state.counts, state.waiting);
         Ok(())
     }

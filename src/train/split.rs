@@ -28,15 +28,16 @@ impl SplitLayer {
         rows: usize,
         by: Option<SplitBy>,
     ) -> Result<Option<Box<Self>>> {
-        let (n_in, columns) = (net.layers[i].n_in(), net.layers[i].columns());
+        let (n_in, columns, n_out) =
+            (net.layers[i].n_in(), net.layers[i].columns(), net.layers[i].n_out());
         let Some(by) = by.and_then(|by| by.of_layer(n_in, columns)) else { return Ok(None) };
         // Nobody asks for the deltas of the inputs.
         let along = if i == 0 { Along::Rows } else { Along::Both };
         Ok(Some(Box::new(SplitLayer {
             by,
             x: Split::new(Role::Inputs, (rows, n_in), by, Along::Both)?,
-            d: Split::new(Role::Deltas, (rows, columns), by, along)?,
-            w: Split::new(Role::Weights, (n_in, columns), by, along)?,
+            d: Split::new(Role::Deltas, (rows, columns), by, along)?.side_by_side(n_out),
+            w: Split::new(Role::Weights, (n_in, columns), by, along)?.side_by_side(n_out),
         })))
     }
 }

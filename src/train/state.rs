@@ -4,6 +4,7 @@
 //! written as their bits in hex. Read strictly: the lines that are written, in the order in which they
 //! are written, as they are written, or an error that names the line.
 
+use super::change::Waiting;
 use super::counts;
 use super::history::{Ending, Epoch, History, StepRecord};
 use super::lines::{Lines, Reason, Words};
@@ -16,8 +17,8 @@ use std::fmt::Write;
 pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) partial: Partial,
-    /// Batches and rows whose gradients wait for an update.
-    pub(super) waiting: (usize, usize),
+    /// What waits for an update.
+    pub(super) waiting: Waiting,
     pub(super) rates: Option<RatesState>,
     /// Of early stopping: the best value and its epoch, and the epochs waited.
     pub(super) watch: (Option<(f64, usize)>, usize),
@@ -35,13 +36,14 @@ pub(super) struct Counts {
     pub(super) lr: f32,
 }
 
-/// The epoch that a run is in: batches and samples done, the sum of their losses, and their
-/// seconds.
+/// The epoch that a run is in: batches and samples done, the sum of their losses, each times its
+/// weight, the sum of the weights (the samples, where nothing is weighted), and their seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Partial {
     pub(super) batches: usize,
     pub(super) samples: usize,
     pub(super) sum: f64,
+    pub(super) weight: f64,
     pub(super) seconds: f64,
 }
 
@@ -67,8 +69,18 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
         let Counts { steps, updates, lr } = s.counts;
         writeln!(out, "steps {steps} {updates} {}", bits32(lr))?;
         let p = &s.partial;
-        writeln!(out, "partial {} {} {} {}", p.batches, p.samples, bits(p.sum), bits(p.seconds))?;
-        writeln!(out, "waiting {} {}", s.waiting.0, s.waiting.1)?;
+        write!(out, "partial {} {} {} {}", p.batches, p.samples, bits(p.sum), bits(p.seconds))?;
+        // Only where samples are weighted.
+        if p.weight != p.samples as f64 {
+            write!(out, " {}", bits(p.weight))?;
+        }
+        writeln!(out)?;
+        let Waiting { batches, weight, unit } = s.waiting;
+        if unit == 1.0 && weight == weight as u32 as f64 {
+            writeln!(out, "waiting {batches} {}", weight as u32)?;
+        } else {
+            writeln!(out, "waiting {batches} {} {}", bits(weight), bits(unit))?;
+        }
         if let Some(RatesState { steps, epochs, best, bad, factor }) = s.rates {
             writeln!(out, "rates {steps} {epochs} {} {bad} {}", bits(best), bits32(factor))?;
         }
@@ -125,9 +137,17 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
     })?;
     s.partial = lines.next("partial", |w| {
         let (batches, samples) = (w.count()?, w.count()?);
-        Ok(Partial { batches, samples, sum: w.bits()?, seconds: w.bits()? })
+        let (sum, seconds) = (w.bits()?, w.bits()?);
+        let weight = if w.is_empty() { samples as f64 } else { w.weight()? };
+        Ok(Partial { batches, samples, sum, weight, seconds })
     })?;
-    s.waiting = lines.next("waiting", |w| Ok((w.count()?, w.count()?)))?;
+    s.waiting = lines.next("waiting", |w| {
+        let batches = w.count()?;
+        match w.len() {
+            1 => Ok(Waiting { batches, weight: w.count::<u32>()?.into(), unit: 1.0 }),
+            _ => Ok(Waiting { batches, weight: w.weight()?, unit: w.unit()? }),
+        }
+    })?;
     s.rates = lines.if_next("rates", |w| {
         let (steps, epochs) = (w.count()?, w.count()?);
         let (best, bad, factor) = (w.bits()?, w.count()?, w.rate()?);
@@ -214,8 +234,9 @@ mod tests {
             samples_per_second: f64::INFINITY,
         };
         let counts = Counts { steps: 7, updates: 6, lr: 0.1 };
-        let mut s = State { counts, waiting: (1, 32), ..State::default() };
-        s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, seconds: 3.5 };
+        let waiting = Waiting { batches: 1, weight: 32.0, unit: 1.0 };
+        let mut s = State { counts, waiting, ..State::default() };
+        s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, weight: 96.0, seconds: 3.5 };
         let best = f64::INFINITY;
         s.rates = Some(RatesState { steps: 1, epochs: 2, best, bad: 3, factor: 0.1 });
         s.watch = (Some((0.25, 1)), 2);
@@ -235,6 +256,8 @@ mod tests {
         let named = |n: &str, v: &str| (n.to_string(), v.to_string());
         assert_eq!(options, [named("batch size", "32"), named("loss", "a = b")]);
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
+        // Weighted runs have more to say.
+        (s.partial.weight, s.waiting) = (0.1, Waiting { batches: 2, weight: 1.7, unit: 0.125 });
         (s.watch, s.has_best, s.rates) = ((None, 4), false, None);
         (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
         let (_, back) = read(&write(&[], &s)).unwrap();
@@ -340,6 +363,10 @@ mod tests {
             (9, "epoch 2 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000", "epoch 1"),
             (11, "step 1 3 3dcccccd 3e4ccccd", "out of order"),
             (12, "step 1 8 3dcccccd 3e4ccccd", "out of order"),
+            (4, "waiting 1 3ff8000000000000 3ff8000000000000", "is no power of two"),
+            (4, "waiting 1 3ff8000000000000 0000000000000000", "is no power of two"),
+            (4, "waiting 1 bff8000000000000 3ff0000000000000", "is no sum of weights"),
+            (3, "partial 3 96 3fe0000000000000 0000000000000000 7ff0000000000000", "no sum"),
         ];
         for (i, line, reason) in refused {
             let mut lines = LINES.to_vec();

@@ -1,5 +1,6 @@
-//! One training step: two parallel phases. With `rows`, `layers`, `columns` and `deferred` the only
-//! files of `train` with `unsafe`: they hand out the disjoint blocks that the tasks of a phase write.
+//! One training step: two parallel phases. With `rows`, `layers`, `columns`, `deferred`, `bounds` and
+//! `probe` the only files of `train` with `unsafe`: they hand out the disjoint blocks that the tasks
+//! of a phase write.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
@@ -7,15 +8,19 @@
 //! phase 2  over tiles of every W (no two tiles share anything they write)
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
+//!
+//! Phase 1 changes nothing that lasts. What it computed decides whether phase 2, which cannot be
+//! undone, will write finite values only (`bounds`).
 
-use super::batch::{Batch, SampleWeights, first_odd_value};
+use super::batch::{Batch, ClassWeights, SampleWeights, first_odd_value};
+use super::change::{BatchWeight, Change, allow, run_change};
 use super::columns::Columns;
 use super::split::Bytes;
 use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
 use crate::gemm::bf16;
 use crate::gemm::{
-    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, WeightBlock,
-    update_bias, update_weights,
+    ActiveInputs, BiasBlock, LOOK_FROM, Panels, SharedPanels, SharedSlice, Tensor, Transposed,
+    WeightBlock, update_bias, update_weights,
 };
 use crate::loss::Loss;
 use crate::nn::Mlp;
@@ -49,32 +54,74 @@ pub(super) struct Step<'a> {
 /// with few rows.
 const LOOK_EVERY: u64 = 16;
 
-/// Trains on one batch; answers the mean loss before the update, and whether there was one (with
-/// accumulated gradients not every step has). On an error nothing was updated.
+/// What a step did.
+pub(super) struct Outcome {
+    /// The mean loss before the update: Σ s·ℓ / Σ s with weights s; 0 where all rows weigh 0.
+    pub(super) loss: f64,
+    /// What the batch counts in a mean over batches: its rows, or the sum of their weights.
+    pub(super) weight: f64,
+    /// Whether there was an update: with accumulated gradients not every step has one.
+    pub(super) updated: bool,
+}
+
+/// Trains on one batch. On an error nothing was updated.
 pub(super) fn run(
     net: &mut Mlp,
     ws: &mut Workspace,
     team: &mut Team,
     batch: Batch,
     step: &Step,
-) -> Result<(f64, bool)> {
+) -> Result<Outcome> {
+    // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
+    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
+    if let (SampleWeights::Equal, []) = (step.samples, of_classes) {
+        return run_counted(net, ws, team, (batch, BatchWeight::Rows(batch.rows())), step);
+    }
+    ws.shares.resize(ws.rows, 0.0);
+    let mut picked = std::mem::take(&mut ws.picked);
+    picked.clear();
+    picked.reserve(ws.rows);
+    let classes = ClassWeights { weights: of_classes, are_smoothed: step.smoothing > 0.0 };
+    let weighed = batch.weigh(step.samples, classes, &mut picked, &mut ws.shares);
+    let outcome = match weighed.sum > 0.0 {
+        true => run_counted(net, ws, team, (weighed.batch, BatchWeight::Sum(weighed.sum)), step),
+        false => run_absent(net, ws, team, step),
+    };
+    ws.picked = picked;
+    outcome
+}
+
+/// A batch of which no row counts: it is a batch of those whose gradients make an update, and has
+/// nothing to add to them.
+fn run_absent(net: &mut Mlp, ws: &mut Workspace, team: &mut Team, step: &Step) -> Result<Outcome> {
+    let none = BatchWeight::Sum(0.0);
+    let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, 0, none);
+    if change.accumulates {
+        run_change(net, ws, team, &change, step)?;
+    }
+    Ok(Outcome { loss: 0.0, weight: 0.0, updated: change.updates })
+}
+
+/// Trains on the rows of a batch that count, which have shares unless they weigh one each.
+fn run_counted(
+    net: &mut Mlp,
+    ws: &mut Workspace,
+    team: &mut Team,
+    (batch, weight): (Batch, BatchWeight),
+    step: &Step,
+) -> Result<Outcome> {
     let rows = batch.rows();
     let way = match team.threads() {
         1 => Way::One,
         _ => ws.choices.of(rows).next(),
     };
+    let weighted = matches!(weight, BatchWeight::Sum(_));
+    ws.buffers.reset_peaks(net, &batch);
     let threads = if way == Way::Team { team.threads() } else { 1 };
     let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
         team.run_by(way, items, &|_, i| work(i));
         Ok(())
     };
-    // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
-    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
-    let weighted = !matches!((step.samples, of_classes), (SampleWeights::Equal, []));
-    if weighted {
-        ws.shares.resize(ws.rows, 0.0);
-        batch.shares(step.samples, of_classes, &mut ws.shares[..rows])?;
-    }
     let bytes = Bytes::new(net, ws, batch);
     if bytes.is_some_and(|bytes| bytes.scaling.has_shift()) {
         ws.keep_sums(net)?;
@@ -133,26 +180,27 @@ pub(super) fn run(
     if !(loss as f32).is_finite() {
         return Err(not_finite(ws, rows, step));
     }
+    let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
+    let Workspace { bounds, deferred, tiles, buffers, .. } = &mut *ws;
+    let columns = buffers.columns.as_ref().filter(|_| threads > 1);
+    let phase = Phase { net, buffers, columns, rows, bytes, step };
+    allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), &change, &mut run)?;
+    // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but their
+    // weights, transposed weights and state.
+    let update = |tile: &Tile| unsafe { phase.tile(tile) };
+    let made = match (deferred, columns) {
+        (Some(deferred), _) => deferred.run(&phase, tiles, &change, &mut run),
+        (None, Some(columns)) => {
+            run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))
+        }
+        (None, None) => run(tiles.len(), &|i| update(&tiles[i])),
+    };
+    made.inspect_err(|_| bounds.forget())?;
     for &i in &ws.buffers.norms {
         ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
-    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
-    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
-    let tiles = &ws.tiles;
-    if let Some(deferred) = &mut ws.deferred {
-        let updated = deferred.run(&phase, tiles, (step.update, step.lr), &mut run)?;
-        ws.choices.of(rows).done(rows);
-        return Ok((loss, updated));
-    }
-    // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
-    // their weights, transposed weights and state.
-    let update = |tile: &Tile| unsafe { phase.tile(tile) };
-    match columns {
-        Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))?,
-        None => run(tiles.len(), &|i| update(&tiles[i]))?,
-    }
     ws.choices.of(rows).done(rows);
-    Ok((loss, true))
+    Ok(Outcome { loss, weight: weight.sum(), updated: change.updates })
 }
 
 /// Updates from the gradients that still wait for it. Answers whether there were any.
@@ -163,12 +211,11 @@ pub(super) fn flush(
     step: &Step,
 ) -> Result<bool> {
     let Some(deferred) = ws.deferred.as_mut().filter(|d| d.waiting()) else { return Ok(false) };
-    let phase = Phase { net, buffers: &ws.buffers, columns: None, rows: 0, bytes: None, step };
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
-        team.run(items, &|_, i| work(i));
-        Ok(())
+    let Some(change) = Change::of_rest(deferred) else {
+        deferred.resume(Default::default());
+        return Ok(false);
     };
-    deferred.update(&phase, &ws.tiles, (step.update, step.lr), &mut run)?;
+    run_change(net, ws, team, &change, step)?;
     Ok(true)
 }
 
@@ -182,7 +229,13 @@ fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
 
 /// A closure from a tensor to a part of it: the signature ties the part to the tensor's lifetime,
 /// which a closure's own annotations cannot.
-pub(super) fn part_of<'t, P>(part: impl Fn(SharedPanels<'t>) -> P) -> impl Fn(&'t Tensor) -> P {
+///
+/// # Safety
+/// The closure that is returned is as unsafe as what `part` calls: each of its calls keeps that
+/// contract, and it does not leave the `unsafe` block that made it.
+pub(super) unsafe fn part_of<'t, P>(
+    part: impl Fn(SharedPanels<'t>) -> P,
+) -> impl Fn(&'t Tensor) -> P {
     move |tensor| part(tensor.shared())
 }
 
@@ -251,8 +304,14 @@ impl Phase<'_> {
             } else {
                 let (x, d) = self.operands(tile);
                 let active = self.active_inputs(tile);
-                let wt = l.wt.as_ref().map(|t| t.shared().block_mut(inputs, cols));
-                update_weights(level, WeightBlock { x, d, active, w, slots, wt }, rule);
+                let wt = part_of(|t| t.block_mut(inputs.clone(), cols.clone()));
+                // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of
+                // which the tile has all.
+                let copy = l.wt.as_ref().map(|t| Transposed::new(wt(t)));
+                update_weights(level, WeightBlock { x, d, active, w, slots, wt: copy }, rule);
+                if let Some(t) = &l.wt {
+                    dense.clear_padding(&mut wt(t), cols.start);
+                }
             }
             for vector in self.vectors(tile) {
                 let lines = part_of(|t| t.lines_mut(self.lines(tile, vector)));

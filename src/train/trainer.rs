@@ -135,7 +135,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// A weight a class, for cross-entropy: a sample of a class of weight 2 counts as if it were
-    /// there twice, and the loss is the weighted mean. For binary cross-entropy, a weight for the
+    /// there twice, and the loss is the weighted mean, of a batch as of an epoch. Without label
+    /// smoothing, a sample of a class of weight 0 is not there. For binary cross-entropy, a weight for the
     /// positives of each output (PyTorch's `pos_weight`).
     pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> Self {
         self.setup.class_weights = weights.into();
@@ -143,7 +144,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// A weight a sample of the training set: a sample of weight 2 counts as if it were there
-    /// twice, and the loss is the weighted mean. For sessions see [`Training::step_weighted`].
+    /// twice (though once in the statistics of batch normalisation), one of weight 0 as if it were
+    /// not there. The loss is the weighted mean Σwℓ/Σw, of a batch as of an epoch. A batch of which
+    /// all samples weigh 0 is a step without an update: schedules go on and dropout takes its next
+    /// mask, the optimiser does not count it, its recorded loss is 0, and it is one of the batches of
+    /// [`Trainer::accumulate`]. For sessions see [`Training::step_weighted`].
     pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
         self.sample_weights = Some(weights);
         self
@@ -174,21 +179,22 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Decoupled decay: w ← (1 − lr·λ)·w before each update, whatever the gradient does. AdamW and
-    /// Lion have their own.
+    /// Decoupled decay: w ← (1 − lr·λ)·w before each update, whatever the gradient does; lr·λ has to
+    /// stay below 1 at every rate. AdamW and Lion have their own.
     pub fn weight_decay(mut self, lambda: f32) -> Self {
         self.setup.adjustments.decay = lambda;
         self
     }
 
-    /// Whether L1, L2 and decay reach the biases: `true`, as in PyTorch, unless told otherwise.
+    /// Whether L1, L2 and decay reach the biases, and γ and β of norms: `true`, as in PyTorch, unless
+    /// told otherwise.
     pub fn decay_biases(mut self, reach: bool) -> Self {
         self.setup.adjustments.biases = reach;
         self
     }
 
     /// Keeps the norm of the weights into each neuron at or below `norm`: after an update, longer
-    /// ones are scaled down.
+    /// ones are scaled down. Of a maxout unit this limits the weights of each piece.
     pub fn max_norm(mut self, norm: f32) -> Self {
         self.setup.adjustments.max_norm = Some(norm);
         self
@@ -200,14 +206,18 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Scales the whole gradient down where its norm, over all parameters, is above `norm`.
+    /// Scales the whole gradient down where its norm, over all parameters, is above `norm`. The norm
+    /// is summed up in parts that depend on the trainer's batch size: with another one, the same batch
+    /// may give other last bits.
     pub fn clip_norm(mut self, norm: f32) -> Self {
         self.setup.adjustments.clip_norm = Some(norm);
         self
     }
 
-    /// Makes one update from the gradients of so many batches: the same as one batch of all their
-    /// samples, in the memory of one. What is left at the end of an epoch makes an update too.
+    /// Makes one update from the gradients of so many batches: that of one batch of all their samples
+    /// with their weights, in the memory of one, except that batch normalisation takes the statistics
+    /// of each batch and dropout's masks are those of each step. What is left at the end of an epoch
+    /// makes an update too.
     pub fn accumulate(mut self, batches: usize) -> Self {
         self.setup.adjustments.accumulate = batches;
         self
@@ -231,7 +241,9 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Evaluates on this data set after every epoch.
+    /// Evaluates on this data set after every epoch, with the loss that is trained: the mean over the
+    /// samples, without label smoothing and without weights of classes or samples, so that it differs
+    /// from the training loss where there are such.
     pub fn validate(mut self, data: &'a Dataset) -> Self {
         self.validation = Some(data);
         self
@@ -296,9 +308,10 @@ impl<'a> Trainer<'a> {
     /// Begins a run on `data`, every epoch in a new order: an iterator over its epochs.
     ///
     /// # Errors
-    /// [`Error::Config`] when an option is out of range or does not fit the network,
-    /// [`Error::Shape`] when a data set does not, [`Error::Threads`] when threads cannot be had,
-    /// and what [`Trainer::resume`] says, all before any work.
+    /// [`Error::Config`] when an option is out of range or does not fit the network, or with decoupled
+    /// decay the schedule's largest rate is too large for it, [`Error::Shape`] when a data set does not
+    /// fit, [`Error::Value`] when all its samples weigh 0, [`Error::Threads`] when threads cannot be
+    /// had, and what [`Trainer::resume`] says, all before any work.
     pub fn run<'t>(&'t mut self, net: &'t mut Mlp, data: &'t Dataset) -> Result<Epochs<'t, 'a>> {
         self.history = History::default();
         if self.epochs == 0 {
@@ -313,6 +326,9 @@ impl<'a> Trainer<'a> {
             Rates::new(schedule, self.setup.optimizer.learning_rate(), self.epochs, steps)
         };
         let rates = self.schedule.map(rates).transpose()?;
+        if let Some(rates) = &rates {
+            self.setup.adjustments.check_rate(&self.setup.optimizer, rates.largest())?;
+        }
         if let Some(stopping) = &self.stopping {
             stopping.validate(self.validation)?;
         }
@@ -321,6 +337,7 @@ impl<'a> Trainer<'a> {
         }
         let training = Training::new(net, &setup, values)?;
         training.check(data)?;
+        training.check_total_weight(data, self.sample_weights)?;
         if let Some(validation) = self.validation {
             training.check(validation)?;
         }
@@ -348,9 +365,10 @@ impl<'a> Trainer<'a> {
     /// Trains `net` on `data`, every epoch in a new order.
     ///
     /// # Errors
-    /// As [`Trainer::run`], before any work; [`Error::NonFinite`] when the loss is no longer
-    /// finite; [`Error::FloatEnvironment`] when a thread flushes subnormals or does not round to
-    /// nearest; [`Error::Io`] when a checkpoint cannot be written.
+    /// As [`Trainer::run`], before any work; [`Error::NonFinite`] when the loss is no longer finite or
+    /// an update would make a weight or the optimiser's state infinite; [`Error::FloatEnvironment`]
+    /// when a thread flushes subnormals or does not round to nearest; [`Error::Io`] when a checkpoint
+    /// cannot be written.
     ///
     /// After an error the network is as it was after the last good step, and with early stopping
     /// as it was after the best epoch, if one was finished. [`Trainer::history`] is the history up

@@ -1,16 +1,17 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
 use super::batch::{Batch, BatchTargets, SampleWeights, check_rows, check_sample_weights};
+use super::change::Waiting;
 use super::deferred::Deferred;
 use super::recipe::{OptionText, adjustments};
 use super::state::Counts;
-use super::step::{self, Step};
+use super::step::{self, Outcome, Step};
 use super::workspace::{Needs, Workspace};
 use crate::data::{Dataset, Targets, in_order};
 use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
-use crate::nn::{Mlp, check_data, evaluate, multiply_adds};
+use crate::nn::{LayerShape, Mlp, NormKind, check_data, evaluate, multiply_adds};
 use crate::optim::{Adjustments, Optimizer};
 use crate::simd::check_float_environment;
 use crate::threads::{Team, Threads};
@@ -57,6 +58,13 @@ pub struct Training<'a> {
     values: bool,
 }
 
+/// The mean loss of a batch, and what it counts in a mean over batches.
+#[derive(Clone, Copy)]
+pub(super) struct BatchLoss {
+    pub(super) loss: f32,
+    pub(super) weight: f64,
+}
+
 /// The next step's numbers: a macro, because it borrows some fields while others change.
 macro_rules! next_step {
     ($t:ident, $samples:expr) => {
@@ -94,6 +102,13 @@ impl<'a> Training<'a> {
         if let Some(i) = net.layers().position(|l| l.activation == crate::Activation::Step) {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
+        }
+        let is_batch = |l: LayerShape| l.norm == Some(NormKind::Batch);
+        if setup.batch_size == 1
+            && let Some(i) = net.layers().position(is_batch)
+        {
+            let reason = format!("layer {i} has batch normalisation: expected at least 2, got 1");
+            return Err(Error::config("batch size", reason));
         }
         // Three products a step.
         let work = net.n_parameters().saturating_mul(3).saturating_mul(setup.batch_size);
@@ -135,19 +150,24 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Value`] when the batch does not fit the network or holds NaN
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
-    /// [`Error::FloatEnvironment`] when the thread's floating-point environment is not the usual one,
-    /// [`Error::NonFinite`] when the loss is not finite. On an error nothing was updated.
+    /// [`Error::FloatEnvironment`] when a thread's floating-point environment is not the usual one,
+    /// [`Error::NonFinite`] when the loss or a gradient is not finite, or the update would make a
+    /// weight, the optimiser's state or a sum of gradients infinite. On an error nothing was updated,
+    /// and the next steps are as if this one had not been.
     pub fn step(&mut self, x: MatRef, targets: BatchTargets) -> Result<f32> {
         self.check_batch(x, targets)?;
-        self.take(Batch::Rows { x, targets }, SampleWeights::Equal)
+        Ok(self.take(Batch::Rows { x, targets }, SampleWeights::Equal)?.loss)
     }
 
-    /// The same with a weight a row: a row of weight 2 counts as if it were there twice. The loss
-    /// is the weighted mean.
+    /// The same with a weight a row: a row of weight 2 counts as if it were there twice (though once
+    /// in the statistics of batch normalisation), one of weight 0 as if it were not there, whatever it
+    /// holds. The loss is the weighted mean Σwℓ/Σw. Where all rows weigh 0 the step is counted, answers
+    /// 0 and updates nothing, except that it may complete the batches of
+    /// [`Trainer::accumulate`](crate::Trainer::accumulate).
     ///
     /// # Errors
     /// As [`Training::step`]; [`Error::Shape`] or [`Error::Value`] when there are not as many
-    /// weights as rows, one is negative or not finite, or all are 0.
+    /// weights as rows, or one is negative or not finite.
     pub fn step_weighted(
         &mut self,
         x: MatRef,
@@ -156,7 +176,7 @@ impl<'a> Training<'a> {
     ) -> Result<f32> {
         self.check_batch(x, targets)?;
         check_sample_weights(weights, x.rows())?;
-        self.take(Batch::Rows { x, targets }, SampleWeights::Rows(weights))
+        Ok(self.take(Batch::Rows { x, targets }, SampleWeights::Rows(weights))?.loss)
     }
 
     fn check_batch(&self, x: MatRef, targets: BatchTargets) -> Result<()> {
@@ -174,19 +194,19 @@ impl<'a> Training<'a> {
         data: &Dataset,
         order: &[u32],
         weights: Option<&[f32]>,
-    ) -> Result<f32> {
+    ) -> Result<BatchLoss> {
         let weights = weights.map_or(SampleWeights::Equal, SampleWeights::Samples);
         self.take(Batch::Samples { data, order }, weights)
     }
 
-    fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<f32> {
+    fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<BatchLoss> {
         self.check_threads()?;
         let step = next_step!(self, samples);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
-        let (loss, updated) = step::run(net, workspace, team, batch, &step)?;
+        let Outcome { loss, weight, updated } = step::run(net, workspace, team, batch, &step)?;
         self.steps += 1;
         self.updates += u64::from(updated);
-        Ok(loss as f32)
+        Ok(BatchLoss { loss: loss as f32, weight })
     }
 
     /// Checks the floating-point environments of the caller and of the team: before anything
@@ -199,8 +219,9 @@ impl<'a> Training<'a> {
     /// Makes an update of accumulated gradients that still wait for one, if there are any.
     ///
     /// # Errors
-    /// [`Error::FloatEnvironment`] when a thread's floating-point environment is not the usual one.
-    /// On an error nothing was updated.
+    /// [`Error::FloatEnvironment`] when a thread's floating-point environment is not the usual one,
+    /// [`Error::NonFinite`] when the update would make a weight or the optimiser's state infinite; the
+    /// gradients then still wait.
     pub fn flush(&mut self) -> Result<()> {
         self.check_threads()?;
         let step = next_step!(self, SampleWeights::Equal);
@@ -213,7 +234,8 @@ impl<'a> Training<'a> {
     /// Trains on a data set in its own order, in batches of the trainer's batch size; for data that
     /// comes in portions. The optimiser's state and accumulated gradients carry over from one
     /// portion to the next ([`Training::flush`] makes the update that is left). Returns the mean
-    /// loss, each sample's taken before its step's update.
+    /// loss (with class weights the weighted mean), each sample's taken before its step's update; 0
+    /// where nothing weighs anything.
     ///
     /// The bits are those of [`Training::step`] with the same rows, and with f32 products those of
     /// an epoch of [`Trainer::fit`](crate::Trainer::fit) that visits the samples in this order.
@@ -225,11 +247,13 @@ impl<'a> Training<'a> {
     pub fn partial_fit(&mut self, data: &Dataset) -> Result<f64> {
         self.check(data)?;
         let order = in_order(data.len())?;
-        let mut sum = 0.0;
+        let (mut sum, mut weights) = (0.0, 0.0);
         for batch in order.chunks(self.workspace.rows) {
-            sum += f64::from(self.step_samples(data, batch, None)?) * batch.len() as f64;
+            let BatchLoss { loss, weight } = self.step_samples(data, batch, None)?;
+            sum += f64::from(loss) * weight;
+            weights += weight;
         }
-        Ok(sum / data.len() as f64)
+        Ok(if weights > 0.0 { sum / weights } else { 0.0 })
     }
 
     /// Takes the parameters of a network of the same shape.
@@ -247,7 +271,23 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Loss, and for classes accuracy and confusion matrix, of the network as it is now.
+    /// Checks that something of a data set counts.
+    pub(super) fn check_total_weight(&self, data: &Dataset, weights: Option<&[f32]>) -> Result<()> {
+        let class = |i: usize| match data.targets() {
+            Targets::Classes { labels, .. } if self.loss == Loss::CrossEntropy => {
+                self.class_weights.get(labels[i] as usize).copied().unwrap_or(1.0)
+            }
+            Targets::Classes { .. } | Targets::Values { .. } => 1.0,
+        };
+        let counts = |i: usize| weights.is_none_or(|weights| weights[i] > 0.0) && class(i) > 0.0;
+        match (0..data.len()).any(counts) {
+            true => Ok(()),
+            false => Err(Error::value("weights of the data set", "a sum above 0", 0)),
+        }
+    }
+
+    /// Loss, and for classes accuracy and confusion matrix, of the network as it is now. The loss
+    /// is the session's, without label smoothing and without weights of classes or samples.
     ///
     /// # Errors
     /// [`Error::Shape`] when the data set does not fit the network, [`Error::FloatEnvironment`] when
@@ -269,9 +309,11 @@ impl<'a> Training<'a> {
     /// Changes the learning rate from the next step on.
     ///
     /// # Errors
-    /// [`Error::Config`] when it is negative or not finite.
+    /// [`Error::Config`] when it is negative or not finite, or with a decoupled decay λ so large that
+    /// 1 − lr·λ is no longer above 0.
     pub fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
         crate::optim::check("learning rate", lr, 0.0..f32::INFINITY)?;
+        self.adjustments.check_rate(&self.optimizer, lr)?;
         self.lr = lr;
         Ok(())
     }
@@ -305,13 +347,13 @@ impl<'a> Training<'a> {
         Counts { steps: self.steps, updates: self.updates, lr: self.lr }
     }
 
-    /// Batches and rows whose gradients wait for an update.
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        self.workspace.deferred.as_ref().map_or((0, 0), Deferred::counts)
+    /// What waits for an update.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.workspace.deferred.as_ref().map_or(Waiting::default(), Deferred::counts)
     }
 
     /// Goes on from there, with the tensors as they are now.
-    pub(super) fn resume(&mut self, counts: Counts, waiting: (usize, usize)) {
+    pub(super) fn resume(&mut self, counts: Counts, waiting: Waiting) {
         Counts { steps: self.steps, updates: self.updates, lr: self.lr } = counts;
         if let Some(deferred) = &mut self.workspace.deferred {
             deferred.resume(waiting);

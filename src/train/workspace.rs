@@ -1,5 +1,6 @@
 //! Everything a training step writes besides the network: allocated once.
 
+use super::bounds::{Bounds, Peaks};
 use super::columns::Columns;
 use super::deferred::Deferred;
 use super::extras::Extras;
@@ -21,10 +22,10 @@ pub(super) struct LayerBuffers {
     pub(super) a: Tensor,
     /// batch x n_out: inputs z of activations whose derivative needs them
     pub(super) z: Option<Tensor>,
-    /// batch x columns: ∂L/∂z
+    /// batch x columns: ∂L/∂z; 0 between the pieces of maxout
     pub(super) d: Tensor,
     /// columns x n_in: the transposed weights, for every layer but the first and those that are
-    /// split
+    /// split; 0 between the pieces of maxout
     pub(super) wt: Option<Tensor>,
     /// the optimiser's state, weights and biases
     pub(super) slots: Vec<Slot>,
@@ -44,10 +45,11 @@ impl LayerBuffers {
     /// Moves a layer's running statistics towards those of the batch in these buffers.
     pub(super) fn observe(&self, layer: &mut Dense, rows: usize) {
         let moments = self.extras.as_deref().and_then(|e| e.moments.as_ref());
+        let n_out = layer.n_out();
         if let (Some(norm), Some(moments)) = (&mut layer.norm, moments) {
             let lines = moments.lines();
             let (mean, variance) = lines[..lines.len() / 2].split_at(lines.len() / 4);
-            norm.observe(mean, variance, rows);
+            norm.observe([mean, variance], n_out, rows);
         }
     }
 }
@@ -79,6 +81,8 @@ pub(super) struct Buffers {
     pub(super) y: Tensor,
     /// Where columns are shared out instead of rows.
     pub(super) columns: Option<Columns>,
+    /// The largest values that reached each layer in the step.
+    pub(super) peaks: Vec<Peaks>,
     /// For phase 2, one element a panel of x, a bit a column: the inputs that are not zero in the
     /// whole batch. Empty where leaving out the others would not pay.
     pub(super) active: Vec<u16>,
@@ -94,11 +98,15 @@ pub(super) struct Workspace {
     pub(super) losses: Vec<f64>,
     /// What each row counts; empty until something is weighted.
     pub(super) shares: Vec<f32>,
+    /// Room for the rows that count, where something is weighted.
+    pub(super) picked: Vec<u32>,
     pub(super) tiles: Vec<Tile>,
     /// Which inputs are not zero, one for each block of rows or part of columns.
     pub(super) inputs: Vec<ActiveInputs>,
     /// Gradients, where phase 2 keeps them first.
     pub(super) deferred: Option<Deferred>,
+    /// What weights, state and gradients that wait do not exceed.
+    pub(super) bounds: Bounds,
     /// Whether one thread or the team makes a step.
     pub(super) choices: Choices,
 }
@@ -135,10 +143,7 @@ impl Workspace {
         for (i, layer) in net.layers.iter().enumerate() {
             let (n_in, columns) = (layer.n_in(), layer.columns());
             let batch = || Tensor::zeros(rows, layer.n_out(), ld);
-            let slot = || {
-                let w = Tensor::zeros(n_in, columns, n_in.next_multiple_of(LINE))?;
-                Ok(Slot { w, b: Tensor::zeros(1, layer.b.cols(), 1)? })
-            };
+            let slot = || Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
             let split = SplitLayer::new(net, i, rows, by)?;
             let wt = match i {
                 _ if i == 0 || split.is_some() => None,
@@ -147,7 +152,7 @@ impl Workspace {
             layers.push(LayerBuffers {
                 a: batch()?,
                 z: (layer.activation.keeps() == Keeps::Input).then(batch).transpose()?,
-                d: Tensor::zeros(rows, columns, ld)?,
+                d: Tensor::side_by_side(rows, layer.n_out(), layer.activation.pieces(), ld)?,
                 wt,
                 slots: (0..optimizer.slots()).map(|_| slot()).collect::<Result<_>>()?,
                 extras: Extras::new(net, i, rows)?,
@@ -171,6 +176,7 @@ impl Workspace {
             norms: batch_norms(net),
             y: Tensor::zeros(rows, if values { net.n_out() } else { 0 }, ld)?,
             columns,
+            peaks: net.layers.iter().map(|_| Peaks::default()).collect(),
             active: Vec::with_capacity(net.n_in().div_ceil(LINE)),
         };
         let mut workspace = Workspace {
@@ -179,9 +185,11 @@ impl Workspace {
             labels: vec![0; if values { 0 } else { rows }],
             losses: vec![0.0; rows],
             shares: Vec::new(),
+            picked: Vec::new(),
             tiles,
             inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
             deferred,
+            bounds: Bounds::new(net.layers.len()),
             // Forward, gradient of the weights, gradient of the inputs.
             choices: Choices::new(rows, net.n_parameters().saturating_mul(3)),
         };
@@ -199,15 +207,19 @@ impl Workspace {
         }
     }
 
-    /// Fills the transposed and the split weights from the network's.
+    /// Fills the transposed and the split weights from the network's, which others wrote.
     pub(super) fn copy_weights(&mut self, net: &Mlp) {
+        self.bounds.forget();
         for (layer, buffers) in net.layers.iter().zip(&mut self.buffers.layers) {
             if let Some(split) = &mut buffers.split {
                 split.w.fill_all(net.level, layer.w.view());
             }
             if let Some(wt) = &mut buffers.wt {
+                let is_padding = |c: usize| c % LINE >= layer.w.lanes(c / LINE);
                 for r in 0..layer.n_in() {
-                    (0..layer.columns()).for_each(|c| *wt.at_mut(c, r) = layer.w.at(r, c));
+                    for c in 0..layer.columns() {
+                        *wt.at_mut(c, r) = if is_padding(c) { 0.0 } else { layer.w.at(r, c) };
+                    }
                 }
             }
         }

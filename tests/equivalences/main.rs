@@ -2,3 +2,6 @@
 
 mod data;
 mod runs;
+#[path = "../support/mod.rs"]
+mod support;
+mod training;

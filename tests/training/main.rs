@@ -2,11 +2,17 @@
 //! against frozen PyTorch values, against the naive reference in f64, and against differences of
 //! its own loss; at every level this CPU has.
 
+mod bytes;
 mod differences;
+#[path = "../support/folder.rs"]
+mod folder;
+mod overflow;
 mod pytorch;
 mod reference;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
+mod weights;
 
 use deltarule::{
     Activation, BatchTargets, Loss, MatRef, Matrix, Mlp, Optimizer, Sgd, Threads, Trainer,

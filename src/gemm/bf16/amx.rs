@@ -9,12 +9,18 @@ use std::arch::asm;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-/// Whether tiles can be used: the CPU has them, the system saves them, the process may use them,
-/// and they multiply as they should. Looked at once.
-pub(super) fn available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+/// A token: it exists only where tiles can be used, which is why using them is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token(());
+
+/// The token where tiles can be used: the CPU has them, the system saves them, the process may use
+/// them, and they multiply as they should. Looked at once.
+pub(super) fn available() -> Option<Token> {
+    static AVAILABLE: OnceLock<Option<Token>> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
-        Level::avx512().is_some_and(|level| detected() && permitted() && correct(level))
+        let level = Level::avx512().filter(|_| detected() && permitted())?;
+        let token = Token(());
+        correct(level, token).then_some(token)
     })
 }
 
@@ -54,14 +60,15 @@ fn permitted() -> bool {
 }
 
 /// Multiplies two operands on the tiles and by f32 units, which must agree in every bit.
-fn correct(level: Level) -> bool {
-    struct Both<'a>([&'a [Line]; 2]);
+fn correct(level: Level, token: Token) -> bool {
+    struct Both<'a>([&'a [Line]; 2], Token);
     impl Kernel for Both<'_> {
         type Output = bool;
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> bool {
             let [a, b] = self.0.map(|x| ([x.as_ptr(); 2], 2));
-            let (pairs, tiles) = (Pairs { a, b, parts: (1, 1), depth: 2 }, Tiles::configure());
+            let (pairs, tiles) =
+                (Pairs { a, b, parts: (1, 1), depth: 2 }, Tiles::configure(self.1));
             let (mut first, mut second) = ([[Line::ZERO; LINE]; 4], [[Line::ZERO; LINE]; 4]);
             // SAFETY: the operands are 2 tiles deep and of one part.
             unsafe {
@@ -77,7 +84,7 @@ fn correct(level: Level) -> bool {
         let line = |r: u32| Line(std::array::from_fn(|c| f32::from_bits(value(r * 16 + c as u32))));
         (0..2 * LINE as u32).map(line).collect()
     };
-    dispatch(level, Both([&operand(1), &operand(2)]))
+    dispatch(level, Both([&operand(1), &operand(2)], token))
 }
 
 /// Loads tile `$tile` from 16 lines.
@@ -120,8 +127,8 @@ macro_rules! dot {
 pub(super) struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
-    /// Only where tiles are [`available`]; the instruction faults elsewhere.
-    pub(super) fn configure() -> Self {
+    /// Configures this thread's tiles.
+    pub(super) fn configure(_: Token) -> Self {
         /// Intel's manual, volume 1, 18.4: palette 1; bytes a row from byte 16 on, two bytes a tile;
         /// rows from byte 48 on.
         #[repr(C, align(64))]
@@ -137,7 +144,7 @@ impl Tiles {
             }
             Config(config)
         };
-        // SAFETY: callers know that the CPU has tiles and the process may use them.
+        // SAFETY: the token says that the CPU has tiles and the process may use them.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack, preserves_flags));
         }

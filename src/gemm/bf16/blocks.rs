@@ -31,7 +31,11 @@ impl<'a> Product<'a> {
         assert!(left.depth == right.depth);
         assert!(left.parts == by.parts && right.parts == by.parts);
         let left = if bytes.is_some() { left.of_bytes() } else { left };
-        Product { left, right, bytes, tiles: (by.unit == Unit::Amx).then(amx::Tiles::configure) }
+        let tiles = match by.unit {
+            Unit::Amx(token) => Some(amx::Tiles::configure(token)),
+            Unit::Fma => None,
+        };
+        Product { left, right, bytes, tiles }
     }
 
     /// What the sums of a block are multiplied by: for all but bytes 1, which changes no bit.

@@ -1,6 +1,6 @@
 //! How operands are filled: f32 split into their parts, bytes as they are, both in blocks of 32 x 32.
 
-use super::super::{Panels, RowSource, Value};
+use super::super::{Panels, RowSource, Value, lanes};
 use super::bytes::Scaling;
 use super::operand::{Packed, Role, Split};
 use super::precision::ROWS;
@@ -10,7 +10,7 @@ use std::ops::Range;
 impl Split {
     /// Splits a part of the matrix, `m`, whose first value is at row `to.0` and panel `to.1` of the
     /// whole, multiples of 32 and 2. What lies below its last row in a block of 32 rows, and right
-    /// of its last column in a block of 32 columns, becomes zero.
+    /// of its last column in a block of 32 columns, becomes zero, as does all padding.
     ///
     /// # Safety
     /// As long as this runs, nobody else reads or writes the operand's blocks of 32 x 32 that the
@@ -111,10 +111,10 @@ impl Kernel for FillBlock<'_> {
         for (p, quarters) in panels.clone().zip(&mut block) {
             let lines = &mut quarters.as_flattened_mut()[..rows];
             lines.copy_from_slice(&m.panel(p)[row..][..rows]);
-            // What is beyond the last column is not zero in every matrix.
-            let cols = (m.cols - p * LINE).min(LINE);
-            if cols < LINE {
-                lines.iter_mut().for_each(|line| line.0[cols..].fill(0.0));
+            // Padding may hold anything.
+            let lanes = lanes(split.width, to.1 + p);
+            if lanes < LINE {
+                lines.iter_mut().for_each(|line| line.0[lanes..].fill(0.0));
             }
         }
         let (row, panel) = ((to.0 + row) / LINE, to.1 + panel);

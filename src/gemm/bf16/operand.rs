@@ -94,6 +94,8 @@ pub(crate) struct Split {
     pub(super) role: Role,
     pub(super) rows: usize,
     pub(super) cols: usize,
+    /// Columns of each of the matrices that lie side by side, `cols` where there is one.
+    pub(super) width: usize,
     /// bf16 numbers for an f32, for which there is room. Bytes take one of them.
     pub(super) parts: usize,
     pub(super) columns: Option<Packed>,
@@ -170,11 +172,18 @@ impl Split {
             role,
             rows,
             cols,
+            width: cols,
             parts: by.parts,
             columns: packed(along != Along::Rows, rows, cols)?,
             by_rows: packed(along != Along::Columns, cols, rows)?,
             sums: None,
         })
+    }
+
+    /// The same for matrices of `width` columns side by side, as a [`Tensor`] holds them: what lies
+    /// between them becomes zero too.
+    pub(crate) fn side_by_side(self, width: usize) -> Self {
+        Split { width, ..self }
     }
 
     /// From the next filling on, the sums of the columns are kept too: what the shift of a left
@@ -208,6 +217,12 @@ impl Split {
     /// Rows and columns.
     pub(super) fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
+    }
+
+    /// The sums of columns, where they are kept.
+    #[cfg(test)]
+    pub(crate) fn sums_mut(&mut self) -> Option<&mut Tensor> {
+        self.sums.as_mut()
     }
 
     /// The lines of both kinds of tiles.

@@ -1,6 +1,6 @@
 //! A schedule on its way through a run: where it is, and which rate comes next.
 
-use super::{Schedule, Shape};
+use super::{Schedule, Shape, check};
 use crate::{Error, Result};
 
 /// A schedule on its way through a run.
@@ -8,6 +8,7 @@ use crate::{Error, Result};
 pub(crate) struct Rates {
     schedule: Schedule,
     lr: f32,
+    largest: f32,
     state: RatesState,
 }
 
@@ -44,8 +45,15 @@ impl Rates {
         if matches!(schedule.shape, Shape::Cosine { .. } | Shape::OneCycle { .. }) {
             schedule.length.get_or_insert(run - warm_up);
         }
+        let largest = schedule.largest_rate(lr, run);
+        check("schedule: largest rate", largest, 0.0..f32::INFINITY)?;
         let state = RatesState { steps: 0, epochs: 0, best: f64::INFINITY, bad: 0, factor: 1.0 };
-        Ok(Rates { schedule, lr, state })
+        Ok(Rates { schedule, lr, largest, state })
+    }
+
+    /// The largest rate of the run.
+    pub(crate) fn largest(&self) -> f32 {
+        self.largest
     }
 
     /// Where it is.
@@ -80,7 +88,10 @@ impl Rates {
                 state.bad += 1;
             }
             if state.bad > patience {
-                (state.factor, state.bad) = (state.factor * factor, 0);
+                let least = self.schedule.smallest.map_or(0.0, |smallest| smallest / self.lr);
+                // A rate that is below the smallest already stays.
+                state.factor = state.factor.min((state.factor * factor).max(least));
+                state.bad = 0;
             }
         }
     }
@@ -103,6 +114,37 @@ mod tests {
         assert_eq!(got, [0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.025]);
     }
 
+    /// What `ReduceLROnPlateau(factor=0.5, patience=0, min_lr=0.03)` of PyTorch gives with lr = 0.1.
+    #[test]
+    fn a_plateau_has_a_smallest_rate() {
+        let rates = |schedule, lr| {
+            let mut rates = Rates::new(schedule, lr, 20, 1).unwrap();
+            [1.0; 5].map(|loss| {
+                rates.epoch(loss);
+                rates.rate()
+            })
+        };
+        let schedule = Schedule::plateau(0.5, 0).smallest_rate(0.03);
+        for (got, want) in rates(schedule, 0.1).into_iter().zip([0.1, 0.05, 0.03, 0.03, 0.03]) {
+            assert!((got - want).abs() < 1e-8, "{got}, not {want}");
+        }
+        assert_eq!(rates(schedule, 0.02), [0.02; 5]);
+        assert_eq!(rates(schedule, 0.0), [0.0; 5]);
+    }
+
+    #[test]
+    fn the_largest_rate_is_known_before_the_run() {
+        let largest = |schedule| Rates::new(schedule, 0.1, 4, 10).map(|r| r.largest());
+        assert_eq!(largest(Schedule::constant().warm_up(5, 0.0)).unwrap(), 0.1);
+        assert_eq!(largest(Schedule::one_cycle()).unwrap(), 0.1);
+        assert_eq!(largest(Schedule::exponential(2.0)).unwrap(), 0.8);
+        assert_eq!(largest(Schedule::step(2, 10.0).each_epoch()).unwrap(), 1.0);
+        assert!(largest(Schedule::exponential(20.0).each_step()).is_err());
+        for epochs in [usize::MAX, 1 << 40] {
+            assert!(Rates::new(Schedule::cosine(0.1), 0.1, epochs, 1 << 30).is_ok());
+        }
+    }
+
     #[test]
     fn contradictions_are_refused() {
         let refused = |s: Schedule| Rates::new(s, 0.1, 3, 10).is_err();
@@ -115,6 +157,10 @@ mod tests {
         assert!(refused(Schedule::step(0, 0.5)));
         assert!(refused(Schedule::exponential(0.0)));
         assert!(refused(Schedule::plateau(1.0, 1)));
+        assert!(refused(Schedule::plateau(0.5, 1).smallest_rate(-1.0)));
+        assert!(refused(Schedule::plateau(0.5, 1).smallest_rate(f32::NAN)));
+        assert!(refused(Schedule::cosine(0.5).smallest_rate(0.1)));
+        assert!(refused(Schedule::cosine(0.0).over(u64::MAX).warm_up(5, 0.0)));
         assert!(refused(Schedule::plateau(0.5, 1).each_step()));
         assert!(refused(Schedule::one_cycle().warm_up(1, 0.1)));
         assert!(!refused(Schedule::cosine(0.0).over(25).warm_up(5, 0.0)));

@@ -1,0 +1,159 @@
+//! How far an update can move weights and state: bounds in f64 from a bound of the gradients. They
+//! tell before an update that all it writes will be finite.
+
+use super::{Adam, Optimizer};
+
+/// Bounds of |w| and of the |state values| of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Magnitude {
+    pub(crate) weight: f64,
+    pub(crate) slots: [f64; 2],
+}
+
+/// What a bound may reach so that no sum or product of an update overflows: a quarter of f32's
+/// range, which leaves room for the roundings and for sums of two such values.
+pub(crate) const LIMIT: f64 = (1u128 << 126) as f64;
+
+/// What a bound that is carried from step to step grows by besides: more than a step's roundings,
+/// 2⁻²⁴ each.
+const ROUNDING: f64 = 1.0 + 1.0 / (1u32 << 20) as f64;
+
+impl Magnitude {
+    /// Whether values up to these bounds, and sums of two of them, are finite in f32. NaN is not.
+    pub(crate) fn fits(&self) -> bool {
+        self.weight <= LIMIT && self.slots.iter().all(|slot| *slot <= LIMIT)
+    }
+
+    fn times(self, factor: f64) -> Self {
+        Magnitude { weight: self.weight * factor, slots: self.slots.map(|slot| slot * factor) }
+    }
+}
+
+impl Optimizer {
+    /// The bounds after update `at` (its number and its learning rate) with gradients of at most
+    /// `g`, which are infinite where a value on the way may be. Decay only shrinks.
+    pub(crate) fn grow(&self, (step, lr): (u64, f32), m: Magnitude, g: f64) -> Magnitude {
+        let (lr, [first, second]) = (f64::from(lr), m.slots);
+        let moved = |along: f64, slots| {
+            // A value on the way that f32 cannot hold is no bound.
+            let along = if along <= LIMIT { along } else { f64::INFINITY };
+            Magnitude { weight: m.weight + lr * along, slots }
+        };
+        let new = match self {
+            Optimizer::Sgd(_) => moved(g, [0.0; 2]),
+            Optimizer::Momentum(o) => {
+                let v = f64::from(o.momentum) * first + g;
+                moved(g + v, [v, 0.0])
+            }
+            Optimizer::Adam(o) => {
+                let (along, slots) = o.reach([first, second], g);
+                // The rate is divided by the correction of the mean.
+                let correction = o.correction(step);
+                moved(along.max(along / correction), slots)
+            }
+            Optimizer::AdamW(o) => {
+                let (along, slots) = o.adam.reach([first, second], g);
+                moved(along.max(along / o.adam.correction(step)), slots)
+            }
+            Optimizer::RmsProp(o) => {
+                let v = first.max(g * g);
+                moved(g / f64::from(o.epsilon), [v, 0.0])
+            }
+            Optimizer::Adagrad(o) => moved(g / f64::from(o.epsilon), [first + g * g, 0.0]),
+            Optimizer::Lion(_) => moved(1.0, [first.max(g), 0.0]),
+        };
+        new.times(ROUNDING)
+    }
+}
+
+impl Adam {
+    /// Bounds of the quotient that an update goes along, and of the moments behind it.
+    fn reach(&self, [m, v]: [f64; 2], g: f64) -> (f64, [f64; 2]) {
+        let (m, v) = (m.max(g), v.max(g * g));
+        (m / f64::from(self.epsilon), [m, v])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::{Adagrad, AdamW, Lion, Momentum, RmsProp, Rule, Sgd, VisitRule};
+    use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+
+    struct Update<R>(R, f32, f32, [f32; 2]);
+
+    impl<R: Rule> Kernel for Update<R> {
+        type Output = [f32; 3];
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> [f32; 3] {
+            let mut slots = self.3.map(|x| s.splat(x));
+            let w = self.0.update(s, s.splat(self.1), s.splat(self.2), &mut slots);
+            [w, slots[0], slots[1]].map(|v| {
+                let mut out = [0.0; LINE];
+                s.store(v, &mut out);
+                out[0]
+            })
+        }
+    }
+
+    struct Visit(f32, f32, [f32; 2]);
+
+    impl VisitRule for Visit {
+        type Output = [f32; 3];
+        fn visit<R: Rule>(self, rule: R) -> [f32; 3] {
+            let slots = if R::SLOTS == 0 { [0.0; 2] } else { self.2 };
+            dispatch(Level::best(), Update(rule, self.0, self.1, slots))
+        }
+    }
+
+    /// Gradients of every size and sign, with sudden jumps: what fits is finite, and never beyond
+    /// the bound.
+    #[test]
+    fn no_update_exceeds_its_bound() {
+        let optimizers: [Optimizer; 9] = [
+            Sgd::new(0.5).into(),
+            Momentum::new(0.5, 0.9).into(),
+            Momentum::new(0.5, 0.99).nesterov().into(),
+            Adam::new(0.1).into(),
+            Adam::new(0.1).betas(0.0, 0.0).epsilon(1e-38).into(),
+            AdamW::new(0.1).betas(0.999_999, 0.5).into(),
+            RmsProp::new(0.1).into(),
+            Adagrad::new(0.1).epsilon(1e-30).into(),
+            Lion::new(0.1).into(),
+        ];
+        for optimizer in optimizers {
+            let (mut fitted, mut refused) = (0, 0);
+            for run in 0..200u32 {
+                let (mut w, mut slots, mut bound) = (0.5f32, [0.0f32; 2], Magnitude::default());
+                bound.weight = 0.5;
+                for t in 1..30u32 {
+                    // A cheap mix of the counters: exponents from -30 to 38.
+                    let mix = (run * 31 + t).wrapping_mul(2_654_435_761);
+                    let exponent = if mix % 7 == 0 { 40 } else { 20 } * (mix >> 16 & 255) as i32;
+                    let size = 10f64.powi(exponent / 256 - 10 + i32::from(mix % 7 == 0) * 10);
+                    let g = (size * if mix & 256 == 0 { 3.0 } else { -3.0 }) as f32;
+                    if !g.is_finite() {
+                        continue;
+                    }
+                    let at = (u64::from(t), optimizer.learning_rate());
+                    let next = optimizer.grow(at, bound, f64::from(g.abs()));
+                    if !next.fits() {
+                        refused += 1;
+                        continue;
+                    }
+                    let [new, first, second] = optimizer.with_rule(at, Visit(w, g, slots));
+                    let used = [first, second];
+                    (w, slots, bound) = (new, used, next);
+                    fitted += 1;
+                    assert!(w.is_finite() && f64::from(w.abs()) <= bound.weight, "{optimizer:?}");
+                    let used = slots.iter().zip(bound.slots).take(optimizer.slots());
+                    for (slot, most) in used {
+                        assert!(f64::from(slot.abs()) <= most, "{optimizer:?}: {slot} > {most}");
+                    }
+                }
+            }
+            assert!(fitted > 1000, "{optimizer:?}: {fitted}");
+            assert!(refused > 0 || matches!(optimizer, Optimizer::Lion(_)), "{optimizer:?}");
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! Equivalences of training, over random networks, options and data. A failure names its seed.
+
+use crate::support::{Data, assert_same_bits, relative_error};
+use deltarule::data::{Dataset, Targets};
+use deltarule::gradient::gradients;
+use deltarule::{
+    Activation, Adagrad, Adam, AdamW, BatchTargets, Error, Level, Lion, Loss, MatRef, Mlp,
+    Momentum, Optimizer, RmsProp, Sgd, Threads, Trainer, Training,
+};
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+/// Two ways of the same arithmetic, whose sums round differently, over a few small updates: measured
+/// at most 2e-6.
+const TOLERANCE: f64 = 2e-5;
+
+/// Networks a property: together about 20 s on one core.
+fn config(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
+
+/// What may stand around the layers of a network.
+#[derive(Clone, Copy, PartialEq)]
+enum Layers {
+    /// Each row is on its own: no batch normalisation, no dropout.
+    ByRow,
+    /// Everything.
+    All,
+}
+
+/// A random network and what it is trained with.
+struct Case {
+    data: Data,
+    n_in: usize,
+    n_out: usize,
+    loss: Loss,
+    /// Class labels or values.
+    labels: bool,
+    smoothing: f32,
+    classes: Vec<f32>,
+    net: Mlp,
+}
+
+impl Case {
+    fn new(seed: u64, layers: Layers) -> Case {
+        let levels: Vec<_> = Level::available().collect();
+        let mut data = Data::new(seed);
+        let (n_in, mut n_out) = (1 + data.below(40), 1 + data.below(20));
+        let losses = [
+            (Loss::CrossEntropy, Activation::Softmax),
+            (Loss::BinaryCrossEntropy, Activation::Sigmoid),
+            (Loss::MeanSquared, Activation::Identity),
+            (Loss::Quadratic, Activation::Tanh),
+            (Loss::Huber { delta: 0.5 }, Activation::Identity),
+        ];
+        let (loss, output) = losses[data.below(losses.len())];
+        let labels = loss == Loss::CrossEntropy || data.below(2) == 0;
+        if loss == Loss::CrossEntropy {
+            n_out += 1;
+        }
+        let mut builder = Mlp::builder(n_in);
+        if layers == Layers::All && data.below(4) == 0 {
+            builder = builder.dropout(0.25);
+        }
+        let (mut width, mut before) = (n_in, None);
+        for _ in 0..data.below(4) {
+            // Every other width is the one before, so that residual connections fit.
+            if before.is_none() || data.below(2) == 0 {
+                width = 1 + data.below(50);
+            }
+            let smooth = [Activation::Tanh, Activation::Sigmoid, Activation::Gelu];
+            builder = match data.below(5) {
+                0 => builder.maxout(width, 2 + data.below(2)),
+                kind => {
+                    let dense = builder.dense(width, smooth[data.below(3)]);
+                    match (kind, layers) {
+                        (1, _) if width > 1 => dense.layer_norm(),
+                        (2, Layers::All) => dense.batch_norm(),
+                        _ => dense,
+                    }
+                }
+            };
+            if layers == Layers::All && data.below(3) == 0 {
+                builder = builder.dropout(0.5);
+            }
+            if before == Some(width) && data.below(2) == 0 {
+                builder = builder.residual(1);
+            }
+            before = Some(width);
+        }
+        let net = builder
+            .dense(n_out, output)
+            .seed(seed)
+            .level(levels[data.below(levels.len())])
+            .build()
+            .unwrap();
+        let weights = |data: &mut Data| (0..n_out).map(|_| data.uniform(0.2, 3.0) as f32).collect();
+        let weighs = matches!(loss, Loss::CrossEntropy | Loss::BinaryCrossEntropy);
+        let classes = if weighs && data.below(2) == 0 { weights(&mut data) } else { vec![] };
+        let smooths = loss == Loss::CrossEntropy && data.below(2) == 0;
+        let smoothing = if smooths { 0.1 } else { 0.0 };
+        Case { data, n_in, n_out, loss, labels, smoothing, classes, net }
+    }
+
+    fn rows(&mut self, rows: usize) -> Rows {
+        let classes = if self.n_out == 1 { 2 } else { self.n_out };
+        Rows {
+            n_in: self.n_in,
+            n_out: self.n_out,
+            x: self.data.f32s(rows * self.n_in),
+            labels: self.data.labels(rows, classes).iter().map(|l| *l as u32).collect(),
+            y: (0..rows * self.n_out).map(|_| self.data.uniform(0.0, 1.0) as f32).collect(),
+            has_labels: self.labels,
+        }
+    }
+
+    /// A trainer with some of the options.
+    fn trainer(&mut self, optimizer: Optimizer) -> Trainer<'static> {
+        // Decoupled decay and L2 are refused together.
+        let decays = matches!(optimizer, Optimizer::AdamW(_));
+        let trainer = Trainer::new(optimizer).loss(self.loss).class_weights(self.classes.clone());
+        let trainer = trainer.label_smoothing(self.smoothing).threads(Threads::One);
+        let trainer = match self.data.below(5) {
+            0 if !decays => trainer.l2(0.01),
+            1 => trainer.l1(0.001).decay_biases(false),
+            _ => trainer,
+        };
+        match self.data.below(6) {
+            0 => trainer.clip_norm(0.3),
+            1 => trainer.clip_value(0.05),
+            2 => trainer.max_norm(0.8),
+            _ => trainer,
+        }
+    }
+
+    fn start<'n>(&self, trainer: &Trainer, net: &'n mut Mlp) -> Training<'n> {
+        match self.labels {
+            true => trainer.start(net).unwrap(),
+            false => trainer.start_regression(net).unwrap(),
+        }
+    }
+}
+
+/// Rows with their targets.
+#[derive(Clone)]
+struct Rows {
+    n_in: usize,
+    n_out: usize,
+    x: Vec<f32>,
+    labels: Vec<u32>,
+    y: Vec<f32>,
+    has_labels: bool,
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The rows with these numbers, in this order.
+    fn pick(&self, rows: impl IntoIterator<Item = usize>) -> Rows {
+        let mut out = Rows { x: vec![], labels: vec![], y: vec![], ..self.clone() };
+        for r in rows {
+            out.x.extend(&self.x[r * self.n_in..][..self.n_in]);
+            out.y.extend(&self.y[r * self.n_out..][..self.n_out]);
+            out.labels.push(self.labels[r]);
+        }
+        out
+    }
+
+    fn with<T>(&self, work: impl FnOnce(MatRef, BatchTargets) -> T) -> T {
+        let x = MatRef::new(&self.x, self.len(), self.n_in).unwrap();
+        let y = MatRef::new(&self.y, self.len(), self.n_out).unwrap();
+        match self.has_labels {
+            true => work(x, BatchTargets::Classes(&self.labels)),
+            false => work(x, BatchTargets::Values(y)),
+        }
+    }
+
+    fn step(&self, training: &mut Training, weights: Option<&[f32]>) -> deltarule::Result<f32> {
+        self.with(|x, targets| match weights {
+            None => training.step(x, targets),
+            Some(weights) => training.step_weighted(x, targets, weights),
+        })
+    }
+
+    fn dataset(&self) -> Dataset {
+        let classes = self.n_out.max(2);
+        let targets = match self.has_labels {
+            true => Targets::Classes { labels: self.labels.clone(), n_classes: classes },
+            false => Targets::Values { values: self.y.clone(), n_outputs: self.n_out },
+        };
+        Dataset::from_f32(self.x.clone(), self.n_in, targets).unwrap()
+    }
+}
+
+fn parameters(net: &Mlp) -> Vec<f32> {
+    let layers = 0..net.layers().len();
+    let of = |layer| {
+        let norm = net.norm_parameters(layer).unwrap().unwrap_or_default();
+        let mut all = net.weights(layer).unwrap().into_vec();
+        all.extend(net.biases(layer).unwrap());
+        all.extend([norm.gamma, norm.beta, norm.mean, norm.variance].concat());
+        all
+    };
+    layers.flat_map(of).collect()
+}
+
+fn near(place: &str, seed: u64, got: &Mlp, want: &Mlp) {
+    let error = relative_error(&parameters(got), &parameters(want));
+    assert!(error <= TOLERANCE, "{place}, seed {seed}: {error:e}, {got:?}");
+}
+
+fn near_loss(place: &str, seed: u64, got: f64, want: f64) {
+    assert!(
+        (got - want).abs() <= 1e-5 * want.abs().max(1e-3),
+        "{place}, seed {seed}: {got}, {want}"
+    );
+}
+
+/// An optimiser whose updates are as smooth in the gradients as theirs are.
+fn smooth(data: &mut Data) -> Optimizer {
+    match data.below(3) {
+        0 => Sgd::new(0.1).into(),
+        1 => Momentum::new(0.05, 0.9).into(),
+        _ => Momentum::new(0.05, 0.9).nesterov().into(),
+    }
+}
+
+fn any(data: &mut Data) -> Optimizer {
+    match data.below(9) {
+        0 => Adam::new(0.01).into(),
+        1 => AdamW::new(0.01).into(),
+        2 => RmsProp::new(0.01).into(),
+        3 => Adagrad::new(0.01).into(),
+        4 => Lion::new(0.001).into(),
+        _ => smooth(data),
+    }
+}
+
+proptest! {
+    #![proptest_config(config(150))]
+
+    /// Accumulated batches, of any sizes and weights, make the update of one batch of all their rows.
+    #[test]
+    fn accumulation_is_one_batch(seed: u64) {
+        let mut case = Case::new(seed, Layers::ByRow);
+        let batches = 2 + case.data.below(3);
+        let sizes: Vec<_> = (0..batches).map(|_| 1 + case.data.below(9)).collect();
+        let n = sizes.iter().sum();
+        let optimizer = smooth(&mut case.data);
+        let trainer = case.trainer(optimizer);
+        let weighted = case.data.below(3) > 0;
+        let trainer = trainer.batch_size(n);
+        let (mut whole, mut parts) = (case.net.clone(), case.net.clone());
+        let mut one = case.start(&trainer, &mut whole);
+        let trainer = trainer.accumulate(batches);
+        let mut many = case.start(&trainer, &mut parts);
+        for _ in 0..3 {
+            let rows = case.rows(n);
+            // Whole weights, 0 too; of the first batch now and then all.
+            let mut weights: Vec<f32> = (0..n).map(|_| case.data.below(4) as f32).collect();
+            if case.data.below(4) == 0 {
+                weights[..sizes[0]].fill(0.0);
+            }
+            weights[n - 1] = 1.5;
+            let weights = weighted.then_some(&weights[..]);
+            rows.step(&mut one, weights).unwrap();
+            let mut first = 0;
+            for size in &sizes {
+                let range = first..first + size;
+                let weights = weights.map(|w| &w[range.clone()]);
+                rows.pick(range).step(&mut many, weights).unwrap();
+                first += size;
+            }
+        }
+        prop_assert_eq!((one.steps(), many.steps()), (3, 3 * batches as u64));
+        drop((one, many));
+        near("accumulation", seed, &parts, &whole);
+    }
+
+    /// A row of weight n is the row n times; of weight 0, no row.
+    #[test]
+    fn weights_are_repeated_rows(seed: u64) {
+        let mut case = Case::new(seed, Layers::ByRow);
+        let n = 1 + case.data.below(12);
+        let optimizer = smooth(&mut case.data);
+        let trainer = case.trainer(optimizer).batch_size(4 * n);
+        let (mut weighted, mut repeated) = (case.net.clone(), case.net.clone());
+        let mut by_weight = case.start(&trainer, &mut weighted);
+        let mut by_row = case.start(&trainer, &mut repeated);
+        for _ in 0..4 {
+            let rows = case.rows(n);
+            let mut counts: Vec<_> = (0..n).map(|_| case.data.below(4)).collect();
+            counts[n - 1] = counts[n - 1].max(1);
+            let weights: Vec<_> = counts.iter().map(|c| *c as f32).collect();
+            let all = counts.iter().enumerate().flat_map(|(r, c)| std::iter::repeat_n(r, *c));
+            let got = rows.step(&mut by_weight, Some(&weights)).unwrap();
+            let want = rows.pick(all).step(&mut by_row, None).unwrap();
+            near_loss("weights", seed, got.into(), want.into());
+        }
+        drop((by_weight, by_row));
+        near("weights", seed, &weighted, &repeated);
+    }
+
+    /// A row of weight 0 is not there, to the bit: with batch normalisation and dropout too.
+    #[test]
+    fn weight_0_is_absence(seed: u64) {
+        let mut case = Case::new(seed, Layers::All);
+        let n = 3 + case.data.below(12);
+        let optimizer = any(&mut case.data);
+        let trainer = case.trainer(optimizer).batch_size(n);
+        let (mut weighted, mut absent) = (case.net.clone(), case.net.clone());
+        let mut by_weight = case.start(&trainer, &mut weighted);
+        let mut without = case.start(&trainer, &mut absent);
+        for _ in 0..3 {
+            let mut rows = case.rows(n);
+            let mut weights: Vec<f32> =
+                (0..n).map(|_| case.data.below(3) as f32 * 0.75).collect();
+            weights[n - 1] = 2.0;
+            let there: Vec<_> = (0..n).filter(|r| weights[*r] > 0.0).collect();
+            // Nobody looks at what is not there.
+            for r in (0..n).filter(|r| weights[*r] == 0.0) {
+                rows.x[r * rows.n_in] = [f32::NAN, 1e30][r % 2];
+            }
+            let left: Vec<_> = there.iter().map(|r| weights[*r]).collect();
+            let got = rows.step(&mut by_weight, Some(&weights)).unwrap();
+            let want = rows.pick(there).step(&mut without, Some(&left)).unwrap();
+            prop_assert_eq!(got.to_bits(), want.to_bits(), "seed {}", seed);
+        }
+        drop((by_weight, without));
+        assert_same_bits(format!("seed {seed}"), &parameters(&weighted), &parameters(&absent));
+    }
+
+    /// Weights count beside each other: twice as large, or 2⁸⁰ times, they are the same bits, also
+    /// in sums of gradients.
+    #[test]
+    fn scaled_weights_are_the_same(seed: u64) {
+        let mut case = Case::new(seed, Layers::All);
+        let n = 2 + case.data.below(8);
+        let optimizer = any(&mut case.data);
+        let trainer = case.trainer(optimizer).batch_size(n);
+        let trainer = trainer.accumulate(1 + case.data.below(3));
+        let scale = [2.0, 0.125, 2f32.powi(80), 2f32.powi(-80)][case.data.below(4)];
+        let mut nets = [case.net.clone(), case.net.clone()];
+        let [first, second] = &mut nets;
+        let (mut plain, mut scaled) = (case.start(&trainer, first), case.start(&trainer, second));
+        for _ in 0..4 {
+            let rows = case.rows(n);
+            let weights: Vec<f32> = (0..n).map(|_| case.data.uniform(0.1, 3.0) as f32).collect();
+            let larger: Vec<_> = weights.iter().map(|w| w * scale).collect();
+            let want = rows.step(&mut plain, Some(&weights)).unwrap();
+            let got = rows.step(&mut scaled, Some(&larger)).unwrap();
+            prop_assert_eq!(got.to_bits(), want.to_bits(), "seed {}", seed);
+        }
+        plain.flush().unwrap();
+        scaled.flush().unwrap();
+        drop((plain, scaled));
+        let [plain, scaled] = nets;
+        assert_same_bits(format!("seed {seed}"), &parameters(&scaled), &parameters(&plain));
+    }
+
+    /// An epoch's loss is Σwℓ/Σw over its rows, whatever the batches are.
+    #[test]
+    fn an_epochs_loss_does_not_depend_on_the_batches(seed: u64) {
+        let mut case = Case::new(seed, Layers::ByRow);
+        let n = 2 + case.data.below(20);
+        let rows = case.rows(n);
+        let mut weights: Vec<f32> = (0..n).map(|_| case.data.below(4) as f32 * 0.5).collect();
+        weights[n / 2] = 3.0;
+        let data = rows.dataset();
+        let loss = |batch, weights| {
+            let trainer = Trainer::new(Sgd::new(0.0)).loss(case.loss).batch_size(batch).epochs(2);
+            let trainer = trainer.class_weights(case.classes.clone());
+            let mut trainer = trainer.label_smoothing(case.smoothing);
+            if let Some(weights) = weights {
+                trainer = trainer.sample_weights(weights);
+            }
+            let history = trainer.fit(&mut case.net.clone(), &data).unwrap();
+            assert!((history.epochs[0].loss - history.epochs[1].loss).abs() < 1e-5);
+            history.epochs[1].loss
+        };
+        for weights in [None, Some(&weights[..])] {
+            let whole = loss(n, weights);
+            for batch in [1, 2, 1 + n / 2] {
+                near_loss("epoch", seed, loss(batch, weights), whole);
+            }
+        }
+    }
+
+    /// The same rows in the same order train to the same bits in a step and in `partial_fit`; `fit`,
+    /// which shuffles them, differs by roundings.
+    #[test]
+    fn step_is_partial_fit_is_fit(seed: u64) {
+        let mut case = Case::new(seed, Layers::All);
+        let n = 2 + case.data.below(20);
+        let rows = case.rows(n);
+        let data = rows.dataset();
+        let optimizer = any(&mut case.data);
+        let trainer = case.trainer(optimizer).seed(seed).batch_size(n.clamp(2, 7));
+        let (mut stepped, mut partial) = (case.net.clone(), case.net.clone());
+        let mut steps = case.start(&trainer, &mut stepped);
+        let mut session = case.start(&trainer, &mut partial);
+        for _ in 0..2 {
+            let (mut sum, mut first) = (0.0, 0);
+            while first < n {
+                let range = first..n.min(first + n.clamp(2, 7));
+                first = range.end;
+                let size = range.len() as f64;
+                sum += f64::from(rows.pick(range).step(&mut steps, None).unwrap()) * size;
+            }
+            let got = session.partial_fit(&data).unwrap();
+            // With class weights the mean is another.
+            if case.classes.is_empty() || case.loss != Loss::CrossEntropy {
+                near_loss("partial_fit", seed, got, sum / n as f64);
+            }
+        }
+        drop((steps, session));
+        assert_same_bits(format!("seed {seed}"), &parameters(&partial), &parameters(&stepped));
+
+        let mut case = Case::new(seed, Layers::ByRow);
+        let rows = case.rows(n);
+        let optimizer = smooth(&mut case.data);
+        let mut trainer = case.trainer(optimizer).batch_size(n).epochs(3);
+        let (mut fitted, mut stepped) = (case.net.clone(), case.net.clone());
+        let mut steps = case.start(&trainer, &mut stepped);
+        for _ in 0..3 {
+            rows.step(&mut steps, None).unwrap();
+        }
+        drop(steps);
+        trainer.fit(&mut fitted, &rows.dataset()).unwrap();
+        near("fit", seed, &fitted, &stepped);
+    }
+
+    /// x · 2ᵏ with weights · 2⁻ᵏ is the same loss, to the bit, and its gradients are the same, times
+    /// 2ᵏ in the first layer.
+    #[test]
+    fn scaled_data_are_scaled_weights(seed: u64) {
+        let mut case = Case::new(seed, Layers::ByRow);
+        let rows = case.rows(4);
+        let scale = [4.0f32, 0.25, 1024.0][case.data.below(3)];
+        let mut larger = rows.clone();
+        larger.x.iter_mut().for_each(|x| *x *= scale);
+        let mut net = case.net.clone();
+        let mut weights = net.weights(0).unwrap();
+        weights.as_mut_slice().iter_mut().for_each(|w| *w /= scale);
+        let biases = net.biases(0).unwrap();
+        net.set_parameters(0, weights.view(), &biases).unwrap();
+        let want = rows.with(|x, t| gradients(&case.net, x, t, case.loss)).unwrap();
+        let mut got = larger.with(|x, t| gradients(&net, x, t, case.loss)).unwrap();
+        prop_assert_eq!(got.loss.to_bits(), want.loss.to_bits(), "seed {}", seed);
+        let first = got.layers[0].weights.as_mut_slice();
+        first.iter_mut().for_each(|g| *g /= scale);
+        for (got, want) in got.layers.iter().zip(&want.layers) {
+            let pairs = [
+                (got.weights.as_slice(), want.weights.as_slice()),
+                (&got.biases, &want.biases),
+                (&got.gamma, &want.gamma),
+                (&got.beta, &want.beta),
+            ];
+            for (got, want) in pairs {
+                let largest = want.iter().fold(1e-3f32, |m, g| m.max(g.abs()));
+                for (got, want) in got.iter().zip(want) {
+                    prop_assert!((got - want).abs() <= 1e-5 * largest, "seed {}", seed);
+                }
+            }
+        }
+    }
+
+    /// A refused batch leaves no trace: NaN in a row, NaN in a target, values so large that the
+    /// forward pass, the loss or the update overflows. What follows has the bits of a run without it.
+    #[test]
+    fn on_an_error_nothing_was_updated(seed: u64) {
+        let mut case = Case::new(seed, Layers::All);
+        let n = 2 + case.data.below(9);
+        let optimizer = any(&mut case.data);
+        let trainer = case.trainer(optimizer).batch_size(n).seed(seed);
+        let trainer = trainer.accumulate(1 + case.data.below(2) * case.data.below(3));
+        let (mut disturbed, mut plain) = (case.net.clone(), case.net.clone());
+        let mut session = case.start(&trainer, &mut disturbed);
+        let mut want = case.start(&trainer, &mut plain);
+        let mut refused = 0;
+        for _ in 0..5 {
+            let rows = case.rows(n);
+            let mut bad = rows.clone();
+            let place = case.data.below(bad.x.len());
+            match case.data.below(4) {
+                0 => bad.x[place] = f32::NAN,
+                1 => bad.x[place] = f32::INFINITY,
+                2 => bad.x.fill(3e38),
+                _ if !bad.has_labels => bad.y[0] = f32::NAN,
+                _ => bad.x[place] = f32::NEG_INFINITY,
+            }
+            let (before, steps) = (parameters(session.network()), session.steps());
+            match bad.step(&mut session, None) {
+                Err(Error::Value { .. } | Error::NonFinite { .. }) => {
+                    refused += 1;
+                    let after = parameters(session.network());
+                    assert_same_bits(format!("refused, seed {seed}"), &after, &before);
+                    prop_assert_eq!(session.steps(), steps);
+                }
+                Err(other) => panic!("seed {seed}: {other}"),
+                // Large values that saturate every unit are fine; the other run takes them too.
+                Ok(_) => {
+                    bad.step(&mut want, None).unwrap();
+                }
+            }
+            let [got, want] = [&mut session, &mut want].map(|t| rows.step(t, None).unwrap());
+            prop_assert_eq!(got.to_bits(), want.to_bits(), "seed {}, {} refused", seed, refused);
+        }
+        session.flush().unwrap();
+        want.flush().unwrap();
+        drop((session, want));
+        assert_same_bits(format!("seed {seed}"), &parameters(&disturbed), &parameters(&plain));
+    }
+}
