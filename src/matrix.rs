@@ -49,8 +49,27 @@ fn span(rows: usize, cols: usize, stride: usize, len: usize) -> Result<usize> {
 
 impl Matrix {
     /// A matrix of zeros.
+    ///
+    /// # Panics
+    /// When `rows * cols` values do not fit in memory. [`Matrix::try_zeros`] returns an error.
     pub fn zeros(rows: usize, cols: usize) -> Self {
-        Matrix { data: vec![0.0; rows * cols], rows, cols }
+        match Matrix::try_zeros(rows, cols) {
+            Ok(zeros) => zeros,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A matrix of zeros, or an error where [`Matrix::zeros`] panics.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when `rows * cols` values do not fit in memory.
+    pub fn try_zeros(rows: usize, cols: usize) -> Result<Self> {
+        let no_memory = || Error::memory(format!("{rows} x {cols} values"));
+        let len = rows.checked_mul(cols).ok_or_else(no_memory)?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(len).map_err(|_| no_memory())?;
+        data.resize(len, 0.0);
+        Ok(Matrix { data, rows, cols })
     }
 
     /// Takes `rows * cols` values, row by row.
@@ -128,7 +147,7 @@ impl<'a> MatRef<'a> {
     /// # Errors
     /// [`Error::Shape`] when `stride < cols` or `data` is too short.
     pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
-        span(rows, cols, stride, data.len())?;
+        let data = &data[..span(rows, cols, stride, data.len())?];
         Ok(MatRef { data, rows, cols, stride })
     }
 
@@ -173,7 +192,11 @@ impl<'a> MatRef<'a> {
     /// When the range is not inside the matrix, like slicing a slice.
     pub fn row_range(&self, start: usize, end: usize) -> MatRef<'a> {
         assert!(start <= end && end <= self.rows, "rows {start}..{end} of {}", self.rows);
-        let data = if start == end { &[][..] } else { &self.data[start * self.stride..] };
+        let data = match end - start {
+            0 => &[][..],
+            // The constructors checked the product for all rows.
+            _ => &self.data[start * self.stride..][..(end - 1 - start) * self.stride + self.cols],
+        };
         MatRef { data, rows: end - start, ..*self }
     }
 }
@@ -201,8 +224,8 @@ impl<'a> MatMut<'a> {
         cols: usize,
         stride: usize,
     ) -> Result<Self> {
-        span(rows, cols, stride, data.len())?;
-        Ok(MatMut { data, rows, cols, stride })
+        let span = span(rows, cols, stride, data.len())?;
+        Ok(MatMut { data: &mut data[..span], rows, cols, stride })
     }
 
     /// Number of rows.
@@ -261,5 +284,32 @@ mod tests {
         assert!(MatRef::new(&[], usize::MAX, 2).is_err());
         assert!(MatRef::with_stride(&[0.0], usize::MAX, 1, usize::MAX).is_err());
         assert!(Matrix::from_vec(2, 2, vec![0.0; 3]).is_err());
+        // The first two products wrap around to 0 and 4; the others fit a `usize`, but no memory.
+        let sizes = [(1 << 63, 2), ((1 << 62) + 1, 4), (usize::MAX, 1), (1 << 60, 1), (1 << 45, 8)];
+        for (rows, cols) in sizes {
+            assert!(matches!(Matrix::try_zeros(rows, cols), Err(Error::Memory { .. })));
+            let zeros = std::panic::catch_unwind(|| Matrix::zeros(rows, cols));
+            let message = *zeros.unwrap_err().downcast::<String>().unwrap();
+            assert_eq!(message, format!("memory: {rows} x {cols} values do not fit"));
+        }
+        assert_eq!(
+            Matrix::zeros(usize::MAX, 0).view().row_range(7, usize::MAX).rows(),
+            usize::MAX - 7
+        );
+    }
+
+    #[test]
+    fn a_view_has_no_more_than_its_rows() {
+        let mut data = [0.0f32; 9];
+        for (rows, cols, stride, span) in [(2, 2, 3, 5), (3, 3, 3, 9), (1, 2, 9, 2), (0, 2, 2, 0)] {
+            let m = MatRef::with_stride(&data, rows, cols, stride).unwrap();
+            assert_eq!(m.data.len(), span);
+            if rows > 1 {
+                assert_eq!(m.row_range(1, 2).data.len(), cols);
+                assert_eq!(m.row_range(0, 1).data.len(), cols);
+            }
+            let mut m = MatMut::with_stride(&mut data, rows, cols, stride).unwrap();
+            assert_eq!(m.as_mut_slice().len(), span);
+        }
     }
 }

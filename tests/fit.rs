@@ -1,9 +1,11 @@
 //! What `fit` does around the steps.
 
-use deltarule::data::{self, Dataset};
+use deltarule::data::{self, Dataset, Targets};
 use deltarule::{
-    Activation, Adam, Cancel, Control, EarlyStopping, Ending, Mlp, Schedule, Sgd, Trainer,
+    Activation, Adam, Cancel, Control, EarlyStopping, Ending, Error, Mlp, Momentum, Schedule, Sgd,
+    Trainer,
 };
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn digits() -> (Dataset, Dataset) {
     data::digits().split_at(1400).unwrap()
@@ -75,6 +77,237 @@ fn another_thread_cancels_within_a_step() {
     // Cancelled before it began.
     let history = Trainer::new(Sgd::new(0.1)).cancel(&cancel).fit(&mut net, &train).unwrap();
     assert_eq!((history.steps, history.stopped), (0, true));
+    assert!(history.epochs.is_empty());
+}
+
+/// An epoch that was stopped in its middle, or before its first step, is none: no callback sees it,
+/// early stopping does not take it for the best, and the history does not have it.
+#[test]
+fn an_unfinished_epoch_is_none() {
+    let (train, test) = digits();
+    let steps = train.len().div_ceil(32);
+    for stop in [2 * steps, 2 * steps + 1, 3 * steps - 1, 3 * steps] {
+        let finished = stop / steps;
+        for by_cancel in [false, true] {
+            let cancel = Cancel::new();
+            let (mut seen, epochs, watched) = (0, AtomicUsize::new(0), AtomicUsize::new(0));
+            // The later an epoch, the better; a loss of 0 would be the best of all.
+            let stopping = EarlyStopping::on_smallest(|e| {
+                watched.fetch_add(1, Ordering::Relaxed);
+                e.loss
+            });
+            let mut net = net();
+            let mut trainer = Trainer::new(Adam::new(0.003))
+                .epochs(10)
+                .validate(&test)
+                .early_stopping(stopping)
+                .cancel(&cancel)
+                .record_steps()
+                .on_step(|_| {
+                    seen += 1;
+                    match seen == stop {
+                        true if by_cancel => cancel.cancel(),
+                        true => return Control::Stop,
+                        false => {}
+                    }
+                    Control::Continue
+                })
+                .on_epoch(|_| {
+                    epochs.fetch_add(1, Ordering::Relaxed);
+                    Control::Continue
+                });
+            let history = trainer.fit(&mut net, &train).unwrap();
+            drop(trainer);
+            let what = format!("stopped at step {stop}, by cancelling {by_cancel}");
+            let ending = if by_cancel { Ending::Cancelled } else { Ending::Callback };
+            assert_eq!((history.stopped, history.ending), (true, ending), "{what}");
+            assert_eq!((history.steps, history.step_records.len()), (stop as u64, stop), "{what}");
+            assert_eq!(history.epochs.len(), finished, "{what}");
+            let calls = [&epochs, &watched].map(|n| n.load(Ordering::Relaxed));
+            assert_eq!(calls, [finished; 2], "{what}");
+            assert!(history.epochs.iter().all(|e| e.loss > 0.0 && e.validation.is_some()));
+            // The best epoch's weights.
+            assert_eq!(history.best_epoch, Some(finished), "{what}");
+            let mut whole = self::net();
+            Trainer::new(Adam::new(0.003)).epochs(finished).fit(&mut whole, &train).unwrap();
+            assert_eq!(net.digest(), whole.digest(), "{what}");
+        }
+    }
+    // The iterator ends there, too.
+    let cancel = Cancel::new();
+    let (mut net, mut trainer) = (net(), Trainer::new(Sgd::new(0.1)).epochs(9).cancel(&cancel));
+    let mut run = trainer.run(&mut net, &train).unwrap();
+    assert_eq!(run.next().unwrap().unwrap().epoch, 1);
+    cancel.cancel();
+    assert!(run.next().is_none() && run.next().is_none());
+    assert_eq!(run.finish().epochs.len(), 1);
+}
+
+#[test]
+fn early_stopping_without_its_number_is_refused_before_any_work() {
+    let (train, test) = digits();
+    let values = |data: &Dataset| {
+        let targets = Targets::Values { values: vec![0.5; 10 * data.len()], n_outputs: 10 };
+        data.clone().with_targets(targets).unwrap()
+    };
+    let (train, test) = (values(&train), values(&test));
+    let mut net = Mlp::builder(64).dense(10, Activation::Sigmoid).build().unwrap();
+    let before = net.digest();
+    let mut trainer = Trainer::new(Sgd::new(0.1))
+        .validate(&test)
+        .early_stopping(EarlyStopping::on_accuracy())
+        .on_step(|_| unreachable!("refused before any work"));
+    let Err(Error::Config { option, reason }) = trainer.fit(&mut net, &train) else { panic!() };
+    assert_eq!((option.as_str(), reason.contains("accuracy")), ("early stopping", true));
+    drop(trainer);
+    assert_eq!(net.digest(), before);
+    let stopping = EarlyStopping::on_loss();
+    let mut trainer = Trainer::new(Sgd::new(0.1)).validate(&test).early_stopping(stopping);
+    trainer.fit(&mut net, &train).unwrap();
+}
+
+/// One input, one output, y = 2x.
+fn line() -> (Mlp, Dataset) {
+    let x: Vec<f32> = (0..64).map(|i| i as f32 / 32.0 - 1.0).collect();
+    let targets = Targets::Values { values: x.iter().map(|x| 2.0 * x).collect(), n_outputs: 1 };
+    let net = Mlp::builder(1).dense(1, Activation::Identity).seed(3).build().unwrap();
+    (net, Dataset::from_f32(x, 1, targets).unwrap())
+}
+
+/// A rate that grows by 30 an epoch: the loss falls at first, and later the weights overflow.
+#[test]
+fn a_run_that_blows_up_late_keeps_its_best_weights_and_its_history() {
+    let (start, data) = line();
+    let trainer = || {
+        let schedule = Schedule::exponential(30.0);
+        Trainer::new(Sgd::new(0.01)).epochs(12).batch_size(8).schedule(schedule).record_steps()
+    };
+    let mut last = start.clone();
+    let mut plain = trainer();
+    assert!(plain.history().epochs.is_empty());
+    let error = plain.fit(&mut last, &data).unwrap_err();
+    let Error::NonFinite { epoch, step, .. } = error else { panic!("{error}") };
+    assert!(epoch > 2, "{error}");
+    let check = |trainer: &Trainer| {
+        let history = trainer.history();
+        assert_eq!((history.stopped, history.ending), (true, Ending::Failed));
+        assert_eq!(history.epochs.len(), epoch - 1);
+        assert_eq!((history.steps, history.step_records.len() as u64), (step - 1, step - 1));
+    };
+    check(&plain);
+    assert_eq!(plain.history().best_epoch, None);
+    // Without early stopping: as it was after the last good step.
+    assert!(last.predict(data.matrix().view()).is_ok());
+    let mut model = Vec::new();
+    last.write_to(&mut model).unwrap();
+    // With it: as it was after the best epoch.
+    let mut best = start.clone();
+    let mut stopping = trainer().early_stopping(EarlyStopping::on_training_loss().patience(100));
+    assert_eq!(stopping.fit(&mut best, &data).unwrap_err().to_string(), error.to_string());
+    check(&stopping);
+    let losses: Vec<f64> = stopping.history().epochs.iter().map(|e| e.loss).collect();
+    let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let at = losses.iter().position(|&loss| loss == smallest).unwrap() + 1;
+    assert_eq!(stopping.history().best_epoch, Some(at));
+    assert!(at < epoch - 1, "the best of {losses:?}");
+    let mut short = start.clone();
+    let stop = |e: &_| match *e {
+        deltarule::Epoch { epoch, .. } if epoch == at => Control::Stop,
+        _ => Control::Continue,
+    };
+    trainer().on_epoch(stop).fit(&mut short, &data).unwrap();
+    assert_eq!(best.digest(), short.digest());
+    // The iterator: an error, and then the same.
+    let mut own = start.clone();
+    let mut run = stopping.run(&mut own, &data).unwrap();
+    assert_eq!(run.by_ref().filter(|epoch| epoch.is_ok()).count(), epoch - 1);
+    assert_eq!(run.history().ending, Ending::Failed);
+    let history = run.finish();
+    assert_eq!((history.best_epoch, own.digest()), (Some(at), best.digest()));
+    // A run that is refused has no history.
+    let mut refused = trainer().epochs(1).schedule(Schedule::cosine(0.0).over(1000));
+    assert!(refused.fit(&mut own, &data).is_err());
+    assert!(refused.history().epochs.is_empty() && !refused.history().stopped);
+}
+
+#[test]
+fn a_run_that_is_dropped_leaves_the_best_weights() {
+    let (train, test) = digits();
+    let trainer = || {
+        let value = |e: &deltarule::Epoch| f64::from(u8::from(e.epoch == 2));
+        let stopping = EarlyStopping::on_largest(value).patience(100);
+        Trainer::new(Adam::new(0.01)).epochs(20).validate(&test).early_stopping(stopping)
+    };
+    let (mut finished, mut dropped) = (net(), net());
+    let mut first = trainer();
+    let mut run = first.run(&mut finished, &train).unwrap();
+    run.by_ref().take(5).for_each(|epoch| drop(epoch.unwrap()));
+    let last = run.network().digest();
+    let history = run.finish();
+    assert_eq!(first.history().to_csv(), history.to_csv());
+    let mut second = trainer();
+    let mut run = second.run(&mut dropped, &train).unwrap();
+    run.by_ref().take(5).for_each(|epoch| drop(epoch.unwrap()));
+    drop(run);
+    assert_eq!(dropped.digest(), finished.digest());
+    assert_ne!(dropped.digest(), last);
+    assert_eq!((history.best_epoch, second.history().best_epoch), (Some(2), Some(2)));
+    let loss = history.epochs[1].validation.as_ref().unwrap().loss;
+    assert_eq!(dropped.evaluate(&test).unwrap().loss, loss);
+    // As by a panic of a callback.
+    let mut panicked = net();
+    let mut third = trainer().on_epoch(|e| match e.epoch {
+        6 => panic!("planted"),
+        _ => Control::Continue,
+    });
+    let run = std::panic::AssertUnwindSafe(|| third.fit(&mut panicked, &train));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(panicked.digest(), finished.digest());
+}
+
+/// Numbers that nobody counts to.
+#[test]
+fn counts_may_be_as_large_as_they_like() {
+    let (start, data) = line();
+    let stop = |e: &deltarule::Epoch| match e.epoch {
+        3 => Control::Stop,
+        _ => Control::Continue,
+    };
+    for n in [usize::MAX, usize::MAX / 2, usize::MAX / 8 + 1, 1 << 61] {
+        let schedules = [
+            Schedule::cosine(0.1),
+            Schedule::cosine(0.1).warm_up(2, 0.5),
+            Schedule::one_cycle(),
+            Schedule::step(n as u64, 0.5).each_step(),
+            Schedule::exponential(0.99).each_step(),
+            Schedule::plateau(0.5, n),
+            Schedule::cosine(0.1).each_epoch(),
+        ];
+        for schedule in schedules {
+            let mut net = start.clone();
+            let mut trainer = Trainer::new(Momentum::new(0.01, 0.5))
+                .epochs(n)
+                .batch_size(8)
+                .schedule(schedule)
+                .validate(&data)
+                .early_stopping(EarlyStopping::on_loss().patience(n))
+                .on_epoch(stop);
+            let history = trainer.fit(&mut net, &data).unwrap();
+            drop(trainer);
+            assert_eq!(history.epochs.len(), 3);
+            let rate = history.epochs[2].learning_rate;
+            assert!(rate > 0.0 && rate <= 0.01, "{schedule:?} over {n}: {rate}");
+            assert_ne!(net.digest(), start.digest());
+        }
+        // A batch of everything, and an update at the end of each epoch.
+        let (mut net, mut same) = (start.clone(), start.clone());
+        let trainer = || Trainer::new(Sgd::new(0.01)).epochs(2);
+        trainer().batch_size(n).accumulate(n).fit(&mut net, &data).unwrap();
+        trainer().batch_size(64).accumulate(2).fit(&mut same, &data).unwrap();
+        assert_eq!(net.digest(), same.digest());
+        let over = Schedule::cosine(0.1).over(n as u64).warm_up(n as u64, 0.5);
+        assert!(trainer().schedule(over).fit(&mut net, &data).is_err());
+    }
 }
 
 #[test]

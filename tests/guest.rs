@@ -7,8 +7,8 @@ mod alone;
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, Adam, BatchTargets, Cancel, Control, Error, History, Matrix, Mlp, Predictor,
-    Result, Threads, Trainer, Training,
+    Activation, Adam, BatchTargets, Cancel, Control, EarlyStopping, Epochs, Error, History, Matrix,
+    Mlp, Predictor, Result, Threads, Trainer, Training,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,6 +25,9 @@ fn models_are_send_and_sync() {
     shared::<History>();
     shared::<Cancel>();
     sent::<Training<'_>>();
+    sent::<Trainer<'_>>();
+    sent::<Epochs<'_, '_>>();
+    sent::<EarlyStopping<'_>>();
     sent::<Predictor<'_>>();
 }
 
@@ -214,11 +217,145 @@ mod float_environment {
             assert!(refused, "MXCSR {mxcsr:x}");
         }
     }
+
+    /// An error says that the step has not happened: repeated until it has, 200 steps end with the
+    /// bits of 200 steps. With gradients that wait, and running statistics, nothing may be counted
+    /// twice either.
+    #[cfg(feature = "rayon")]
+    #[test]
+    fn a_step_that_is_refused_for_a_worker_can_be_repeated() {
+        const STEPS: usize = 200;
+        let data = data();
+        let x = data.matrix();
+        let Targets::Classes { labels, .. } = data.targets() else { unreachable!() };
+        let train = |threads, accumulate| {
+            let net = Mlp::builder(40).dense(300, Activation::Relu).batch_norm();
+            let mut net = net.dense(3, Activation::Softmax).seed(2).build().unwrap();
+            let trainer = Trainer::new(Adam::new(0.01)).batch_size(64).threads(threads);
+            let mut training = trainer.accumulate(accumulate).start(&mut net).unwrap();
+            let (mut refused, mut losses) = (0, Vec::new());
+            while training.steps() < STEPS as u64 {
+                let first = training.steps() as usize % 4 * 64;
+                let rows = x.view().row_range(first, first + 64);
+                let targets = BatchTargets::Classes(&labels[first..first + 64]);
+                match training.step(rows, targets) {
+                    Ok(loss) => losses.push(loss),
+                    Err(Error::FloatEnvironment { .. }) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
+                // Long enough for the workers to leave and to come anew.
+                if training.steps() % 10 == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+            while let Err(error) = training.flush() {
+                assert!(matches!(error, Error::FloatEnvironment { .. }), "{error}");
+            }
+            assert_eq!(losses.len(), STEPS);
+            drop(training);
+            (refused, losses, net.digest())
+        };
+        for accumulate in [1, 3] {
+            let (_, losses, digest) = train(Threads::One, accumulate);
+            let mut refused = 0;
+            for mxcsr in CHANGED {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(3);
+                let pool = pool.start_handler(move |_| set(mxcsr)).build().unwrap();
+                let got = pool.install(|| {
+                    set(USUAL);
+                    let got = train(Threads::Current, accumulate);
+                    set(mxcsr);
+                    got
+                });
+                assert!(got.1 == losses, "MXCSR {mxcsr:x}, {accumulate}");
+                assert_eq!(got.2, digest, "MXCSR {mxcsr:x}, {accumulate}");
+                refused += got.0;
+            }
+            assert!(refused > 0, "no worker came in time");
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
 fn threads_of_this_process() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// What one thread does alone.
+#[cfg(all(target_os = "linux", feature = "rayon"))]
+fn tiny_jobs() {
+    let value = |i: usize| (i * 37 % 19) as f32 / 19.0;
+    let labels: Vec<u32> = (0..12).map(|i| i % 2).collect();
+    let targets = Targets::Classes { labels: labels.clone(), n_classes: 2 };
+    let data = Dataset::from_f32((0..36).map(value).collect(), 3, targets).unwrap();
+    let mut net =
+        Mlp::builder(3).dense(4, Activation::Tanh).dense(2, Activation::Softmax).build().unwrap();
+    let history = Trainer::new(Adam::new(0.01))
+        .epochs(2)
+        .validate(&data)
+        .early_stopping(EarlyStopping::on_accuracy())
+        .fit(&mut net, &data)
+        .unwrap();
+    assert_eq!(history.epochs.len(), 2);
+    net.evaluate(&data).unwrap();
+    net.predict(data.matrix().view()).unwrap();
+    Trainer::new(Adam::new(0.01)).rate_range(&net, &data, (0.1, 1.0), 3).unwrap();
+    let trainer = Trainer::new(Adam::new(0.01)).accumulate(3);
+    let mut training = trainer.start(&mut net).unwrap();
+    training.step(data.matrix().view(), BatchTargets::Classes(&labels)).unwrap();
+    training.partial_fit(&data).unwrap();
+    training.flush().unwrap();
+    training.evaluate(&data).unwrap();
+    let x = data.matrix();
+    let targets = BatchTargets::Classes(&labels);
+    let loss = deltarule::Loss::CrossEntropy;
+    deltarule::gradient::gradients(training.network(), x.view(), targets, loss).unwrap();
+}
+
+#[cfg(all(target_os = "linux", feature = "rayon"))]
+#[test]
+#[ignore = "a part of `tiny_jobs_touch_no_pool`"]
+fn alone_a_pool_after_tiny_jobs() {
+    let before = threads_of_this_process();
+    tiny_jobs();
+    assert_eq!(threads_of_this_process(), before);
+    rayon::ThreadPoolBuilder::new().num_threads(3).build_global().expect("the host's own pool");
+    assert_eq!(rayon::current_num_threads(), 3);
+    // Now there is one, and larger jobs use it.
+    fit(Threads::Current).unwrap();
+}
+
+#[cfg(all(target_os = "linux", feature = "rayon"))]
+#[test]
+fn tiny_jobs_touch_no_pool() {
+    alone::assert_passes(alone::alone("alone_a_pool_after_tiny_jobs"));
+}
+
+#[cfg(all(target_os = "linux", feature = "rayon"))]
+#[test]
+#[ignore = "a part of `a_pool_that_cannot_be_created_is_not_needed`"]
+fn alone_without_threads() {
+    let before = threads_of_this_process();
+    let want = fit(Threads::One).unwrap();
+    for _ in 0..2 {
+        assert_eq!(fit(Threads::Current).unwrap(), want);
+        net().evaluate(&data()).unwrap();
+        net().predict(data().matrix().view()).unwrap();
+        assert!(matches!(fit(Threads::N(2)), Err(Error::Threads { .. })));
+    }
+    assert_eq!(threads_of_this_process(), before, "threads could be started");
+    // The reason: there is none, and never will be.
+    assert!(std::panic::catch_unwind(rayon::current_num_threads).is_err());
+}
+
+/// A process that can start no thread (their stacks do not fit into its addresses): rayon panics
+/// where its global pool is used, and the caller works alone.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "rayon"))]
+#[test]
+fn a_pool_that_cannot_be_created_is_not_needed() {
+    let mut child = alone::alone("alone_without_threads");
+    child.env("RUST_MIN_STACK", (1u64 << 47).to_string());
+    alone::assert_passes(child);
 }
 
 #[cfg(target_os = "linux")]

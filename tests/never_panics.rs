@@ -1,9 +1,12 @@
 //! No public function panics, whatever it is given.
 
-use deltarule::data::{Dataset, Targets};
+use deltarule::data::{Dataset, Targets, one_hot};
+use deltarule::gemm::PanelMatrix;
+use deltarule::metrics::ConfusionMatrix;
 use deltarule::{
-    Activation, Adam, BatchTargets, Init, Level, Loss, MatMut, MatRef, Matrix, Mlp, Momentum,
-    Optimizer, Predictor, Result, Sgd, Threads, Trainer,
+    Activation, Adam, BatchTargets, Control, EarlyStopping, Every, Init, Level, Loss, MatMut,
+    MatRef, Matrix, Mlp, Momentum, Optimizer, Precision, Predictor, Result, Schedule, Sgd, Threads,
+    Trainer,
 };
 use proptest::prelude::*;
 
@@ -48,6 +51,28 @@ fn optimizer() -> impl Strategy<Value = Optimizer> {
         (number(), number(), number(), number())
             .prop_map(|(lr, a, b, e)| Adam::new(lr).betas(a, b).epsilon(e).into()),
     ]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    let shape = prop_oneof![
+        Just(Schedule::constant()),
+        (size(), number()).prop_map(|(n, f)| Schedule::step(n as u64, f)),
+        number().prop_map(Schedule::exponential),
+        number().prop_map(Schedule::cosine),
+        Just(Schedule::one_cycle()),
+        (number(), number(), number()).prop_map(|(a, b, c)| Schedule::one_cycle_with(a, b, c)),
+        (number(), size()).prop_map(|(f, n)| Schedule::plateau(f, n)),
+    ];
+    let ticks = (size(), size(), number(), any::<[bool; 3]>());
+    (shape, ticks).prop_map(|(mut schedule, (over, warm_up, from, [a, b, c]))| {
+        if a {
+            schedule = schedule.over(over as u64);
+        }
+        if b {
+            schedule = schedule.warm_up(warm_up as u64, from);
+        }
+        if c { schedule.each_step() } else { schedule.each_epoch() }
+    })
 }
 
 fn loss() -> impl Strategy<Value = Option<Loss>> {
@@ -218,5 +243,115 @@ proptest! {
                 prop_assert!(net.evaluate(&data).is_ok());
             }
         }
+    }
+
+    /// What is made from sizes alone is whole, or an error.
+    #[test]
+    fn sizes_never_panic(rows in size(), cols in size(), n in size(), data in numbers()) {
+        let product = rows.checked_mul(cols);
+        if let Ok(zeros) = Matrix::try_zeros(rows, cols) {
+            prop_assert_eq!(Some(zeros.as_slice().len()), product);
+            prop_assert_eq!((zeros.rows(), zeros.cols()), (rows, cols));
+            let (first, last) = (rows.min(1), rows.min(n));
+            let part = zeros.view().row_range(first.min(last), last);
+            prop_assert!((0..part.rows()).take(400).all(|r| part.row(r).len() == cols));
+        } else {
+            prop_assert!(product.is_none_or(|n| n > 1 << 40), "{} x {}", rows, cols);
+            // The same as a panic, which is documented, and no abort.
+            prop_assert!(std::panic::catch_unwind(|| Matrix::zeros(rows, cols)).is_err());
+        }
+        if let Ok(zeros) = PanelMatrix::zeros(rows, cols) {
+            prop_assert_eq!(zeros.to_rows().as_slice().len(), rows * cols);
+        }
+        if let Ok(x) = MatRef::with_stride(&data, rows, cols, cols) {
+            prop_assert_eq!(PanelMatrix::from_rows(x).is_ok(), rows > 0 && cols > 0);
+        }
+        let labels: Vec<u32> = (0..rows.min(20) as u32).collect();
+        if let Ok(one) = one_hot(&labels, n) {
+            prop_assert_eq!((one.rows(), one.cols()), (labels.len(), n));
+        }
+        let _ = ConfusionMatrix::new(n);
+        // A network of these, with all that may stand around a layer.
+        let builder = Mlp::builder(rows).dense(cols, Activation::Relu).maxout(n, rows).residual(cols);
+        let _ = builder.dense(cols, Activation::Softmax).build();
+        let builder = Mlp::builder(3).maxout(2, n).batch_norm().dense(cols, Activation::Tanh);
+        let _ = builder.residual(n).build();
+    }
+
+    /// A data set may claim any number of classes and outputs; what is cut from it is whole.
+    #[test]
+    fn cutting_a_data_set_never_panics(
+        labels in prop::collection::vec(prop_oneof![6 => 0u32..3, 1 => any::<u32>()], 1..40),
+        (n_classes, k, seed) in (size(), size(), any::<u64>()),
+        (a, b) in (any::<f64>(), 0.0f64..1.0),
+    ) {
+        let rows = labels.len();
+        let targets = Targets::Classes { labels, n_classes };
+        let Ok(data) = Dataset::from_u8(vec![7; rows * 2], 2, targets) else { return Ok(()) };
+        for shares in [[a, b], [b, 1.0 - b]] {
+            for parts in [data.split(shares, seed), data.split_stratified(shares, seed)] {
+                let Ok([first, second]) = parts else { continue };
+                prop_assert_eq!(first.len() + second.len(), rows);
+            }
+        }
+        for folds in [data.k_fold(k, seed), data.k_fold_stratified(k, seed)] {
+            let Ok(folds) = folds else { continue };
+            prop_assert_eq!(folds.map(|f| f.map_or(0, |(_, held)| held.len())).sum::<usize>(), rows);
+        }
+        if let Ok((first, second)) = data.split_at(k) {
+            prop_assert_eq!(first.len() + second.len(), rows);
+        }
+        let mut net = Mlp::builder(2).dense(3, Activation::Softmax).build().unwrap();
+        let fitted = Trainer::new(Sgd::new(0.1)).fit(&mut net, &data);
+        prop_assert_eq!(fitted.is_ok(), n_classes <= 3);
+    }
+
+    /// Options of a run as users get them wrong, all at once.
+    #[test]
+    fn options_never_panic(
+        (optimizer, schedule) in (optimizer(), schedule()),
+        (l1, l2, decay, norm, clip) in (number(), number(), number(), number(), number()),
+        (smoothing, weights) in (number(), prop::collection::vec(number(), 0..5)),
+        (batch, epochs, accumulate, patience, every) in (size(), size(), size(), size(), size()),
+        (delta, set, threads) in (any::<f64>(), any::<[bool; 10]>(), threads()),
+        precision in prop::sample::select(Precision::ALL.to_vec()),
+    ) {
+        let value = |i: usize| (i * 37 % 19) as f32 / 19.0;
+        let targets = Targets::Classes { labels: (0..20).map(|i| i % 3).collect(), n_classes: 3 };
+        let data = Dataset::from_f32((0..80).map(value).collect(), 4, targets).unwrap();
+        let net = Mlp::builder(4).dense(70, Activation::Tanh).dense(70, Activation::Relu);
+        let mut net = net.dense(3, Activation::Softmax).build().unwrap();
+        let mut trainer = Trainer::new(optimizer).batch_size(batch).threads(threads);
+        let option = |i: usize| set.get(i).copied().unwrap_or(true);
+        if option(0) { trainer = trainer.l1(l1) }
+        if option(1) { trainer = trainer.l2(l2) }
+        if option(2) { trainer = trainer.weight_decay(decay) }
+        if option(3) { trainer = trainer.max_norm(norm) }
+        if option(4) { trainer = trainer.clip_norm(clip).clip_value(norm) }
+        if option(5) { trainer = trainer.label_smoothing(smoothing) }
+        if option(6) { trainer = trainer.class_weights(weights) }
+        if option(7) { trainer = trainer.accumulate(accumulate) }
+        if option(8) { trainer = trainer.precision(precision) }
+        let x = data.matrix();
+        if let Ok(mut training) = trainer.start(&mut net) {
+            let targets = BatchTargets::Classes(&[0; 20]);
+            let rows = x.view().row_range(0, batch.min(20));
+            let _ = training.step(rows, targets);
+            let _ = training.flush();
+            let _ = training.set_learning_rate(l1);
+        }
+        let stop = |e: &deltarule::Epoch| if e.epoch < 2 { Control::Continue } else { Control::Stop };
+        let mut trainer = trainer
+            .epochs(epochs)
+            .schedule(schedule)
+            .validate(&data)
+            .early_stopping(EarlyStopping::on_loss().patience(patience).min_delta(delta))
+            .on_epoch(stop);
+        if every == 0 {
+            // Refused, so that no file is written.
+            trainer = trainer.checkpoint("nowhere", Every::Steps(0));
+        }
+        let ran = trainer.fit(&mut net, &data);
+        prop_assert!(ran.is_err() || trainer.history().epochs.len() <= 2);
     }
 }

@@ -25,6 +25,7 @@ pub use warp::Augmenter;
 /// augmenter.apply(1, 0, 7, &image, &mut bent)?;
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augment {
     width: usize,

@@ -1,6 +1,22 @@
 //! The order in which an epoch visits the samples: a pure function of (seed, epoch).
 
 use crate::random::{Purpose, Stream};
+use crate::{Error, Result};
+
+/// The samples of a data set of `len` samples in their own order.
+///
+/// # Errors
+/// [`Error::Shape`] for 2^32 samples or more, [`Error::Memory`] when their numbers do not fit in
+/// memory.
+pub(crate) fn in_order(len: usize) -> Result<Vec<u32>> {
+    let n =
+        u32::try_from(len).map_err(|_| Error::shape("data set", "fewer than 2^32 samples", len))?;
+    let mut order = Vec::new();
+    let no_memory = |_| Error::memory(format!("the numbers of {len} samples"));
+    order.try_reserve_exact(len).map_err(no_memory)?;
+    order.extend(0..n);
+    Ok(order)
+}
 
 /// Fills `order` with a random permutation of `0..order.len()`, the same one for the same
 /// `(seed, epoch)` on every machine. Nothing is allocated and no state is kept, so a run that
@@ -43,6 +59,13 @@ mod tests {
             sorted.sort_unstable();
             assert!(sorted.into_iter().eq(0..1000));
         }
+    }
+
+    #[test]
+    fn samples_are_counted_in_32_bits() {
+        assert_eq!(in_order(3).unwrap(), [0, 1, 2]);
+        #[cfg(target_pointer_width = "64")]
+        assert!(matches!(in_order(1 << 32), Err(Error::Shape { .. })));
     }
 
     /// Runs that were recorded with one version must repeat with the next.

@@ -33,6 +33,7 @@ use table::Table;
 /// assert_eq!(flowers.class_names, ["setosa", "virginica"]);
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use]
 #[derive(Clone, Debug)]
 pub struct Csv {
     is_regression: bool,

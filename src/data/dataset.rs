@@ -172,6 +172,9 @@ impl Dataset {
     }
 
     /// All features as f32, `len x n_features`.
+    ///
+    /// # Panics
+    /// When they do not fit in memory, four times the size of bytes.
     pub fn matrix(&self) -> Matrix {
         let mut matrix = Matrix::zeros(self.len, self.n_features);
         match self.features() {

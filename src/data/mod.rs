@@ -50,6 +50,7 @@ mod zip;
 pub use crate::io::{read_safetensors, read_safetensors_file};
 pub use array::{Array, ArrayData};
 pub use augment::{Augment, Augmenter};
+pub(crate) use batches::in_order;
 pub use batches::shuffled;
 #[cfg(feature = "csv")]
 pub use csv::{Column, Csv, CsvData, Missing};

@@ -19,11 +19,7 @@ pub fn one_hot(labels: &[u32], n_classes: usize) -> Result<Matrix> {
         let expected = format!("a class below {n_classes}");
         return Err(Error::value(format!("label in row {row}"), expected, label));
     }
-    let bytes = labels.len().checked_mul(n_classes).and_then(|n| n.checked_mul(size_of::<f32>()));
-    if bytes.is_none_or(|n| n > isize::MAX as usize) {
-        return Err(Error::memory(format!("{} x {n_classes} values", labels.len())));
-    }
-    let mut rows = Matrix::zeros(labels.len(), n_classes);
+    let mut rows = Matrix::try_zeros(labels.len(), n_classes)?;
     for (i, &label) in labels.iter().enumerate() {
         if let Some(cell) = rows.view_mut().row_mut(i).get_mut(label as usize) {
             *cell = 1.0;
@@ -40,7 +36,9 @@ mod tests {
     fn bad_labels_are_named() {
         let error = one_hot(&[0, 3], 3).unwrap_err().to_string();
         assert_eq!(error, "label in row 1: expected a class below 3, got 3");
-        assert!(matches!(one_hot(&[0, 0], usize::MAX), Err(Error::Memory { .. })));
+        for n_classes in [usize::MAX, usize::MAX / 2, 1 << 45] {
+            assert!(matches!(one_hot(&[0, 0], n_classes), Err(Error::Memory { .. })));
+        }
         assert_eq!(one_hot(&[], 3).unwrap().rows(), 0);
     }
 }

@@ -335,5 +335,15 @@ mod tests {
         assert!(values.k_fold(1, 1).is_err() && values.k_fold(5, 1).is_err());
         let error = all.k_fold_stratified(10, 1).unwrap_err().to_string();
         assert_eq!(error, "k_fold: expected at least 10 samples of class 0, got 9");
+        assert!(all.k_fold(usize::MAX, 1).is_err());
+        // Many more classes than samples.
+        for n_classes in [701, 1 << 40, usize::MAX] {
+            let targets = Targets::Classes { labels: vec![0, 1, 1, 0, 700], n_classes };
+            let data = Dataset::from_u8(vec![0; 5], 1, targets).unwrap();
+            let error = text(data.split_stratified([0.5, 0.5], 1));
+            assert!(error.starts_with("class 700, part 0"), "{error}");
+            let error = data.k_fold_stratified(2, 1).unwrap_err().to_string();
+            assert_eq!(error, "k_fold: expected at least 2 samples of class 700, got 1");
+        }
     }
 }

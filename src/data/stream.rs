@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 /// }
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use]
 #[derive(Clone, Debug)]
 pub struct Stream {
     path: PathBuf,

@@ -46,24 +46,26 @@ impl PanelMatrix {
     /// A matrix of zeros.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a dimension is zero or the size overflows.
+    /// [`Error::Shape`] when a dimension is zero, [`Error::Memory`] when the size does not fit in
+    /// memory.
     pub fn zeros(rows: usize, cols: usize) -> Result<Self> {
-        let ld = padded_rows(rows);
-        let lines = cols.div_ceil(LINE).checked_mul(ld);
-        match lines.filter(|&n| n > 0 && n < isize::MAX as usize / size_of::<Line>()) {
-            Some(n) => Ok(PanelMatrix { lines: vec![Line::ZERO; n], rows, cols, ld }),
-            None => Err(Error::shape(
-                "panel matrix",
-                "at least one row and column, and a size that fits memory",
-                format!("{rows} x {cols}"),
-            )),
+        if rows == 0 || cols == 0 {
+            let got = format!("{rows} x {cols}");
+            return Err(Error::shape("panel matrix", "at least one row and column", got));
         }
+        let no_memory = || Error::memory(format!("{rows} x {cols} values in panels"));
+        let ld = padded_rows(rows);
+        let n = cols.div_ceil(LINE).checked_mul(ld).ok_or_else(no_memory)?;
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(n).map_err(|_| no_memory())?;
+        lines.resize(n, Line::ZERO);
+        Ok(PanelMatrix { lines, rows, cols, ld })
     }
 
     /// A copy of a row-major matrix.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a dimension is zero.
+    /// As [`PanelMatrix::zeros`].
     pub fn from_rows(x: MatRef) -> Result<Self> {
         let mut out = PanelMatrix::zeros(x.rows(), x.cols())?;
         for r in 0..x.rows() {
@@ -75,6 +77,9 @@ impl PanelMatrix {
     }
 
     /// A row-major copy.
+    ///
+    /// # Panics
+    /// When the copy does not fit in memory.
     pub fn to_rows(&self) -> Matrix {
         let mut out = Matrix::zeros(self.rows, self.cols);
         for r in 0..self.rows {
@@ -117,9 +122,11 @@ mod tests {
             let p = PanelMatrix::from_rows(m.view()).unwrap();
             assert_eq!(p.to_rows(), m);
         }
-        assert!(PanelMatrix::zeros(0, 3).is_err());
-        assert!(PanelMatrix::zeros(3, 0).is_err());
-        assert!(PanelMatrix::zeros(usize::MAX, 17).is_err());
+        assert!(matches!(PanelMatrix::zeros(0, 3), Err(Error::Shape { .. })));
+        assert!(matches!(PanelMatrix::zeros(3, 0), Err(Error::Shape { .. })));
+        for (rows, cols) in [(usize::MAX, 17), (1 << 60, 1), (1 << 42, 16), (1, usize::MAX)] {
+            assert!(matches!(PanelMatrix::zeros(rows, cols), Err(Error::Memory { .. })));
+        }
     }
 
     #[test]

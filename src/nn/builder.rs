@@ -38,6 +38,7 @@ use std::sync::Arc;
 ///     .build()?;
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use]
 #[derive(Clone, Debug)]
 pub struct Builder {
     n_in: usize,

@@ -48,8 +48,14 @@ impl Mlp {
             Activation::Step => Activation::Identity,
             other => other,
         })?;
-        evaluate(self, data, loss, &mut Team::new(Threads::Current)?)
+        let threads = Threads::Current.for_job(multiply_adds(self, data));
+        evaluate(self, data, loss, &mut Team::new(threads)?)
     }
+}
+
+/// About the multiply-adds of an evaluation.
+pub(crate) fn multiply_adds(net: &Mlp, data: &Dataset) -> usize {
+    data.len().saturating_mul(net.n_parameters())
 }
 
 /// The rows of a data set in an order.
@@ -201,7 +207,8 @@ pub(crate) fn evaluate(
             Output { a, z: None, targets, d, losses, scale: 1.0, weighting, activation },
         );
         part.loss = losses.iter().sum();
-    })?;
+    });
+    team.check()?;
     let mean = parts.iter().map(|p| p.loss).sum::<f64>() / data.len() as f64;
     match data.targets() {
         Targets::Classes { labels, .. } => {

@@ -168,27 +168,20 @@ impl Scratch {
 
     /// The same, with each layer's outputs shared out among a team: each thread reads its own part
     /// of the weights, the same in every call, so that they stay in its cache.
-    ///
-    /// # Errors
-    /// As [`Team::run`].
     pub(crate) fn forward_by_columns(
         &mut self,
         net: &Mlp,
         inputs: Inputs,
         team: &mut Team,
-    ) -> Result<PanelsMut<'_>> {
-        let mut all = Ok(());
-        let (out, _) = self.forward_by(net, inputs, Outputs::OfLayer, |_, f, _| {
+    ) -> PanelsMut<'_> {
+        let product = |_, f: Forward, _: &mut [Option<Split>]| {
             let Forward { x, inputs, w, bias, mut out, activation, .. } = f;
-            let layer = team.run_panels(&mut out, |range, out| {
+            team.run_panels(&mut out, |range, out| {
                 let (w, bias) = (w.panels(range.clone()), &bias[range]);
                 forward(net.level, Forward { x, inputs, w, bias, out, z: None, activation });
             });
-            if layer.is_err() {
-                all = layer;
-            }
-        });
-        all.map(|()| out)
+        };
+        self.forward_by(net, inputs, Outputs::OfLayer, product).0
     }
 
     fn forward_by(

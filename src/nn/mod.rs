@@ -13,7 +13,7 @@ mod zeros;
 
 pub use builder::Builder;
 pub(crate) use dense::Dense;
-pub(crate) use evaluate::{Ordered, check_data, evaluate, gather_features};
+pub(crate) use evaluate::{Ordered, check_data, evaluate, gather_features, multiply_adds};
 pub use init::Init;
 pub(crate) use norm::Norm;
 pub use norm::{NormKind, NormParameters};
@@ -99,6 +99,7 @@ impl Mlp {
     }
 
     /// The same network at another level.
+    #[must_use]
     pub fn with_level(mut self, level: Level) -> Self {
         self.level = level;
         self

@@ -7,6 +7,7 @@ use crate::gemm::{PanelsMut, Precision, scatter};
 use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
 use crate::threads::{Choices, Team, Threads, Way, block_rows};
 use crate::{Error, MatMut, MatRef, Matrix, Result};
+use std::fmt;
 
 /// Predicts with a network again and again, without allocating after the first call.
 ///
@@ -40,6 +41,14 @@ const FEW_ROWS: usize = 8;
 /// from L3 or memory faster over two cores than over one.
 const SHARED_WEIGHTS: usize = 1 << 18;
 
+impl fmt::Debug for Predictor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Predictor");
+        text.field("net", &self.net).field("rows", &self.rows);
+        text.field("threads", &self.team.threads()).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Predictor<'a> {
     /// For calls of up to `rows` rows.
     ///
@@ -50,9 +59,10 @@ impl<'a> Predictor<'a> {
             return Err(Error::config("rows of a predictor", "expected at least 1, got 0"));
         }
         threads.validate()?;
+        let multiply_adds = rows.saturating_mul(net.n_parameters());
         let threads = match threads {
-            _ if rows.saturating_mul(net.n_parameters()) < TOO_SMALL => Threads::One,
-            other => other,
+            _ if multiply_adds < TOO_SMALL => Threads::One,
+            other => other.for_job(multiply_adds),
         };
         let team = Team::new(threads)?;
         let scratch = scratch(net, rows, &team, None)?;
@@ -109,12 +119,12 @@ impl<'a> Predictor<'a> {
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let scratch = &mut self.scratch[0];
             let inputs = scratch.inputs(net, x);
-            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team)?;
+            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team);
             if softmax {
                 softmax_rows(net, &mut a);
             }
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
-            return Ok(());
+            return self.team.check();
         }
         if rows == 1 && self.plain {
             self.scratch[0].forward_row(net, x, out.row_mut(0));
@@ -134,7 +144,8 @@ impl<'a> Predictor<'a> {
                 softmax_rows(net, &mut a);
             }
             (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
-        })
+        });
+        self.team.check()
     }
 }
 
@@ -175,14 +186,15 @@ impl Mlp {
     /// see [`Predictor`].
     ///
     /// # Errors
-    /// [`Error::Shape`] when `x` has no rows or another number of columns.
+    /// [`Error::Shape`] when `x` has no rows or another number of columns, [`Error::Memory`] when
+    /// the outputs do not fit in memory.
     pub fn predict(&self, x: MatRef) -> Result<Matrix> {
         if x.rows() == 0 || x.cols() != self.n_in() {
             // Before the result is made: a view without columns may claim any number of rows.
             let expected = format!("at least one row of {}", self.n_in());
             return Err(Error::shape("inputs", expected, rows_of(x)));
         }
-        let mut out = Matrix::zeros(x.rows(), self.n_out());
+        let mut out = Matrix::try_zeros(x.rows(), self.n_out())?;
         let threads = match Way::guess(x.rows().saturating_mul(self.n_parameters())) {
             Way::One => Threads::One,
             Way::Team => Threads::Current,

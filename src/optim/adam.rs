@@ -5,6 +5,7 @@ use crate::simd::Simd;
 
 /// Adam: m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)g²,
 /// w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
     pub(super) lr: f32,
@@ -64,6 +65,7 @@ impl From<Adam> for Optimizer {
 }
 
 /// AdamW (Loshchilov and Hutter 2019): Adam, with w ← (1 − lr·λ)·w before it.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     pub(super) adam: Adam,

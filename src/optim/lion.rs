@@ -5,6 +5,7 @@ use crate::simd::Simd;
 
 /// Lion: u = sign(β₁·m + (1−β₁)g), w ← (1 − lr·λ)·w − lr·u, m ← β₂·m + (1−β₂)g. Good learning
 /// rates are 3 to 10 times smaller than Adam's, good λ as many times larger.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lion {
     pub(super) lr: f32,

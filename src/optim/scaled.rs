@@ -5,6 +5,7 @@ use crate::simd::Simd;
 
 /// RMSprop (Tieleman and Hinton 2012), in PyTorch's form: v ← α·v + (1−α)g²,
 /// w ← w − lr·g / (√v + ε).
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
     pub(super) lr: f32,
@@ -42,6 +43,7 @@ impl From<RmsProp> for Optimizer {
 }
 
 /// Adagrad (Duchi et al. 2011), in PyTorch's form: v ← v + g², w ← w − lr·g / (√v + ε).
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adagrad {
     pub(super) lr: f32,

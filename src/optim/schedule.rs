@@ -21,6 +21,7 @@ use std::fmt;
 ///     assert!((rates[t] - rate).abs() < 1e-7);
 /// }
 /// ```
+#[must_use]
 #[derive(Clone, Copy, PartialEq)]
 pub struct Schedule {
     shape: Shape,

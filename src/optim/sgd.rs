@@ -4,6 +4,7 @@ use super::{Optimizer, Rule};
 use crate::simd::Simd;
 
 /// Gradient descent: w ← w − lr·g.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
     pub(super) lr: f32,
@@ -37,6 +38,7 @@ impl Rule for SgdRule {
 
 /// Gradient descent with momentum μ: v ← μ·v + g, w ← w − lr·v; Nesterov's form steps along
 /// g + μ·v instead. (Sutskever et al. 2013 in PyTorch's form, where lr scales v.)
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
     pub(super) lr: f32,

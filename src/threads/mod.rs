@@ -23,9 +23,16 @@ use crate::{Error, Result};
 pub enum Threads {
     /// The calling thread only.
     One,
-    /// The calling thread and the idle workers of the rayon pool it runs in (the global pool
-    /// outside of any); its configuration is never touched. Without the feature `rayon` this is
-    /// [`Threads::One`].
+    /// The calling thread and the idle workers of the rayon pool it runs in; the pool's
+    /// configuration is never touched.
+    ///
+    /// Outside of any pool that is the global one. Rayon creates it when it is used for the first
+    /// time, and `rayon::ThreadPoolBuilder::build_global` fails afterwards: a host that configures
+    /// the global pool does so before the first job that is worth more than one thread. A job that
+    /// is not (a small batch, a small evaluation) never touches it. Where the pool cannot be
+    /// created (a process at its limit of threads) the calling thread works alone.
+    ///
+    /// Without the feature `rayon` this is [`Threads::One`].
     #[default]
     Current,
     /// The calling thread and n − 1 threads of our own, which live as long as the trainer's run,
@@ -48,6 +55,16 @@ impl Threads {
                 Err(Error::Threads { reason: format!("expected 1 to {MOST} threads, got {n}") })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The threads for a job of about so many multiply-adds: the same, but none of a pool that asking
+    /// for them would create, where one thread does the job.
+    pub(crate) fn for_job(self, multiply_adds: usize) -> Threads {
+        match (self, Way::guess(multiply_adds)) {
+            #[cfg(feature = "rayon")]
+            (Threads::Current, Way::One) if rayon::current_thread_index().is_none() => Threads::One,
+            (Threads::One | Threads::Current | Threads::N(_), Way::One | Way::Team) => self,
         }
     }
 }

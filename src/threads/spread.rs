@@ -2,8 +2,8 @@
 //! a part of a result of their own.
 
 use super::{Team, Way};
+use crate::MatMut;
 use crate::gemm::{PanelsMut, SharedSlice};
-use crate::{MatMut, Result};
 use std::ops::Range;
 
 /// Splits `rows` rows, at least one, into blocks of equal size for a team: as few as `most` rows a
@@ -15,15 +15,12 @@ pub(crate) fn block_rows(rows: usize, threads: usize, most: usize) -> usize {
 impl Team {
     /// Calls `work` for each element of `items`, with its number and a worker's state. There must
     /// be a state for each thread.
-    ///
-    /// # Errors
-    /// As [`Team::run`].
     pub(crate) fn run_items<W: Send, I: Send>(
         &mut self,
         workers: &mut [W],
         items: &mut [I],
         work: impl Fn(&mut W, usize, &mut I) + Sync,
-    ) -> Result<()> {
+    ) {
         assert!(workers.len() >= self.threads());
         let n = items.len();
         let (workers, items) = (SharedSlice::new(workers), SharedSlice::new(items));
@@ -32,14 +29,11 @@ impl Team {
             // once; both slices are borrowed for longer than the run.
             let (w, i) = unsafe { (workers.get(worker..worker + 1), items.get(item..item + 1)) };
             work(&mut w[0], item, &mut i[0]);
-        })
+        });
     }
 
     /// Calls `work` for each block of `block` rows of `out`, with the block's range and rows and a
     /// worker's state. There must be a state for each thread.
-    ///
-    /// # Errors
-    /// As [`Team::run`].
     pub(crate) fn run_rows<W: Send>(
         &mut self,
         way: Way,
@@ -47,7 +41,7 @@ impl Team {
         out: &mut MatMut,
         block: usize,
         work: impl Fn(&mut W, Range<usize>, MatMut) + Sync,
-    ) -> Result<()> {
+    ) {
         assert!(workers.len() >= self.threads());
         let (rows, cols, stride) = (out.rows(), out.cols(), out.stride());
         let workers = SharedSlice::new(workers);
@@ -61,21 +55,18 @@ impl Team {
             let (w, values) =
                 unsafe { (workers.get(worker..worker + 1), values.get(range.start * stride..end)) };
             work(&mut w[0], range.clone(), MatMut::sub(values, range.len(), cols, stride));
-        })
+        });
     }
 }
 
 impl Team {
     /// Calls `work` for each part of the panels of `out`, one part a thread, with the part's range
     /// of panels.
-    ///
-    /// # Errors
-    /// As [`Team::run`].
     pub(crate) fn run_panels(
         &mut self,
         out: &mut PanelsMut,
         work: impl Fn(Range<usize>, PanelsMut) + Sync,
-    ) -> Result<()> {
+    ) {
         let (rows, n) = (out.rows, out.n_panels());
         let parts = self.threads().min(n);
         let shared = out.shared();
@@ -84,7 +75,7 @@ impl Team {
             // SAFETY: the ranges do not overlap, each comes once, and `out` is borrowed for longer
             // than the run.
             work(range.clone(), unsafe { shared.block_mut(range, 0..rows) });
-        })
+        });
     }
 }
 
@@ -116,8 +107,7 @@ mod tests {
         team.run_items(&mut counts, &mut items, |count, i, item| {
             *count += 1;
             *item += i;
-        })
-        .unwrap();
+        });
         assert_eq!(counts.iter().sum::<usize>(), 1000);
         assert!(items.iter().enumerate().all(|(i, &item)| i == item));
 
@@ -126,8 +116,7 @@ mod tests {
             for (i, r) in range.enumerate() {
                 rows.row_mut(i).iter_mut().for_each(|x| *x += r as f32);
             }
-        })
-        .unwrap();
+        });
         assert!((0..17).all(|r| out.row(r) == [r as f32; 3]));
     }
 }

@@ -4,6 +4,8 @@ use super::job::{Slot, Work};
 use super::{Threads, Way};
 use crate::simd::check_float_environment;
 use crate::{Error, Result};
+#[cfg(feature = "rayon")]
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -26,7 +28,8 @@ struct Shared {
     stop: AtomicBool,
     /// Threads of our own that run.
     started: AtomicUsize,
-    /// A worker found its floating-point environment changed and takes no work.
+    /// A worker found its floating-point environment changed and took no work, which
+    /// [`Team::check`] has not said yet.
     unfit: AtomicBool,
 }
 
@@ -76,6 +79,13 @@ enum Source {
     Own(Vec<JoinHandle<()>>),
 }
 
+/// Threads of the pool in which the caller runs. Outside of any, rayon creates the global one, and
+/// panics where it cannot start its threads; the caller is alone then.
+#[cfg(feature = "rayon")]
+fn pool_threads() -> usize {
+    catch_unwind(rayon::current_num_threads).unwrap_or(1)
+}
+
 /// A team of workers that helps the calling thread.
 pub(crate) struct Team {
     shared: Arc<Shared>,
@@ -94,7 +104,7 @@ impl Team {
         let helpers = match threads {
             Threads::One => 0,
             #[cfg(feature = "rayon")]
-            Threads::Current => rayon::current_num_threads().min(super::MOST) - 1,
+            Threads::Current => pool_threads().min(super::MOST) - 1,
             #[cfg(not(feature = "rayon"))]
             Threads::Current => 0,
             Threads::N(n) => n - 1,
@@ -170,16 +180,25 @@ impl Team {
     /// Calls `work(worker, item)` once for each item, spread over the team; worker numbers are
     /// below [`Team::threads`], and no two calls at a time have the same one.
     ///
-    /// # Errors
-    /// [`Error::FloatEnvironment`] when a worker's floating-point environment is not the usual one
-    /// (the work is done all the same, by the others).
-    pub(crate) fn run(&mut self, items: usize, work: Work) -> Result<()> {
+    /// A worker whose floating-point environment is not the usual one takes no item; the others do
+    /// all the work, and [`Team::check`] says so.
+    pub(crate) fn run(&mut self, items: usize, work: Work) {
         if items <= 1 || self.shared.places.is_empty() {
             (0..items).for_each(|item| work(0, item));
-            return Ok(());
+            return;
         }
         let helpers = self.shared.places.len().min(items - 1);
         self.shared.slot.run(items, work, || (1..=helpers).for_each(|worker| self.call(worker)));
+    }
+
+    /// Checks that every worker which came near since the last check was fit to work. Whoever
+    /// changes something that stays asks before the first change, so that on the error there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::FloatEnvironment`] when a worker's floating-point environment was not the usual
+    /// one. It took no part: what the team did is right all the same.
+    pub(crate) fn check(&self) -> Result<()> {
         if self.shared.unfit.swap(false, Ordering::Relaxed) {
             return Err(Error::float_environment(
                 "a worker thread flushes subnormals or does not round to nearest",
@@ -189,15 +208,9 @@ impl Team {
     }
 
     /// [`Team::run`] by the calling thread alone, or by the team.
-    ///
-    /// # Errors
-    /// As [`Team::run`].
-    pub(crate) fn run_by(&mut self, way: Way, items: usize, work: Work) -> Result<()> {
+    pub(crate) fn run_by(&mut self, way: Way, items: usize, work: Work) {
         match way {
-            Way::One => {
-                (0..items).for_each(|item| work(0, item));
-                Ok(())
-            }
+            Way::One => (0..items).for_each(|item| work(0, item)),
             Way::Team => self.run(items, work),
         }
     }
@@ -212,10 +225,15 @@ impl Team {
             #[cfg(feature = "rayon")]
             Source::Rayon => {
                 let shared = self.shared.clone();
-                rayon::spawn(move || {
-                    if !shared.stop.load(Ordering::Relaxed) {
-                        shared.stay(worker);
-                    }
+                // A session that is used outside of the pool that it began in spawns in the global
+                // pool, and a panic says that there is none and never will be. The worker then
+                // counts as near for ever, so that it is not called again; the others do its work.
+                let _ = catch_unwind(move || {
+                    rayon::spawn(move || {
+                        if !shared.stop.load(Ordering::Relaxed) {
+                            shared.stay(worker);
+                        }
+                    });
                 });
             }
             Source::Own(handles) => handles[worker - 1].thread().unpark(),
@@ -247,8 +265,8 @@ mod tests {
             team.run(counts.len(), &|worker, i| {
                 assert!(worker < threads);
                 counts[i].fetch_add(1, Ordering::Relaxed);
-            })
-            .unwrap();
+            });
+            team.check().unwrap();
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
             if round % 100 == 0 {
                 // Long enough for the workers to leave or park.

@@ -114,7 +114,10 @@ pub(super) fn run_change(
     change: &Change,
     step: &Step,
 ) -> Result<()> {
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| team.run(items, &|_, i| work(i));
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
+        team.run(items, &|_, i| work(i));
+        Ok(())
+    };
     let Workspace { bounds, deferred, tiles, buffers, .. } = ws;
     let phase = Phase { net, buffers, columns: None, rows: 0, bytes: None, step };
     allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), change, &mut run)?;

@@ -14,6 +14,7 @@ use super::tensors::{TEXT, encode_checkpoint, fill, parts};
 use super::trainer::Trainer;
 use super::training::Training;
 use crate::io::{Contents, empty_model, read_file};
+use crate::optim::RatesState;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -26,6 +27,9 @@ impl<'a> Trainer<'a> {
     /// [`Cancel`](crate::Cancel) stops the run. Except with [`Threads::One`](crate::Threads::One)
     /// a thread of its own waits for the disk while the training goes on; the bytes that it writes
     /// are a second copy of the parameters and of the optimiser's state.
+    ///
+    /// Nothing that could not be read is written: where a parameter or a value of the optimiser's
+    /// state is not finite, the run ends with [`Error::Value`] and the file is as it was.
     ///
     /// ```no_run
     /// use deltarule::{Activation, Adam, Every, Mlp, Trainer, data};
@@ -53,6 +57,9 @@ impl<'a> Trainer<'a> {
     /// a schedule the number of epochs. Whatever else decides the bits (network, optimiser,
     /// options, data) has to be the same; of a data set up to a thousand rows are compared.
     ///
+    /// A run that early stopping ended stays ended, also where a callback stopped it in the same
+    /// epoch.
+    ///
     /// The run then fails with [`Error::Io`] when the file cannot be read, [`Error::Format`] when
     /// it is damaged in any way or no checkpoint, and [`Error::Config`] when it is of another run.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Self {
@@ -71,14 +78,14 @@ pub(super) struct Saving {
 impl Epochs<'_, '_> {
     /// Before the first epoch: becomes the run of a checkpoint, and gets ready to write them.
     pub(super) fn begin(&mut self) -> Result<()> {
-        if let Some(path) = self.trainer.resuming.clone() {
-            read_file(&path, |file| self.take(file))?;
-        }
         if let Some((path, every)) = self.trainer.saving.clone() {
             let saver = Saver::new(&path, every, self.trainer.setup.threads)?;
             self.saving = Some(Saving { saver, recipe: recipe(self) });
         }
-        Ok(())
+        match self.trainer.resuming.clone() {
+            Some(path) => read_file(&path, |file| self.take(file)),
+            None => Ok(()),
+        }
     }
 
     /// Whether a checkpoint is due after the step that was just made.
@@ -133,12 +140,9 @@ impl Epochs<'_, '_> {
             let reason = format!("the checkpoint's run has done {done}, this one has {epochs}");
             return Err(Error::config("epochs", reason));
         }
-        if state.partial.batches > self.data.len().div_ceil(self.batch_size) {
-            return Err(file.refuse("more batches of an epoch than there are"));
-        }
-        if state.rates.is_some() != self.rates.is_some() {
-            return Err(file.refuse("its schedule and its options differ"));
-        }
+        self.check(&state).map_err(|line| {
+            file.refuse(format!("{TEXT}: the line {line:?} is not that of such a run"))
+        })?;
         let mut best = state.has_best.then(|| self.training.network().clone());
         let mut all = self.training.tensors_mut(state.waiting.batches > 0);
         for (i, layer) in best.iter_mut().flat_map(|n| &mut n.layers).enumerate() {
@@ -148,6 +152,32 @@ impl Epochs<'_, '_> {
         self.best = best;
         self.go_on_from(state);
         Ok(())
+    }
+
+    /// Checks that a run of these options comes to a state; the line that says otherwise is the
+    /// error.
+    fn check(&self, state: &State) -> std::result::Result<(), &'static str> {
+        let State { counts, partial, rates, watch: (best, waited), history, .. } = state;
+        let (done, batches) = (history.epochs.len(), self.batches());
+        let steps = done.checked_mul(batches).and_then(|steps| steps.checked_add(partial.batches));
+        let of_rates = |r: &RatesState| (r.steps, r.epochs) == (counts.steps, done as u64);
+        let best_epoch = best.map_or(0, |(_, epoch)| epoch);
+        let samples = partial.batches.saturating_mul(self.batch_size).min(self.data.len());
+        let watches = match self.trainer.stopping {
+            Some(_) => best_epoch.checked_add(*waited) == Some(done),
+            None => (best_epoch, *waited, best.is_some()) == (0, 0, false),
+        };
+        match () {
+            _ if partial.batches > batches || partial.samples != samples => Err("partial"),
+            _ if steps.and_then(|n| u64::try_from(n).ok()) != Some(counts.steps) => Err("steps"),
+            // Only a schedule changes the rate.
+            _ if self.rates.is_none() && counts.lr != self.training.learning_rate() => Err("steps"),
+            _ if rates.is_some() != self.rates.is_some() => Err("rates"),
+            _ if rates.as_ref().is_some_and(|r| !of_rates(r)) => Err("rates"),
+            _ if !watches => Err("watch"),
+            _ if history.stopped && self.trainer.stopping.is_none() => Err("ending"),
+            _ => Ok(()),
+        }
     }
 
     /// Takes all of a state but the tensors.

@@ -45,8 +45,8 @@ impl Columns {
         // What is not in the first layer is one thread's work, while the others wait.
         let others = net.n_parameters() - first;
         let most = match rows.div_ceil(threads) {
-            ..=FEW_ROWS => others <= net.n_parameters() / 5,
-            ..=MANY_ROWS => others <= net.n_parameters() / 20,
+            rows if rows <= FEW_ROWS => others <= net.n_parameters() / 5,
+            rows if rows <= MANY_ROWS => others <= net.n_parameters() / 20,
             _ => false,
         };
         if parts < 2 || !most {

@@ -2,7 +2,7 @@
 //! `TRUTH,PREDICTED,COUNT` for each pair of classes that occurred. Earlier versions wrote all K²
 //! counts, row by row; these have no commas, and are still read.
 
-use super::state::{Reason, Words, count_of};
+use super::lines::{Reason, Words, count_of};
 use crate::metrics::ConfusionMatrix;
 use std::fmt::{self, Write};
 
@@ -15,7 +15,7 @@ pub(super) fn write(out: &mut String, confusion: &ConfusionMatrix) -> fmt::Resul
 /// Reads the words to the end of the line.
 pub(super) fn read(words: &mut Words) -> Reason<ConfusionMatrix> {
     let n_classes: usize = words.count()?;
-    let is_sparse = words.0.clone().next().is_none_or(|word| word.contains(','));
+    let is_sparse = words.peek().is_none_or(|word| word.contains(','));
     let mut cells = Vec::new();
     let mut n_words = 0usize;
     while !words.is_empty() {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Reason<ConfusionMatrix> {
-        read(&mut Words(text.split_whitespace()))
+        read(&mut Words::new(text.trim_start()))
     }
 
     #[test]

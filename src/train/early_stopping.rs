@@ -1,6 +1,7 @@
 //! When to stop, and which weights to keep.
 
 use super::history::Epoch;
+use crate::data::{Dataset, Targets};
 use crate::{Error, Result};
 use std::fmt;
 
@@ -23,6 +24,7 @@ use std::fmt;
 /// assert!(history.epochs.len() < 200);
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use]
 pub struct EarlyStopping<'a> {
     value: Value<'a>,
     name: &'static str,
@@ -30,43 +32,57 @@ pub struct EarlyStopping<'a> {
     larger: bool,
     patience: usize,
     min_delta: f64,
-    needs_validation: bool,
+    needs: Needs,
+}
+
+/// What a run must have for the number to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Validation,
+    /// A validation set, of classes.
+    Classes,
 }
 
 impl<'a> EarlyStopping<'a> {
     fn new(
         name: &'static str,
         larger: bool,
-        needs_validation: bool,
-        value: impl Fn(&Epoch) -> Option<f64> + 'a,
+        needs: Needs,
+        value: impl Fn(&Epoch) -> f64 + Send + 'a,
     ) -> Self {
         let value = Box::new(value);
-        EarlyStopping { value, name, larger, patience: 5, min_delta: 0.0, needs_validation }
+        EarlyStopping { value, name, larger, patience: 5, min_delta: 0.0, needs }
     }
 
     /// On the validation loss, with a patience of 5 epochs.
     pub fn on_loss() -> Self {
-        Self::new("loss", false, true, |e| e.validation.as_ref().map(|v| v.loss))
+        let loss = |e: &Epoch| e.validation.as_ref().map_or(f64::NAN, |v| v.loss);
+        Self::new("loss", false, Needs::Validation, loss)
     }
 
-    /// On the validation accuracy, with a patience of 5 epochs.
+    /// On the validation accuracy, with a patience of 5 epochs. A regression has none: the run is
+    /// refused before it begins.
     pub fn on_accuracy() -> Self {
-        Self::new("accuracy", true, true, |e| e.validation.as_ref()?.accuracy)
+        let accuracy = |e: &Epoch| e.validation.as_ref().and_then(|v| v.accuracy);
+        Self::new("accuracy", true, Needs::Classes, move |e| accuracy(e).unwrap_or(f64::NAN))
     }
 
     /// On the training loss, with a patience of 5 epochs.
     pub fn on_training_loss() -> Self {
-        Self::new("training loss", false, false, |e| Some(e.loss))
+        Self::new("training loss", false, Needs::Nothing, |e| e.loss)
     }
 
     /// On a number of your own, of which smaller ones are better; with a patience of 5 epochs.
-    pub fn on_smallest(value: impl Fn(&Epoch) -> f64 + 'a) -> Self {
-        Self::new("your number", false, false, move |e| Some(value(e)))
+    /// NaN is no improvement.
+    pub fn on_smallest(value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
+        Self::new("your number", false, Needs::Nothing, value)
     }
 
     /// On a number of your own, of which larger ones are better; with a patience of 5 epochs.
-    pub fn on_largest(value: impl Fn(&Epoch) -> f64 + 'a) -> Self {
-        Self::new("your number", true, false, move |e| Some(value(e)))
+    /// NaN is no improvement.
+    pub fn on_largest(value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
+        Self::new("your number", true, Needs::Nothing, value)
     }
 
     /// Stops after so many epochs in a row without an improvement.
@@ -81,23 +97,30 @@ impl<'a> EarlyStopping<'a> {
         self
     }
 
-    pub(super) fn validate(&self, has_validation: bool) -> Result<()> {
+    /// Checks the options, for a run with this validation set.
+    pub(super) fn validate(&self, validation: Option<&Dataset>) -> Result<()> {
+        let is_regression = |data: &Dataset| matches!(data.targets(), Targets::Values { .. });
         let refuse = |reason: &str| Err(Error::config("early stopping", reason));
         match self {
             _ if self.patience == 0 => refuse("expected a patience of at least 1 epoch, got 0"),
             _ if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) => {
                 refuse("expected a finite min_delta of at least 0")
             }
-            _ if self.needs_validation && !has_validation => {
-                refuse("needs a validation set: Trainer::validate")
-            }
-            _ => Ok(()),
+            _ => match (self.needs, validation) {
+                (Needs::Validation | Needs::Classes, None) => {
+                    refuse("needs a validation set: Trainer::validate")
+                }
+                (Needs::Classes, Some(data)) if is_regression(data) => {
+                    refuse("a regression has no accuracy to watch")
+                }
+                (Needs::Nothing | Needs::Validation | Needs::Classes, _) => Ok(()),
+            },
         }
     }
 }
 
-/// The number that is watched, where there is one.
-type Value<'a> = Box<dyn Fn(&Epoch) -> Option<f64> + 'a>;
+/// The number that is watched.
+type Value<'a> = Box<dyn Fn(&Epoch) -> f64 + Send + 'a>;
 
 impl fmt::Debug for EarlyStopping<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,13 +157,9 @@ impl Watch {
         *self = Watch { best, waited };
     }
 
-    /// # Errors
-    /// [`Error::Config`] when the number cannot be had (accuracy of a regression).
-    pub(super) fn look(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Result<Verdict> {
-        let Some(value) = (stopping.value)(epoch) else {
-            let reason = format!("there is no {} to watch", stopping.name);
-            return Err(Error::config("early stopping", reason));
-        };
+    /// What a finished epoch means.
+    pub(super) fn look(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Verdict {
+        let value = (stopping.value)(epoch);
         let better = match self.best {
             None => !value.is_nan(),
             Some((best, _)) if stopping.larger => value > best + stopping.min_delta,
@@ -148,9 +167,9 @@ impl Watch {
         };
         if better {
             *self = Watch { best: Some((value, epoch.epoch)), waited: 0 };
-            return Ok(Verdict::Better);
+            return Verdict::Better;
         }
         self.waited += 1;
-        Ok(if self.waited >= stopping.patience { Verdict::Stop } else { Verdict::Wait })
+        if self.waited >= stopping.patience { Verdict::Stop } else { Verdict::Wait }
     }
 }

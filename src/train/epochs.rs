@@ -11,10 +11,15 @@ use crate::data::{Dataset, shuffled};
 use crate::nn::Mlp;
 use crate::optim::Rates;
 use crate::{Error, Result};
+use std::fmt;
 
 /// A run, as an iterator over its epochs: for loops of your own around `fit`'s. Made by
-/// [`Trainer::run`]. After an error there are no more epochs. A checkpoint that is due after an
-/// epoch is on the disk when the epoch is answered.
+/// [`Trainer::run`]. After an error there are no more epochs; nor is there one that was stopped in
+/// its middle. A checkpoint that is due after an epoch is on the disk when the epoch is returned.
+///
+/// However the run ends (all epochs, a stop, an error, [`Epochs::finish`], or by being dropped),
+/// with early stopping the network becomes that of the best epoch, and [`Trainer::history`] is the
+/// history.
 ///
 /// ```
 /// use deltarule::{Activation, Mlp, Sgd, Trainer, data};
@@ -31,6 +36,7 @@ use crate::{Error, Result};
 /// println!("{} epochs", run.finish().epochs.len());
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use = "an iterator does nothing before its first epoch"]
 pub struct Epochs<'t, 'a> {
     pub(super) trainer: &'t mut Trainer<'a>,
     pub(super) training: Training<'t>,
@@ -62,7 +68,7 @@ impl Epochs<'_, '_> {
     /// Ends the run. With early stopping the network becomes that of the best epoch.
     pub fn finish(mut self) -> History {
         self.end();
-        self.history
+        self.history.clone()
     }
 
     pub(super) fn end(&mut self) {
@@ -75,24 +81,32 @@ impl Epochs<'_, '_> {
     }
 
     fn stop(&mut self, ending: Ending) {
-        if !self.history.stopped {
-            (self.history.stopped, self.history.ending) = (true, ending);
-        }
+        (self.history.stopped, self.history.ending) = (true, ending);
     }
 
-    fn epoch(&mut self) -> Result<Epoch> {
+    /// Ends the run with an error.
+    fn fail(&mut self) {
+        self.stop(Ending::Failed);
+        self.end();
+    }
+
+    /// The rest of an epoch, or none where it was stopped in its middle.
+    fn epoch(&mut self) -> Result<Option<Epoch>> {
         let epoch = self.history.epochs.len() + 1;
         shuffled(self.trainer.seed, epoch as u64, &mut self.order);
         let order = std::mem::take(&mut self.order);
         let steps = self.steps(&order, epoch);
         self.order = order;
         steps?;
-        let is_whole = !self.history.stopped;
+        if self.partial.batches < self.batches() {
+            // There is a checkpoint of the stop: the epoch can be finished in another run.
+            return Ok(None);
+        }
         let Partial { samples, sum, weight, seconds, .. } = std::mem::take(&mut self.partial);
         let loss = if weight > 0.0 { sum / weight } else { 0.0 };
         let validation = match self.trainer.validation {
-            Some(set) if !self.history.stopped => Some(self.training.evaluate(set)?),
-            _ => None,
+            Some(set) => Some(self.training.evaluate(set)?),
+            None => None,
         };
         let learning_rate = self.training.learning_rate();
         // Without a clock there is no speed, and JSON has no infinity.
@@ -106,27 +120,34 @@ impl Epochs<'_, '_> {
         {
             self.stop(Ending::Callback);
         }
-        if let Some(stopping) = &self.trainer.stopping
-            && (self.trainer.validation.is_none() || report.validation.is_some())
-        {
-            match self.watch.look(stopping, &report)? {
+        if let Some(stopping) = &self.trainer.stopping {
+            match self.watch.look(stopping, &report) {
                 Verdict::Better => self.best = Some(self.training.network().clone()),
                 Verdict::Wait => {}
+                // Whatever else stopped it: this run is over, and does not go on from a checkpoint.
                 Verdict::Stop => self.stop(Ending::EarlyStopping),
             }
         }
         self.history.epochs.push(report.clone());
-        let is_last = self.history.stopped || self.history.epochs.len() == self.trainer.epochs;
-        // Of an epoch that was stopped in its middle there is a checkpoint from before its end.
-        if is_whole && (is_last || self.is_due_after_epoch()) {
+        if self.is_over() || self.is_due_after_epoch() {
             self.save()?;
         }
-        Ok(report)
+        Ok(Some(report))
+    }
+
+    /// Batches of an epoch.
+    pub(super) fn batches(&self) -> usize {
+        self.data.len().div_ceil(self.batch_size)
+    }
+
+    /// Whether no epoch follows.
+    fn is_over(&self) -> bool {
+        self.history.stopped || self.history.epochs.len() >= self.trainer.epochs
     }
 
     /// The steps of an epoch that are not done yet.
     fn steps(&mut self, order: &[u32], epoch: usize) -> Result<()> {
-        let steps = order.len().div_ceil(self.batch_size);
+        let steps = self.batches();
         let mut start = Moment::now();
         let done = self.partial.batches;
         for (i, batch) in order.chunks(self.batch_size).enumerate().skip(done) {
@@ -141,6 +162,7 @@ impl Epochs<'_, '_> {
             let weights = self.trainer.sample_weights;
             let loss = self.training.step_samples(self.data, batch, weights);
             let BatchLoss { loss, weight } = loss.map_err(|e| in_epoch(e, epoch))?;
+            self.history.steps = self.training.steps();
             self.partial.batches += 1;
             self.partial.samples += batch.len();
             self.partial.sum += f64::from(loss) * weight;
@@ -183,12 +205,23 @@ impl Epochs<'_, '_> {
         if self.over {
             return None;
         }
-        let report = self.epoch();
-        self.over = report.is_err();
-        if self.history.stopped || self.history.epochs.len() == self.trainer.epochs {
-            self.end();
+        match self.epoch() {
+            Ok(report) => {
+                if self.is_over() {
+                    self.end();
+                }
+                report.map(Ok)
+            }
+            Err(e) => {
+                self.fail();
+                Some(Err(e))
+            }
         }
-        Some(report)
+    }
+
+    /// Waits until the last checkpoint is written, or ends the run where it cannot be.
+    pub(super) fn end_of_writing(&mut self) -> Result<()> {
+        self.wait().inspect_err(|_| self.fail())
     }
 }
 
@@ -196,10 +229,27 @@ impl Iterator for Epochs<'_, '_> {
     type Item = Result<Epoch>;
 
     fn next(&mut self) -> Option<Result<Epoch>> {
-        let report = self.advance()?;
-        let written = self.wait();
-        self.over |= written.is_err();
-        Some(report.and_then(|report| written.map(|()| report)))
+        let report = self.advance();
+        match (report, self.end_of_writing()) {
+            (Some(Err(e)), _) | (Some(Ok(_)) | None, Err(e)) => Some(Err(e)),
+            (report, Ok(())) => report,
+        }
+    }
+}
+
+impl Drop for Epochs<'_, '_> {
+    fn drop(&mut self) {
+        self.end();
+        self.trainer.history = std::mem::take(&mut self.history);
+    }
+}
+
+impl fmt::Debug for Epochs<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Epochs");
+        text.field("trainer", &self.trainer).field("training", &self.training);
+        text.field("epochs", &self.history.epochs.len());
+        text.field("batches", &self.partial.batches).finish_non_exhaustive()
     }
 }
 

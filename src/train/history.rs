@@ -49,11 +49,15 @@ pub enum Ending {
     Callback,
     /// [`Cancel::cancel`] was called.
     Cancelled,
-    /// The watched number no longer improved.
+    /// The watched number no longer improved. This is said also where a callback stopped the run
+    /// in the same epoch.
     EarlyStopping,
+    /// An error ended it.
+    Failed,
 }
 
-/// A run's epochs.
+/// A run's epochs: those that were finished. One that was stopped in its middle is none of them,
+/// and no callback sees it; its steps are among [`History::steps`] and [`History::step_records`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct History {
@@ -68,7 +72,8 @@ pub struct History {
     pub stopped: bool,
     /// Why it ended.
     pub ending: Ending,
-    /// With early stopping, the epoch whose weights the network has.
+    /// With early stopping, the epoch whose weights the network has; `None` before the end of the
+    /// run, and where no epoch was finished.
     pub best_epoch: Option<usize>,
     /// How exact the products were asked to be.
     pub precision: Precision,
@@ -145,7 +150,8 @@ fn number(x: f64) -> String {
 pub enum Control {
     /// Go on.
     Continue,
-    /// Stop after this step or epoch; the network keeps what it has learned.
+    /// Stop after this step or epoch; the network keeps what it has learned. After the last step of
+    /// an epoch the epoch is finished first, with its validation and its callback.
     Stop,
 }
 
@@ -167,7 +173,8 @@ pub struct Progress {
     pub learning_rate: f32,
 }
 
-/// Stops a run from another thread, within one step. Clones are the same handle.
+/// Stops a run from another thread, within one step. Clones are the same handle. The epoch that
+/// the run is in is not finished then, and not in the history.
 ///
 /// ```
 /// use deltarule::{Activation, Cancel, Ending, Mlp, Sgd, Trainer, data};

@@ -13,6 +13,7 @@ mod epochs;
 mod extras;
 mod history;
 mod layers;
+mod lines;
 mod probe;
 mod range_test;
 mod recipe;

@@ -2,7 +2,7 @@
 
 use super::trainer::Trainer;
 use super::training::{Setup, Training};
-use crate::data::{Dataset, Targets, shuffled};
+use crate::data::{Dataset, Targets, in_order, shuffled};
 use crate::nn::Mlp;
 use crate::{Error, Result};
 
@@ -47,15 +47,13 @@ impl Trainer<'_> {
             let reason = format!("expected 0 < from < to and 2 steps, got {from}..{to}, {steps}");
             return Err(Error::config("learning-rate range", reason));
         }
-        let n = u32::try_from(data.len())
-            .map_err(|_| Error::shape("data set", "fewer than 2^32 samples", data.len()))?;
+        let mut order = in_order(data.len())?;
         let mut copy = net.clone();
         let setup =
             Setup { batch_size: self.setup.batch_size.min(data.len()), ..self.setup.clone() };
         let values = matches!(data.targets(), Targets::Values { .. });
         let mut training = Training::new(&mut copy, &setup, values)?;
         training.check(data)?;
-        let mut order: Vec<u32> = (0..n).collect();
         let batches = data.len().div_ceil(setup.batch_size);
         let mut range = RateRange { rates: Vec::new(), losses: Vec::new() };
         let (mut mean, mut weight, mut best) = (0.0, 1.0, f64::INFINITY);

@@ -46,8 +46,10 @@ impl Training<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when writing fails; the old file is then as it was.
-    /// [`Error::Memory`](crate::Error::Memory) when there is no memory for the bytes.
+    /// [`Error::Io`](crate::Error::Io) when writing fails,
+    /// [`Error::Value`](crate::Error::Value) when a parameter or a value of the optimiser's state is
+    /// not finite, [`Error::Memory`](crate::Error::Memory) when there is no memory for the bytes; the
+    /// old file is then as it was.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, bytes) = (path.as_ref(), self.encode()?);
         remove_unfinished(path);
@@ -97,6 +99,10 @@ impl Training<'_> {
     fn take_checkpoint(&mut self, mut file: Contents) -> Result<()> {
         let own = recipe_of_session(self);
         let state = read_state(&mut file, self, Kind::Session, &own)?;
+        let new = State { counts: state.counts, waiting: state.waiting, ..State::default() };
+        if state::write(&[], &state) != state::write(&[], &new) {
+            return Err(file.refuse("its text has lines of a run over a data set"));
+        }
         fill(file, self.tensors_mut(state.waiting.batches > 0))?;
         self.resume(state.counts, state.waiting);
         Ok(())

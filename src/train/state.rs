@@ -1,11 +1,13 @@
 //! The text in a checkpoint: what a run is (its configuration) and where it stands.
 //!
 //! One item a line, a key and its values with spaces between them. Numbers that decide bits are
-//! written as their bits in hex. Read strictly: the keys come in one order, nothing else does.
+//! written as their bits in hex. Read strictly: the lines that are written, in the order in which they
+//! are written, as they are written, or an error that names the line.
 
 use super::change::Waiting;
 use super::counts;
 use super::history::{Ending, Epoch, History, StepRecord};
+use super::lines::{Lines, Reason, Words};
 use crate::metrics::Evaluation;
 use crate::optim::RatesState;
 use std::fmt::Write;
@@ -117,135 +119,91 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
     out
 }
 
-/// Why a text is refused.
-pub(super) type Reason<T> = std::result::Result<T, String>;
-
-/// Counts are at most this: more steps than any run has.
-const MOST: u64 = 1 << 40;
-
-/// The words of a line.
-pub(super) struct Words<'a>(pub(super) std::str::SplitWhitespace<'a>);
-
-impl<'a> Words<'a> {
-    pub(super) fn word(&mut self) -> Reason<&'a str> {
-        self.0.next().ok_or_else(|| "a line ends too early".into())
-    }
-
-    /// A whole number, so small that adding to it and summing up many cannot overflow.
-    pub(super) fn count<T: TryFrom<u64>>(&mut self) -> Reason<T> {
-        count_of(self.word()?)
-    }
-
-    fn bits(&mut self) -> Reason<f64> {
-        let word = self.word()?;
-        let bits = u64::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
-        Ok(f64::from_bits(bits))
-    }
-
-    fn bits32(&mut self) -> Reason<f32> {
-        let word = self.word()?;
-        let bits = u32::from_str_radix(word, 16).map_err(|_| format!("{word:?} is no number"))?;
-        Ok(f32::from_bits(bits))
-    }
-
-    /// A sum of weights: finite and at least 0.
-    fn weight(&mut self) -> Reason<f64> {
-        match self.bits()? {
-            weight if weight >= 0.0 && weight.is_finite() => Ok(weight),
-            weight => Err(format!("{weight} is no sum of weights")),
-        }
-    }
-
-    /// What weights are divided by: a power of two.
-    fn unit(&mut self) -> Reason<f64> {
-        match self.weight()? {
-            unit if unit.is_normal() && unit.to_bits() << 12 == 0 => Ok(unit),
-            unit => Err(format!("{unit} is no power of two")),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.0.clone().count()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// As [`Words::count`], of one word.
-pub(super) fn count_of<T: TryFrom<u64>>(word: &str) -> Reason<T> {
-    let number = word.parse::<u64>().ok().filter(|n| *n <= MOST);
-    number.and_then(|n| n.try_into().ok()).ok_or_else(|| format!("{word:?} is no count"))
-}
-
-/// The options as written, and the state.
+/// The options as written, and the state. Every line that was written has to be there, in its
+/// place, and no other.
 pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
+    let mut lines = Lines::new(text)?;
     let (mut options, mut s) = (Vec::new(), State::default());
-    for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-        let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let mut w = Words(rest.split_whitespace());
-        match key {
-            "option" => {
-                let (name, value) = rest.split_once('=').ok_or("an option without =")?;
-                options.push((name.to_string(), value.to_string()));
-                continue;
-            }
-            "steps" => {
-                let (steps, updates) = (w.count()?, w.count()?);
-                s.counts = Counts { steps, updates, lr: w.bits32()? };
-            }
-            "partial" => {
-                let (batches, samples) = (w.count()?, w.count()?);
-                let (sum, seconds) = (w.bits()?, w.bits()?);
-                let weight = if w.is_empty() { samples as f64 } else { w.weight()? };
-                s.partial = Partial { batches, samples, sum, weight, seconds };
-            }
-            "waiting" => {
-                let batches = w.count()?;
-                s.waiting = match w.len() {
-                    1 => Waiting { batches, weight: w.count::<u32>()?.into(), unit: 1.0 },
-                    _ => Waiting { batches, weight: w.weight()?, unit: w.unit()? },
-                };
-            }
-            "rates" => {
-                let (steps, epochs) = (w.count()?, w.count()?);
-                let (best, bad, factor) = (w.bits()?, w.count()?, w.bits32()?);
-                s.rates = Some(RatesState { steps, epochs, best, bad, factor });
-            }
-            "watch" => s.watch = (Some((w.bits()?, w.count()?)), w.count()?),
-            "watched" => s.watch = (None, w.count()?),
-            "best" => s.has_best = w.count::<u8>()? == 1,
-            "ending" => match w.word()? {
-                "open" => {}
-                "early-stopping" => {
-                    (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
-                }
-                other => return Err(format!("unknown ending {other:?}")),
-            },
-            "epoch" => s.history.epochs.push(read_epoch(&mut w)?),
-            "step" => {
-                let (epoch, step) = (w.count()?, w.count()?);
-                let (loss, learning_rate) = (w.bits32()?, w.bits32()?);
-                let record = StepRecord { epoch, step, loss, learning_rate };
-                s.history.step_records.push(record);
-            }
-            other => return Err(format!("unknown key {other:?}")),
-        }
-        if !w.is_empty() {
-            return Err(format!("too many values of {key:?}"));
-        }
+    while let Some(option) = lines.if_next("option", |w| {
+        let (name, value) = w.rest().and_then(|o| o.split_once('=')).ok_or("has no =")?;
+        Ok((name.to_string(), value.to_string()))
+    })? {
+        options.push(option);
     }
-    let counted = s.history.epochs.iter().zip(1..).all(|(e, n)| e.epoch == n);
-    if !counted {
-        return Err("the epochs are not counted from 1".into());
+    s.counts = lines.next("steps", |w| {
+        let counts = Counts { steps: w.count()?, updates: w.count()?, lr: w.rate()? };
+        let fits = counts.updates <= counts.steps;
+        fits.then_some(counts).ok_or_else(|| "has more updates than steps".into())
+    })?;
+    s.partial = lines.next("partial", |w| {
+        let (batches, samples) = (w.count()?, w.count()?);
+        let (sum, seconds) = (w.bits()?, w.bits()?);
+        let weight = if w.is_empty() { samples as f64 } else { w.weight()? };
+        Ok(Partial { batches, samples, sum, weight, seconds })
+    })?;
+    s.waiting = lines.next("waiting", |w| {
+        let batches = w.count()?;
+        match w.len() {
+            1 => Ok(Waiting { batches, weight: w.count::<u32>()?.into(), unit: 1.0 }),
+            _ => Ok(Waiting { batches, weight: w.weight()?, unit: w.unit()? }),
+        }
+    })?;
+    s.rates = lines.if_next("rates", |w| {
+        let (steps, epochs) = (w.count()?, w.count()?);
+        let (best, bad, factor) = (w.bits()?, w.count()?, w.rate()?);
+        Ok(RatesState { steps, epochs, best, bad, factor })
+    })?;
+    let watch = lines.if_next("watch", |w| {
+        let best = w.bits()?;
+        if best.is_nan() {
+            return Err("NaN is never the best".into());
+        }
+        Ok((Some((best, w.count()?)), w.count()?))
+    })?;
+    s.watch = match watch {
+        Some(watch) => watch,
+        None => (None, lines.next("watched", Words::count)?),
+    };
+    s.has_best = lines.next("best", |w| {
+        let has_best = match w.word()? {
+            "0" => false,
+            "1" => true,
+            other => return Err(format!("{other:?} is neither 0 nor 1")),
+        };
+        let fits = has_best == s.watch.0.is_some();
+        fits.then_some(has_best).ok_or_else(|| "does not agree with what is watched".into())
+    })?;
+    (s.history.stopped, s.history.ending) = lines.next("ending", |w| match w.word()? {
+        "open" => Ok((false, Ending::Finished)),
+        "early-stopping" => Ok((true, Ending::EarlyStopping)),
+        other => Err(format!("{other:?} is no ending")),
+    })?;
+    let mut number = 0usize;
+    while let Some(epoch) = lines.if_next("epoch", |w| {
+        number += 1;
+        let epoch = read_epoch(w)?;
+        (epoch.epoch == number).then_some(epoch).ok_or_else(|| format!("expected epoch {number}"))
+    })? {
+        s.history.epochs.push(epoch);
     }
+    let mut last = 0;
+    while let Some(record) = lines.if_next("step", |w| {
+        let (epoch, step) = (w.count()?, w.count()?);
+        let (loss, learning_rate) = (w.bits32()?, w.rate()?);
+        let fits = last < step && step <= s.counts.steps;
+        last = step;
+        let record = StepRecord { epoch, step, loss, learning_rate };
+        fits.then_some(record).ok_or_else(|| "is out of order".into())
+    })? {
+        s.history.step_records.push(record);
+    }
+    lines.end()?;
     s.history.steps = s.counts.steps;
     Ok((options, s))
 }
 
 fn read_epoch(w: &mut Words) -> Reason<Epoch> {
-    let (epoch, loss, learning_rate) = (w.count()?, w.bits()?, w.bits32()?);
+    let (epoch, loss, learning_rate) = (w.count()?, w.bits()?, w.rate()?);
     let (seconds, samples_per_second) = (w.bits()?, w.bits()?);
     let mut validation = None;
     if !w.is_empty() {
@@ -275,7 +233,7 @@ mod tests {
             seconds: 1e-9,
             samples_per_second: f64::INFINITY,
         };
-        let counts = Counts { steps: 7, updates: 6, lr: -0.0 };
+        let counts = Counts { steps: 7, updates: 6, lr: 0.1 };
         let waiting = Waiting { batches: 1, weight: 32.0, unit: 1.0 };
         let mut s = State { counts, waiting, ..State::default() };
         s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, weight: 96.0, seconds: 3.5 };
@@ -300,26 +258,121 @@ mod tests {
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
         // Weighted runs have more to say.
         (s.partial.weight, s.waiting) = (0.1, Waiting { batches: 2, weight: 1.7, unit: 0.125 });
-        s.watch = (None, 4);
+        (s.watch, s.has_best, s.rates) = ((None, 4), false, None);
         (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
         let (_, back) = read(&write(&[], &s)).unwrap();
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
-        for bad in [
-            "steps 1 2",
-            "steps 1 18446744073709551615 3",
-            "best 256",
-            "steps 1 2 3 4",
-            "steps x 2 3",
-            "more 1",
-            "option a",
-            "epoch 1 z",
-            "waiting 1",
-            "waiting 1 3ff8000000000000 3ff8000000000000",
-            "waiting 1 3ff8000000000000 0000000000000000",
-            "waiting 1 bff8000000000000 3ff0000000000000",
-            "partial 1 2 0 0 7ff0000000000000",
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
+    }
+
+    /// A text as it is written, from its lines.
+    fn text(lines: &[&str]) -> String {
+        let mut text: String = lines.iter().flat_map(|line| [*line, "\n"]).collect();
+        text.push_str(&" ".repeat(7 - text.len() % 8));
+        text + "\n"
+    }
+
+    const LINES: [&str; 13] = [
+        "option batch size=32",
+        "option loss=a = b",
+        "steps 7 6 3dcccccd",
+        "partial 3 96 3fe0000000000000 0000000000000000",
+        "waiting 1 32",
+        "rates 7 2 7ff0000000000000 3 3f800000",
+        "watch 3fd0000000000000 1 1",
+        "best 1",
+        "ending open",
+        "epoch 1 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000",
+        "epoch 2 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000 3fe0000000000000",
+        "step 1 2 3dcccccd 3e4ccccd",
+        "step 1 3 3dcccccd 3e4ccccd",
+    ];
+
+    /// Lines without which the text is another good one.
+    fn may_be_missing(line: &str) -> bool {
+        ["option", "rates", "step "].iter().any(|key| line.starts_with(key))
+    }
+
+    #[test]
+    fn every_line_has_its_place() {
+        let is_read = |lines: &[&str]| read(&text(lines));
+        let (options, s) = is_read(&LINES).unwrap();
+        let names: Vec<_> = options.iter().map(|(name, _)| (*name).clone()).collect();
+        assert_eq!(names, ["batch size", "loss"]);
+        assert_eq!(s.history.step_records.len(), 2);
+        for (i, line) in LINES.iter().enumerate() {
+            let mut lines = LINES.to_vec();
+            lines.remove(i);
+            let last_epoch = line.starts_with("epoch 2");
+            assert_eq!(is_read(&lines).is_ok(), may_be_missing(line) || last_epoch, "no {line:?}");
+            // Twice, or in another place.
+            let mut lines = LINES.to_vec();
+            lines.insert(i, line);
+            assert_eq!(is_read(&lines).is_ok(), line.starts_with("option"), "two {line:?}");
+            for j in (0..LINES.len()).filter(|j| *j != i) {
+                let mut lines = LINES.to_vec();
+                let moved = lines.remove(i);
+                lines.insert(j, moved);
+                assert_eq!(is_read(&lines).is_ok(), i < 2 && j < 2, "{line:?} at {j}");
+            }
+            // Cut, longer, with other spaces, with a key that there is not.
+            let (key, values) = line.split_once(' ').unwrap();
+            let free = key == "option";
+            for other in
+                [key.into(), format!("{key} "), format!("{key}{values}"), format!(" {line}")]
+            {
+                let mut lines = LINES.to_vec();
+                lines[i] = &other;
+                let reason = is_read(&lines).unwrap_err();
+                assert!(reason.starts_with(&format!("line {}, {other:?}: ", i + 1)), "{reason}");
+            }
+            let plus = format!("{key} +{values}");
+            let long = [format!("{line} 1"), format!("{line} "), format!("{key}  {values}"), plus];
+            for other in &long {
+                let mut lines = LINES.to_vec();
+                lines[i] = other;
+                // The number behind a validation loss is that of the classes, whose counts are none.
+                assert!(free || is_read(&lines).is_err(), "{other:?}");
+            }
+        }
+        let error = is_read(&LINES[..4]).unwrap_err();
+        assert_eq!(error, "ends too early: expected \"waiting\"");
+        let whole = text(&LINES);
+        for cut in 0..whole.len() {
+            assert!(read(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(read(&format!("{whole}       \n")).is_err());
+        assert!(read(&whole.replace('\n', "\r\n")).is_err());
+    }
+
+    #[test]
+    fn values_that_no_run_has_are_refused_by_line() {
+        let refused = [
+            (2, "steps 1 2 3dcccccd", "more updates than steps"),
+            (2, "steps 7 18446744073709551615 3dcccccd", "is no count"),
+            (2, "steps 07 6 3dcccccd", "is no count"),
+            (2, "steps 7 6 7fc00000", "NaN is no learning rate"),
+            (2, "steps 7 6 7f800000", "inf is no learning rate"),
+            (2, "steps 7 6 bdcccccd", "-0.1 is no learning rate"),
+            (2, "steps 7 6 3DCCCCCD", "is no number of 8 digits"),
+            (2, "steps 7 6 dcccccd", "is no number of 8 digits"),
+            (6, "watch 7ff8000000000000 1 1", "NaN is never the best"),
+            (6, "watched 2", "does not agree"),
+            (7, "best 0", "does not agree"),
+            (7, "best 256", "is neither 0 nor 1"),
+            (8, "ending closed", "is no ending"),
+            (9, "epoch 2 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000", "epoch 1"),
+            (11, "step 1 3 3dcccccd 3e4ccccd", "out of order"),
+            (12, "step 1 8 3dcccccd 3e4ccccd", "out of order"),
+            (4, "waiting 1 3ff8000000000000 3ff8000000000000", "is no power of two"),
+            (4, "waiting 1 3ff8000000000000 0000000000000000", "is no power of two"),
+            (4, "waiting 1 bff8000000000000 3ff0000000000000", "is no sum of weights"),
+            (3, "partial 3 96 3fe0000000000000 0000000000000000 7ff0000000000000", "no sum"),
+        ];
+        for (i, line, reason) in refused {
+            let mut lines = LINES.to_vec();
+            lines[i] = line;
+            let error = read(&text(&lines)).unwrap_err();
+            assert!(error.starts_with("line ") && error.contains(reason), "{line:?}: {error}");
         }
     }
 }

@@ -118,8 +118,10 @@ fn run_counted(
     let weighted = matches!(weight, BatchWeight::Sum(_));
     ws.buffers.reset_peaks(net, &batch);
     let threads = if way == Way::Team { team.threads() } else { 1 };
-    let mut run =
-        |items: usize, work: &(dyn Fn(usize) + Sync)| team.run_by(way, items, &|_, i| work(i));
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
+        team.run_by(way, items, &|_, i| work(i));
+        Ok(())
+    };
     let bytes = Bytes::new(net, ws, batch);
     if bytes.is_some_and(|bytes| bytes.scaling.has_shift()) {
         ws.keep_sums(net)?;

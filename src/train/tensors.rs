@@ -2,10 +2,10 @@
 
 use super::training::Training;
 use super::workspace::Slot;
-use crate::Result;
 use crate::gemm::Tensor;
 use crate::io::{CHECKPOINT, Contents, STATE, Stored, Values, encode};
 use crate::nn::Mlp;
+use crate::{Error, Result};
 
 /// Name of the text.
 pub(super) const TEXT: &str = "training.state";
@@ -86,7 +86,14 @@ impl Training<'_> {
 }
 
 /// The bytes of a checkpoint of `net`.
+///
+/// # Errors
+/// [`Error::Value`] when a value is not finite: no reader would take the file, and it would replace
+/// one that can be read.
 pub(super) fn encode_checkpoint(net: &Mlp, text: &str, all: Vec<Part<&Tensor>>) -> Result<Vec<u8>> {
+    if let Some(part) = all.iter().find(|part| !part.tensor.is_finite()) {
+        return Err(Error::value(format!("checkpoint: {}", part.name), "finite numbers", "others"));
+    }
     let stored = |part: Part<_>| Stored {
         values: if part.is_row { Values::Row } else { Values::Matrix }(part.tensor),
         name: part.name,
@@ -109,4 +116,28 @@ pub(super) fn fill(file: Contents, all: Vec<Part<&mut Tensor>>) -> Result<()> {
     }
     let mut targets = all.into_iter().map(|part| part.tensor);
     file.read(|name| if name == TEXT { None } else { targets.next() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Adam, Trainer};
+
+    #[test]
+    fn what_is_not_finite_is_not_encoded() {
+        let mut net = Mlp::builder(3).dense(2, Activation::Identity).build().unwrap();
+        let mut training = Trainer::new(Adam::new(0.1)).start_regression(&mut net).unwrap();
+        assert!(training.write_checkpoint(std::io::sink()).is_ok());
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for i in 0..training.tensors().len() {
+                let good = *training.tensors_mut(false)[i].tensor.at_mut(0, 1);
+                *training.tensors_mut(false)[i].tensor.at_mut(0, 1) = bad;
+                let error = training.write_checkpoint(std::io::sink()).unwrap_err();
+                let name = training.tensors()[i].name.clone();
+                assert!(error.to_string().contains(&name), "{error}");
+                *training.tensors_mut(false)[i].tensor.at_mut(0, 1) = good;
+            }
+        }
+        assert!(training.write_checkpoint(std::io::sink()).is_ok());
+    }
 }

@@ -7,19 +7,20 @@ use super::history::{Cancel, Control, Epoch, History, Progress};
 use super::saver::Every;
 use super::state::Partial;
 use super::training::{Setup, Training};
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Targets, in_order};
 use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::nn::Mlp;
 use crate::optim::{Adjustments, Optimizer, Rates, Schedule};
 use crate::threads::Threads;
 use crate::{Error, Result};
+use std::fmt;
 use std::path::PathBuf;
 
 /// A callback after every step.
-type OnStep<'a> = Box<dyn FnMut(&Progress) -> Control + 'a>;
+type OnStep<'a> = Box<dyn FnMut(&Progress) -> Control + Send + 'a>;
 /// A callback after every epoch.
-type OnEpoch<'a> = Box<dyn FnMut(&Epoch) -> Control + 'a>;
+type OnEpoch<'a> = Box<dyn FnMut(&Epoch) -> Control + Send + 'a>;
 
 /// Trains networks: optimiser, batches, epochs, and who watches.
 ///
@@ -40,6 +41,7 @@ type OnEpoch<'a> = Box<dyn FnMut(&Epoch) -> Control + 'a>;
 /// assert!(net.evaluate(&test)?.accuracy.is_some_and(|accuracy| accuracy > 0.9));
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+#[must_use]
 pub struct Trainer<'a> {
     pub(super) setup: Setup,
     pub(super) epochs: usize,
@@ -56,6 +58,8 @@ pub struct Trainer<'a> {
     pub(super) resuming: Option<PathBuf>,
     pub(super) on_step: Option<OnStep<'a>>,
     pub(super) on_epoch: Option<OnEpoch<'a>>,
+    /// Of the last run.
+    pub(super) history: History,
 }
 
 impl<'a> Trainer<'a> {
@@ -88,6 +92,7 @@ impl<'a> Trainer<'a> {
             resuming: None,
             on_step: None,
             on_epoch: None,
+            history: History::default(),
         }
     }
 
@@ -245,13 +250,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// Calls `callback` after every step; it can stop the run.
-    pub fn on_step(mut self, callback: impl FnMut(&Progress) -> Control + 'a) -> Self {
+    pub fn on_step(mut self, callback: impl FnMut(&Progress) -> Control + Send + 'a) -> Self {
         self.on_step = Some(Box::new(callback));
         self
     }
 
-    /// Calls `callback` after every epoch; it can stop the run.
-    pub fn on_epoch(mut self, callback: impl FnMut(&Epoch) -> Control + 'a) -> Self {
+    /// Calls `callback` after every epoch that was finished; it can stop the run.
+    pub fn on_epoch(mut self, callback: impl FnMut(&Epoch) -> Control + Send + 'a) -> Self {
         self.on_epoch = Some(Box::new(callback));
         self
     }
@@ -293,6 +298,13 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// The history of the last run of this trainer, as far as it came: also of one that ended with
+    /// an error, or whose [`Epochs`] was dropped. Empty before the first run, and where the last
+    /// one was refused.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// Begins a run on `data`, every epoch in a new order: an iterator over its epochs.
     ///
     /// # Errors
@@ -301,11 +313,11 @@ impl<'a> Trainer<'a> {
     /// fit, [`Error::Value`] when all its samples weigh 0, [`Error::Threads`] when threads cannot be
     /// had, and what [`Trainer::resume`] says, all before any work.
     pub fn run<'t>(&'t mut self, net: &'t mut Mlp, data: &'t Dataset) -> Result<Epochs<'t, 'a>> {
+        self.history = History::default();
         if self.epochs == 0 {
             return Err(Error::config("epochs", "expected at least 1, got 0"));
         }
-        let n = u32::try_from(data.len())
-            .map_err(|_| Error::shape("data set", "fewer than 2^32 samples", data.len()))?;
+        let order = in_order(data.len())?;
         let batch_size = self.setup.batch_size.min(data.len());
         let setup = Setup { batch_size, ..self.setup.clone() };
         let values = matches!(data.targets(), Targets::Values { .. });
@@ -318,7 +330,7 @@ impl<'a> Trainer<'a> {
             self.setup.adjustments.check_rate(&self.setup.optimizer, rates.largest())?;
         }
         if let Some(stopping) = &self.stopping {
-            stopping.validate(self.validation.is_some())?;
+            stopping.validate(self.validation)?;
         }
         if let Some(weights) = self.sample_weights {
             check_sample_weights(weights, data.len())?;
@@ -336,7 +348,7 @@ impl<'a> Trainer<'a> {
             trainer: self,
             training,
             data,
-            order: (0..n).collect(),
+            order,
             batch_size,
             rates,
             watch: Watch::default(),
@@ -354,14 +366,30 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// As [`Trainer::run`], before any work; [`Error::NonFinite`] when the loss is no longer finite or
-    /// an update would make a weight or the optimiser's state infinite, with the network as it was
-    /// after the last good step; [`Error::Io`] when a checkpoint cannot be written.
+    /// an update would make a weight or the optimiser's state infinite; [`Error::FloatEnvironment`]
+    /// when a thread flushes subnormals or does not round to nearest; [`Error::Io`] when a checkpoint
+    /// cannot be written.
+    ///
+    /// After an error the network is as it was after the last good step, and with early stopping
+    /// as it was after the best epoch, if one was finished. [`Trainer::history`] is the history up
+    /// to there.
     pub fn fit(&mut self, net: &mut Mlp, data: &Dataset) -> Result<History> {
         let mut run = self.run(net, data)?;
         while let Some(epoch) = run.advance() {
             epoch?;
         }
-        run.wait()?;
+        run.end_of_writing()?;
         Ok(run.finish())
+    }
+}
+
+impl fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setup { optimizer, loss, threads, precision, batch_size, .. } = &self.setup;
+        let mut text = f.debug_struct("Trainer");
+        text.field("optimizer", optimizer).field("loss", loss).field("batch_size", batch_size);
+        text.field("epochs", &self.epochs).field("seed", &self.seed);
+        text.field("schedule", &self.schedule).field("early_stopping", &self.stopping);
+        text.field("threads", threads).field("precision", precision).finish_non_exhaustive()
     }
 }

@@ -7,14 +7,16 @@ use super::recipe::{OptionText, adjustments};
 use super::state::Counts;
 use super::step::{self, Outcome, Step};
 use super::workspace::{Needs, Workspace};
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Targets, in_order};
 use crate::gemm::Precision;
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
-use crate::nn::{LayerShape, Mlp, NormKind, check_data, evaluate};
+use crate::nn::{LayerShape, Mlp, NormKind, check_data, evaluate, multiply_adds};
 use crate::optim::{Adjustments, Optimizer};
+use crate::simd::check_float_environment;
 use crate::threads::{Team, Threads};
 use crate::{Error, Level, MatRef, Result};
+use std::fmt;
 
 /// How a [`Training`] runs.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub struct Training<'a> {
     net: &'a mut Mlp,
     workspace: Workspace,
     team: Team,
+    /// Of evaluations that are worth more threads than a step is.
+    evaluators: Option<Team>,
+    threads: Threads,
     optimizer: Optimizer,
     adjustments: Adjustments,
     loss: Loss,
@@ -105,7 +110,9 @@ impl<'a> Training<'a> {
             let reason = format!("layer {i} has batch normalisation: expected at least 2, got 1");
             return Err(Error::config("batch size", reason));
         }
-        let team = Team::new(setup.threads)?;
+        // Three products a step.
+        let work = net.n_parameters().saturating_mul(3).saturating_mul(setup.batch_size);
+        let team = Team::new(setup.threads.for_job(work))?;
         let needs = Needs {
             rows: setup.batch_size,
             threads: team.threads(),
@@ -120,6 +127,8 @@ impl<'a> Training<'a> {
             net,
             workspace,
             team,
+            evaluators: None,
+            threads: setup.threads,
             optimizer,
             adjustments,
             loss,
@@ -141,7 +150,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`Error::Shape`] or [`Error::Value`] when the batch does not fit the network or holds NaN
     /// or infinity, [`Error::Config`] when the targets are not of the session's kind,
-    /// [`Error::FloatEnvironment`] when the thread's floating-point environment is not the usual one,
+    /// [`Error::FloatEnvironment`] when a thread's floating-point environment is not the usual one,
     /// [`Error::NonFinite`] when the loss or a gradient is not finite, or the update would make a
     /// weight, the optimiser's state or a sum of gradients infinite. On an error nothing was updated,
     /// and the next steps are as if this one had not been.
@@ -191,7 +200,7 @@ impl<'a> Training<'a> {
     }
 
     fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<BatchLoss> {
-        crate::simd::check_float_environment()?;
+        self.check_threads()?;
         let step = next_step!(self, samples);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let Outcome { loss, weight, updated } = step::run(net, workspace, team, batch, &step)?;
@@ -200,12 +209,21 @@ impl<'a> Training<'a> {
         Ok(BatchLoss { loss: loss as f32, weight })
     }
 
+    /// Checks the floating-point environments of the caller and of the team: before anything
+    /// changes, so that a step that fails has not happened and can be repeated.
+    fn check_threads(&self) -> Result<()> {
+        check_float_environment()?;
+        self.team.check()
+    }
+
     /// Makes an update of accumulated gradients that still wait for one, if there are any.
     ///
     /// # Errors
-    /// [`Error::Threads`] when a thread died, [`Error::NonFinite`] when the update would make a weight
-    /// or the optimiser's state infinite; the gradients then still wait.
+    /// [`Error::FloatEnvironment`] when a thread's floating-point environment is not the usual one,
+    /// [`Error::NonFinite`] when the update would make a weight or the optimiser's state infinite; the
+    /// gradients then still wait.
     pub fn flush(&mut self) -> Result<()> {
+        self.check_threads()?;
         let step = next_step!(self, SampleWeights::Equal);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let updated = step::flush(net, workspace, team, &step).map_err(|e| match e {
@@ -220,18 +238,21 @@ impl<'a> Training<'a> {
     }
 
     /// Trains on a data set in its own order, in batches of the trainer's batch size; for data that
-    /// comes in portions. The optimiser's state carries over from one portion to the next. Answers
-    /// the mean loss (with class weights the weighted mean), each sample's taken before its step's
-    /// update; 0 where nothing weighs anything.
+    /// comes in portions. The optimiser's state and accumulated gradients carry over from one
+    /// portion to the next ([`Training::flush`] makes the update that is left). Returns the mean
+    /// loss (with class weights the weighted mean), each sample's taken before its step's update; 0
+    /// where nothing weighs anything.
+    ///
+    /// The bits are those of [`Training::step`] with the same rows, and with f32 products those of
+    /// an epoch of [`Trainer::fit`](crate::Trainer::fit) that visits the samples in this order.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Config`] when the data does not fit, [`Error::NonFinite`] when
-    /// the loss is not finite, with the network as it was after the last good step.
+    /// [`Error::Shape`] or [`Error::Config`] when the data does not fit, [`Error::FloatEnvironment`]
+    /// as [`Training::step`], [`Error::NonFinite`] when the loss is not finite, with the network as
+    /// it was after the last good step.
     pub fn partial_fit(&mut self, data: &Dataset) -> Result<f64> {
         self.check(data)?;
-        let n = u32::try_from(data.len())
-            .map_err(|_| Error::shape("data set", "fewer than 2^32 samples", data.len()))?;
-        let order: Vec<u32> = (0..n).collect();
+        let order = in_order(data.len())?;
         let (mut sum, mut weights) = (0.0, 0.0);
         for batch in order.chunks(self.workspace.rows) {
             let BatchLoss { loss, weight } = self.step_samples(data, batch, None)?;
@@ -275,9 +296,20 @@ impl<'a> Training<'a> {
     /// is the session's, without label smoothing and without weights of classes or samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the data set does not fit the network.
+    /// [`Error::Shape`] when the data set does not fit the network, [`Error::FloatEnvironment`] when
+    /// a thread's floating-point environment is not the usual one.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
-        evaluate(self.net, data, self.loss, &mut self.team)
+        check_float_environment()?;
+        let is_alone = self.team.threads() == 1 && self.threads == Threads::Current;
+        let threads = self.threads.for_job(multiply_adds(self.net, data));
+        let team = match &mut self.evaluators {
+            Some(team) => team,
+            None if is_alone && threads == Threads::Current => {
+                self.evaluators.insert(Team::new(threads)?)
+            }
+            None => &mut self.team,
+        };
+        evaluate(self.net, data, self.loss, team)
     }
 
     /// Changes the learning rate from the next step on.
@@ -372,6 +404,15 @@ impl<'a> Training<'a> {
     /// Whether targets are values, not labels.
     pub(super) fn values(&self) -> bool {
         self.values
+    }
+}
+
+impl fmt::Debug for Training<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Training");
+        text.field("network", &self.net).field("optimizer", &self.optimizer);
+        text.field("loss", &self.loss).field("learning_rate", &self.lr);
+        text.field("steps", &self.steps).finish_non_exhaustive()
     }
 }
 

@@ -66,7 +66,10 @@ fn a_stop_at_every_step_changes_nothing() {
                 })
                 .fit(&mut run, &sets.train)
                 .unwrap();
-            assert_eq!(history.ending, Ending::Callback);
+            // Early stopping may end the same epoch.
+            let is_last = stop == step && want.contains("EarlyStopping");
+            let ending = if is_last { Ending::EarlyStopping } else { Ending::Callback };
+            assert_eq!(history.ending, ending);
             let got = resumed(&sets, recipe, &folder.path(), Threads::N(2));
             assert_eq!(got, want, "{name}: stopped at step {stop}");
         }
@@ -88,6 +91,41 @@ fn a_stop_after_every_epoch_changes_nothing() {
             drop(own_loop);
             let got = resumed(&sets, recipe, &folder.path(), Threads::N(2));
             assert_eq!(got, want, "{name}: after {epochs} epochs");
+        }
+    }
+}
+
+/// Early stopping has the last word: a run that a callback stopped in the very epoch in which early
+/// stopping would have is over, and the resumed run has no epoch more.
+#[test]
+fn a_callback_does_not_hide_the_end_by_early_stopping() {
+    let (folder, sets) = (Folder::new("two-stops"), sets());
+    let trainer = || {
+        let stopping = EarlyStopping::on_smallest(|e| e.epoch as f64).patience(2);
+        base(Adam::new(0.01)).epochs(20).early_stopping(stopping)
+    };
+    let mut whole = net();
+    let want = trainer().fit(&mut whole, &sets.train).unwrap();
+    assert_eq!((want.epochs.len(), want.ending), (3, Ending::EarlyStopping));
+    let want = facts(&whole, &want);
+    for at_step in [false, true] {
+        for stop in 1..=3 {
+            let mut stopped = net();
+            let (last, end) = (sets.train.len().div_ceil(16), |stop| match stop {
+                true => Control::Stop,
+                false => Control::Continue,
+            });
+            let history = trainer()
+                .checkpoint(folder.path(), Every::Epochs(1000))
+                .on_step(|p| end(at_step && p.epoch == stop && p.step == last))
+                .on_epoch(|e| end(!at_step && e.epoch == stop))
+                .fit(&mut stopped, &sets.train)
+                .unwrap();
+            let ending = if stop == 3 { Ending::EarlyStopping } else { Ending::Callback };
+            assert_eq!((history.epochs.len(), history.ending), (stop, ending));
+            let mut rest = net_from(99);
+            let history = trainer().resume(folder.path()).fit(&mut rest, &sets.train).unwrap();
+            assert_eq!(facts(&rest, &history), want, "stopped in epoch {stop}, {at_step}");
         }
     }
 }

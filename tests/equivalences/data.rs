@@ -2,8 +2,8 @@
 //! and a mapped file are the data set in memory, and scaled data is scaled weights.
 
 use deltarule::data::{
-    Array, ArrayData, Dataset, Standardizer, Stream, Targets, read_idx, read_idx_file,
-    read_npy, read_npy_file, read_safetensors, read_safetensors_file,
+    Array, ArrayData, Dataset, Standardizer, Stream, Targets, read_idx, read_idx_file, read_npy,
+    read_npy_file, read_safetensors, read_safetensors_file,
 };
 use deltarule::{Activation, Adam, MatRef, Matrix, Mlp, Pipeline, Result, Sgd, Threads, Trainer};
 use proptest::prelude::*;
@@ -479,7 +479,7 @@ mod csv {
             let answers = ways(text.as_bytes(), most, read, |path| csv.read_file(path));
             for data in answers {
                 let CsvData { dataset, feature_names, target_name, .. } = &data;
-                let Features::F32(values) = dataset.features() else { unreachable!() };
+                let deltarule::data::Features::F32(values) = dataset.features() else { unreachable!() };
                 let want = rows.iter().flat_map(|row| row.values.map(|x| f32::from(x) / 8.0));
                 prop_assert!(values.iter().copied().eq(want), "{:?}", text);
                 let Targets::Classes { labels, .. } = dataset.targets() else { unreachable!() };

@@ -99,19 +99,20 @@ impl Precision {
 
     /// How operands are split at a level; `None` where products are f32.
     pub(crate) fn split(self, level: Level) -> Option<SplitBy> {
-        self.split_by(Units::of(level))
+        self.split_by(|| Units::of(level))
     }
 
-    fn split_by(self, units: Units) -> Option<SplitBy> {
-        let parts = match (self, units) {
-            (Precision::F32, _) => return None,
-            (Precision::Bf16, _) => 1,
-            (_, Units::Usual) => return None,
-            (Precision::High, _) => 2,
-            (Precision::F32x6, _) => 3,
+    /// `units` asks the system for AMX, for the whole process and for good: f32 does not call it.
+    fn split_by(self, units: impl FnOnce() -> Units) -> Option<SplitBy> {
+        let parts = match self {
+            Precision::F32 => return None,
+            Precision::Bf16 => 1,
+            Precision::High => 2,
+            Precision::F32x6 => 3,
         };
-        let unit = match units {
+        let unit = match units() {
             Units::Amx(token) => Unit::Amx(token),
+            Units::Usual if parts > 1 => return None,
             Units::Usual | Units::Forced => Unit::Fma,
         };
         Some(SplitBy { unit, parts })
@@ -191,15 +192,28 @@ mod tests {
 
     #[test]
     fn without_tiles_only_bf16_is_not_f32() {
-        let parts = |units| Precision::ALL.map(|p| p.split_by(units).map_or(0, |by| by.parts));
+        let parts = |units| Precision::ALL.map(|p| p.split_by(|| units).map_or(0, |by| by.parts));
         assert_eq!(parts(Units::Usual), [0, 0, 0, 1]);
         assert_eq!(parts(Units::Forced), [0, 3, 2, 1]);
         if let Some(token) = amx::available() {
             assert_eq!(parts(Units::Amx(token)), [0, 3, 2, 1]);
-            let by = Precision::High.split_by(Units::Amx(token));
+            let by = Precision::High.split_by(|| Units::Amx(token));
             assert!(by.is_some_and(|by| by.unit == Unit::Amx(token)));
         }
-        let by = Precision::High.split_by(Units::Forced);
+        let by = Precision::High.split_by(|| Units::Forced);
         assert!(by.is_some_and(|by| by.unit == Unit::Fma));
+    }
+
+    /// The request is for the whole process and cannot be taken back.
+    #[test]
+    fn only_f32_does_not_ask_the_system_for_tiles() {
+        for precision in Precision::ALL {
+            let asked = std::cell::Cell::new(false);
+            precision.split_by(|| {
+                asked.set(true);
+                Units::Usual
+            });
+            assert_eq!(asked.get(), precision != Precision::F32, "{precision}");
+        }
     }
 }
