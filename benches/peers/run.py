@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -59,6 +60,7 @@ def parse_args():
     parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {','.join(PEERS)}")
     parser.add_argument("--threads-list", type=numbers, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rest", type=float, default=0.5, help="seconds of rest before each program")
     parser.add_argument("--seconds", type=float, default=2.0, help="of one variant in one round")
     parser.add_argument("--precision", choices=("f32", "f32x6", "high", "bf16"), default="f32")
     parser.add_argument("--ours", type=Path, default=ROOT / "target/release/examples/throughput")
@@ -150,6 +152,8 @@ def measure_row(args, peers, row, failures):
     for turn in range(args.rounds):
         for peer, threads, command in programs:
             say(f"{row}: round {turn + 1}, {peer}, threads {threads}")
+            # The threads of the last program end with it; the clock of the cores takes a moment longer.
+            time.sleep(args.rest)
             lines, succeeded = run(command)
             if not succeeded:
                 failures.append(f"{row}: {peer}, threads {threads}, round {turn + 1}")

@@ -15,6 +15,7 @@
 use super::batch::{Batch, ClassWeights, SampleWeights, first_odd_value};
 use super::change::{BatchWeight, Change, allow, run_change};
 use super::columns::Columns;
+use super::deferred::Run;
 use super::split::Bytes;
 use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
 use crate::gemm::bf16;
@@ -185,15 +186,12 @@ fn run_counted(
     let columns = buffers.columns.as_ref().filter(|_| threads > 1);
     let phase = Phase { net, buffers, columns, rows, bytes, step };
     allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), &change, &mut run)?;
-    // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but their
-    // weights, transposed weights and state.
-    let update = |tile: &Tile| unsafe { phase.tile(tile) };
-    let made = match (deferred, columns) {
-        (Some(deferred), _) => deferred.run(&phase, tiles, &change, &mut run),
-        (None, Some(columns)) => {
-            run(columns.parts(), &|i| columns.items()[i].iter().for_each(update))
+    let made = match deferred {
+        Some(deferred) => deferred.run(&phase, tiles, &change, &mut run),
+        None => {
+            let (at, biases) = ((step.update, step.lr), step.adjustments.biases);
+            step.optimizer.with_fused_rule(at, biases, Update { phase, tiles, run: &mut run })
         }
-        (None, None) => run(tiles.len(), &|i| update(&tiles[i])),
     };
     made.inspect_err(|_| bounds.forget())?;
     for &i in &ws.buffers.norms {
@@ -239,6 +237,28 @@ pub(super) unsafe fn part_of<'t, P>(
     move |tensor| part(tensor.shared())
 }
 
+/// Phase 2, with a rule that is fused into the gradient's store.
+struct Update<'a, 'b> {
+    phase: Phase<'a>,
+    tiles: &'a [Tile],
+    run: Run<'b>,
+}
+
+impl VisitRule for Update<'_, '_> {
+    type Output = Result<()>;
+
+    fn visit<R: Rule>(self, rule: R) -> Result<()> {
+        let Update { phase, tiles, run } = self;
+        // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
+        // their weights, transposed weights and state.
+        let update = |tile: &Tile| unsafe { phase.update(tile, rule) };
+        match phase.columns {
+            Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update)),
+            None => run(tiles.len(), &|i| update(&tiles[i])),
+        }
+    }
+}
+
 /// What the tasks of a phase share.
 pub(super) struct Phase<'a> {
     pub(super) net: &'a Mlp,
@@ -270,21 +290,6 @@ impl Phase<'_> {
     ///
     /// # Safety
     /// No other task has weights of this tile, and nobody writes activations or deltas.
-    unsafe fn tile(&self, tile: &Tile) {
-        struct Run<'a, 'b>(&'a Phase<'b>, &'a Tile);
-        impl VisitRule for Run<'_, '_> {
-            type Output = ();
-            fn visit<R: Rule>(self, rule: R) {
-                // SAFETY: this function's contract, handed on.
-                unsafe { self.0.update(self.1, rule) }
-            }
-        }
-        let (at, biases) = ((self.step.update, self.step.lr), self.step.adjustments.biases);
-        self.step.optimizer.with_fused_rule(at, biases, Run(self, tile));
-    }
-
-    /// # Safety
-    /// As [`Phase::tile`].
     unsafe fn update<R: Rule>(&self, tile: &Tile, rule: R) {
         let (level, l) = (self.net.level, &self.buffers.layers[tile.layer]);
         let dense = &self.net.layers[tile.layer];
