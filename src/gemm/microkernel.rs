@@ -77,11 +77,15 @@ impl Chunks {
     /// Sets all steps of a block `k` deep, for [`Rows`] whose runs are `a_hop` floats apart.
     #[inline(always)]
     pub(super) fn set_all(&mut self, k: usize, a_hop: usize) {
-        let run = if a_hop == LINE { K_BLOCK } else { LINE };
-        self.n = k.div_ceil(run);
+        if a_hop == LINE {
+            self.n = 1;
+            self.chunks[0].write(Chunk { a: 0, first: 0, steps: k as u32 });
+            return;
+        }
+        self.n = k.div_ceil(LINE);
         for (i, chunk) in self.chunks[..self.n].iter_mut().enumerate() {
-            let first = i * run;
-            let steps = run.min(k - first) as u32;
+            let first = i * LINE;
+            let steps = LINE.min(k - first) as u32;
             chunk.write(Chunk { a: i * a_hop, first: first as u32, steps });
         }
     }
