@@ -22,7 +22,7 @@ struct Recipe {
     batch_size: usize,
 }
 
-/// Nielsen's small network on one thread, one whose steps are shared out by columns, one by rows,
+/// Nielsen's small network and one with few rows, whose steps are shared out by columns, one by rows,
 /// and a deep one with odd sizes.
 fn recipes() -> [Recipe; 4] {
     [

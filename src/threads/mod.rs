@@ -18,7 +18,8 @@ use crate::{Error, Result};
 
 /// How many threads to use, and whose.
 ///
-/// The results are the same bits for any choice.
+/// The results are the same bits for any choice. With more than one thread, a run and a predictor time
+/// some of their calls by one thread and by all, take the faster way, and look again now and then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
     /// The calling thread only.
