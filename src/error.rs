@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What a public function of this crate answers.
+/// What a public function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong on user data. No public function panics on it.

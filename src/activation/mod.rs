@@ -113,7 +113,7 @@ pub(crate) trait Elementwise: Copy + Send + Sync {
 /// Work that is generic over the activation; [`Activation::with`] gives it the concrete one.
 /// `visit` must be `#[inline(always)]` if it is called inside a level.
 pub(crate) trait Visit {
-    /// What it answers.
+    /// What it returns.
     type Output;
     /// Does the work with one activation.
     fn visit<E: Elementwise>(self, e: E) -> Self::Output;

@@ -88,7 +88,7 @@ mod tests {
     const STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
     const DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated.npz");
 
-    /// What `read` answers on a file of these bytes, and its error's text.
+    /// What `read` returns on a file of these bytes, and its error's text.
     fn with_file<T>(
         bytes: &[u8],
         read: impl Fn(&Npz) -> Result<T>,

@@ -69,7 +69,7 @@ pub(super) fn parse_file<T>(path: &Path, parse: impl Fn(&mut Source) -> Result<T
     parse(&mut Source::new(Box::new(file), &name, End::At(metadata.len())))
 }
 
-/// Runs `parse` on what is compressed, twice: [`Source::values`] answers nothing the first time,
+/// Runs `parse` on what is compressed, twice: [`Source::values`] returns nothing the first time,
 /// so `parse` may not look into them.
 pub(super) fn parse_twice<'a, T>(
     name: &str,

@@ -55,7 +55,7 @@ impl ActiveInputs {
         self.sparse = false;
     }
 
-    /// Looks which inputs are active in these rows. Answers whether so many are not that leaving
+    /// Looks which inputs are active in these rows. Returns whether so many are not that leaving
     /// them out pays.
     pub(crate) fn look(&mut self, level: Level, x: RowsView) -> bool {
         assert!(x.cols() == self.n_in);

@@ -63,7 +63,7 @@ pub(super) struct Chunk {
 pub(super) struct Chunks {
     /// Room for steps four at a time.
     chunks: [MaybeUninit<Chunk>; K_BLOCK / 4],
-    /// The first so many are written.
+    /// The first `n` are written.
     n: usize,
 }
 

@@ -66,7 +66,7 @@ pub struct Difference {
 /// A parameter's place in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// Weight (row, column), as [`Mlp::weights`] answers them.
+    /// Weight (row, column), as [`Mlp::weights`] returns them.
     Weight(usize, usize),
     /// Bias of a column of W.
     Bias(usize),

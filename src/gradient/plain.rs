@@ -132,7 +132,7 @@ impl<'a> Plain<'a> {
 }
 
 impl PlainLayer {
-    /// From Z to the outputs. `source` answers the outputs of so many layers before this one.
+    /// From Z to the outputs. `source` returns the outputs of so many layers before this one.
     fn above<'s>(
         &self,
         z: &[f64],

@@ -123,7 +123,7 @@ impl Mlp {
     }
 
     /// Replaces the parameters of layer `layer`: weights n_in x n_out and n_out biases (for maxout
-    /// n_out · pieces of them, as [`Mlp::weights`] answers). For a norm's see
+    /// n_out · pieces of them, as [`Mlp::weights`] returns). For a norm's see
     /// [`Mlp::set_norm_parameters`].
     ///
     /// # Errors

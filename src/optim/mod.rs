@@ -88,7 +88,7 @@ pub enum Optimizer {
 
 /// Work that is generic over the rule of a step.
 pub(crate) trait VisitRule {
-    /// What it answers.
+    /// What it returns.
     type Output;
     /// Does the work.
     fn visit<R: Rule>(self, rule: R) -> Self::Output;

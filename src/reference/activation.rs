@@ -77,7 +77,7 @@ impl Activation {
     }
 }
 
-/// A = σ(Z), for z of (rows, columns). Maxout answers (rows, columns / pieces), the others
+/// A = σ(Z), for z of (rows, columns). Maxout returns (rows, columns / pieces), the others
 /// (rows, columns).
 ///
 /// # Panics

@@ -17,7 +17,7 @@
 //!
 //! Matrices are row-major slices, one sample a row; a weight is `n_in x n_out`. Names follow
 //! llm.c: `x` is a value, `dx` is ∂L/∂x. The functions assert the lengths of their slices;
-//! [`Network`] checks what it is given and answers errors.
+//! [`Network`] checks what it is given and returns errors.
 //!
 //! XOR, which no single layer can learn:
 //!

@@ -230,7 +230,7 @@ impl<T: Real> Network<T> {
         linear_backward_input(delta, &layer.weight, shape)
     }
 
-    /// One step of training; answers L as it was before the step, without penalties.
+    /// One step of training; returns L as it was before the step, without penalties.
     ///
     /// # Errors
     /// As [`Network::gradients`]; and [`Error::Config`] when the optimiser has trained a network

@@ -10,7 +10,7 @@ use super::{avx2::Avx2, avx512::Avx512};
 
 /// A piece of work that is generic over the level. `run` must be `#[inline(always)]`.
 pub(crate) trait Kernel {
-    /// What it answers.
+    /// What it returns.
     type Output;
     /// Does the work at one level.
     fn run<S: Simd>(self, s: S) -> Self::Output;

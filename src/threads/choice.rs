@@ -20,7 +20,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// A guess for a call of so many multiply-adds that is made once.
+    /// A guess for a call that is made once, by its multiply-adds.
     pub(crate) fn guess(multiply_adds: usize) -> Way {
         if multiply_adds < MEETING { Way::One } else { Way::Team }
     }
@@ -114,7 +114,7 @@ struct Half {
 const MEETING: usize = 100_000;
 
 impl Choice {
-    /// For calls of about so many multiply-adds.
+    /// For calls of about this many multiply-adds.
     fn new(multiply_adds: usize) -> Choice {
         let way = Way::guess(multiply_adds);
         let open = (MEETING / 8..MEETING * 32).contains(&multiply_adds);
@@ -140,7 +140,7 @@ impl Choice {
         }
     }
 
-    /// The call of so many rows is done.
+    /// The call is done; it had `rows` rows.
     pub(crate) fn done(&mut self, rows: usize) {
         if let Some(began) = self.trial.as_mut().and_then(|trial| trial.began.take()) {
             self.record(began.elapsed(), rows);
@@ -204,13 +204,13 @@ impl Half {
 pub(crate) struct Choices(Vec<Choice>);
 
 impl Choices {
-    /// For calls of up to `rows` rows of so many multiply-adds each.
+    /// For calls of up to `rows` rows of `multiply_adds` each.
     pub(crate) fn new(rows: usize, multiply_adds: usize) -> Choices {
         let sizes = 0..=rows.max(1).ilog2();
         Choices(sizes.map(|i| Choice::new(multiply_adds.saturating_mul(1 << i))).collect())
     }
 
-    /// The choice for a call of so many rows.
+    /// The choice for a call of `rows` rows.
     pub(crate) fn of(&mut self, rows: usize) -> &mut Choice {
         let last = self.0.len() - 1;
         &mut self.0[last.min(rows.max(1).ilog2() as usize)]

@@ -7,7 +7,7 @@ use crate::gemm::{PanelsMut, SharedSlice};
 use std::ops::Range;
 
 /// Splits `rows` rows, at least one, into blocks of equal size for a team: as few as `most` rows a
-/// block allow, but a whole number a thread. Answers the rows of a block.
+/// block allow, but a whole number a thread. Returns the rows of a block.
 pub(crate) fn block_rows(rows: usize, threads: usize, most: usize) -> usize {
     rows.div_ceil(threads * rows.div_ceil(threads * most))
 }

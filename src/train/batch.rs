@@ -170,7 +170,7 @@ impl<'a> Batch<'a> {
         Some((Ordered { values, n, order, scaling }, scale, shift))
     }
 
-    /// Writes target values from row `first` on; answers whether all are finite. The batch must
+    /// Writes target values from row `first` on; returns whether all are finite. The batch must
     /// have them.
     pub(super) fn values(&self, net: &Mlp, first: usize, out: PanelsMut) -> bool {
         let largest = match *self {

@@ -103,7 +103,7 @@ impl Columns {
 }
 
 impl Phase<'_> {
-    /// The first layer's forward pass of a part of its columns. Answers whether the inputs are
+    /// The first layer's forward pass of a part of its columns. Returns whether the inputs are
     /// finite.
     ///
     /// # Safety

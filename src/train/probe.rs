@@ -27,7 +27,7 @@ type Block = [Line; PANELS * ROWS];
 /// taken larger by so much.
 const ROUNDING: f64 = 1.0 + 1e-4;
 
-/// Tries a change. Answers the first layer in which something would not be finite.
+/// Tries a change. Returns the first layer in which something would not be finite.
 ///
 /// # Errors
 /// As [`Team::run`](crate::threads::Team::run).
@@ -78,7 +78,7 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Tries a tile; answers the sum of the squares of its gradient.
+    /// Tries a tile; returns the sum of the squares of its gradient.
     ///
     /// # Safety
     /// As [`probe`].
@@ -101,7 +101,7 @@ impl Probe<'_> {
         squares
     }
 
-    /// Tries a block; answers the sum of the squares of its gradient, NaN where something is not
+    /// Tries a block; returns the sum of the squares of its gradient, NaN where something is not
     /// finite.
     ///
     /// # Safety
@@ -170,7 +170,7 @@ impl Probe<'_> {
         squares
     }
 
-    /// Tries lines of one panel; answers as [`Probe::block`].
+    /// Tries lines of one panel; returns as [`Probe::block`].
     fn values(
         &self,
         (layer, panel): (usize, usize),

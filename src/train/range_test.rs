@@ -31,7 +31,7 @@ impl RateRange {
 
 impl Trainer<'_> {
     /// Trains a copy of `net` for up to `steps` steps while the rate grows by equal factors from
-    /// `from` to `to`, and answers the losses. Ends early when the loss is no longer finite, or is
+    /// `from` to `to`, and returns the losses. Ends early when the loss is no longer finite, or is
     /// four times its best.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ impl Phase<'_> {
         self.buffers.norms.get(place).copied()
     }
 
-    /// A stage of phase 1 for a block of rows. Answers whether the batch's values are finite.
+    /// A stage of phase 1 for a block of rows. Returns whether the batch's values are finite.
     ///
     /// # Safety
     /// No other task has rows of this range, and all stages and joins before are done.

@@ -201,7 +201,7 @@ fn run_counted(
     Ok(Outcome { loss, weight: weight.sum(), updated: change.updates })
 }
 
-/// Updates from the gradients that still wait for it. Answers whether there were any.
+/// Updates from the gradients that still wait for it. Returns whether there were any.
 pub(super) fn flush(
     net: &mut Mlp,
     ws: &mut Workspace,

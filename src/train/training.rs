@@ -144,7 +144,7 @@ impl<'a> Training<'a> {
     }
 
     /// Trains on one batch: `x` is rows x n_in, with up to as many rows as the trainer's batch
-    /// size; the targets are labels, or rows x n_out values. Answers the mean loss of the batch
+    /// size; the targets are labels, or rows x n_out values. Returns the mean loss of the batch
     /// before the update.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ impl<'a> Training<'a> {
 
     /// The same with a weight a row: a row of weight 2 counts as if it were there twice (though once
     /// in the statistics of batch normalisation), one of weight 0 as if it were not there, whatever it
-    /// holds. The loss is the weighted mean Σwℓ/Σw. Where all rows weigh 0 the step is counted, answers
+    /// holds. The loss is the weighted mean Σwℓ/Σw. Where all rows weigh 0 the step is counted, returns
     /// 0 and updates nothing, except that it may complete the batches of
     /// [`Trainer::accumulate`](crate::Trainer::accumulate).
     ///

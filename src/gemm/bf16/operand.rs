@@ -187,7 +187,7 @@ impl Split {
     }
 
     /// From the next filling on, the sums of the columns are kept too: what the shift of a left
-    /// operand's bytes is multiplied by. Answers whether they were not kept before.
+    /// operand's bytes is multiplied by. Returns whether they were not kept before.
     ///
     /// # Errors
     /// As [`Tensor::zeros`].

@@ -62,7 +62,7 @@ pub(super) fn fill(training: &mut Training, value: f32) {
     tensors.for_each(|tensor| tensor.fill_padding(value));
 }
 
-/// A few steps, before each of which `touch` has the session: what each of them answers.
+/// A few steps, before each of which `touch` has the session: what each of them returns.
 fn run(case: &Case, touch: impl Fn(&mut Training)) -> (Vec<Option<u32>>, Shown) {
     let mut net = case.net.clone();
     let mut training = case.start(&mut net);
