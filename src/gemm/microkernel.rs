@@ -95,12 +95,22 @@ impl Chunks {
     #[inline(always)]
     pub(super) fn set_groups<const G: usize>(&mut self, groups: &[u8], k: usize, a_hop: usize) {
         const { assert!(G >= 4 && LINE.is_multiple_of(G)) };
-        self.n = groups.len();
-        for (chunk, &group) in self.chunks[..self.n].iter_mut().zip(groups) {
+        let (mut n, mut last, mut end) = (0, Chunk { a: 0, first: 0, steps: 0 }, usize::MAX);
+        for &group in groups {
             let first = usize::from(group) * G;
-            let a = first / LINE * a_hop + first % LINE;
-            chunk.write(Chunk { a, first: first as u32, steps: G.min(k - first) as u32 });
+            let steps = G.min(k - first);
+            // Groups that follow each other in a run are one chunk.
+            if first == end && !first.is_multiple_of(LINE) {
+                last.steps += steps as u32;
+            } else {
+                let a = first / LINE * a_hop + first % LINE;
+                last = Chunk { a, first: first as u32, steps: steps as u32 };
+                n += 1;
+            }
+            end = first + steps;
+            self.chunks[n - 1].write(last);
         }
+        self.n = n;
     }
 
     /// The chunks.
