@@ -59,7 +59,7 @@ impl Threads {
         }
     }
 
-    /// The threads for a job of about so many multiply-adds: the same, but none of a pool that asking
+    /// The threads for a job of about `multiply_adds`: the same, but none of a pool that asking
     /// for them would create, where one thread does the job.
     pub(crate) fn for_job(self, multiply_adds: usize) -> Threads {
         match (self, Way::guess(multiply_adds)) {

@@ -2,8 +2,7 @@
 //! the gradient of a tile is kept (2a), then a pass over it changes the weights (2b). Where the
 //! update needs no other tile, 2b follows at once, while the tile is in the cache.
 //!
-//! With `step`, `rows`, `layers` and `columns` the only files of `train` with `unsafe`: they hand out
-//! disjoint blocks.
+//! `unsafe` here hands out disjoint blocks, see `step`.
 
 use super::change::{Change, Waiting};
 use super::step::{Phase, part_of};

@@ -1,6 +1,6 @@
-//! One training step: two parallel phases. With `rows`, `layers`, `columns`, `deferred`, `bounds` and
-//! `probe` the only files of `train` with `unsafe`: they hand out the disjoint blocks that the tasks
-//! of a phase write.
+//! One training step: two parallel phases. With `rows`, `layers`, `columns`, `deferred`, `bounds`,
+//! `change` and `probe` the only files of `train` with `unsafe`: they hand out the disjoint blocks
+//! that the tasks of a phase write.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
