@@ -11,22 +11,22 @@
 mod activation;
 pub mod data;
 mod error;
+mod format;
 pub mod gemm;
 pub mod gradient;
 mod io;
 mod loss;
-#[cfg(feature = "mmap")]
-mod map;
-mod matrix;
+mod math;
 pub mod metrics;
-mod nn;
+mod network;
 mod optim;
 mod passes;
-mod random;
+mod program;
 pub mod reference;
+mod run;
 mod simd;
+mod storage;
 mod threads;
-mod train;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
@@ -34,14 +34,15 @@ pub use gemm::{Hardware, Precision};
 pub use gradient::check_gradients;
 pub use io::Pipeline;
 pub use loss::Loss;
-pub use matrix::{MatMut, MatRef, Matrix};
-pub use nn::{
-    Builder, Init, LayerShape, LayerSummary, Mlp, NormKind, NormParameters, Predictor, Summary,
+pub use network::{
+    Builder, Init, LayerShape, LayerSummary, Mlp, NormKind, NormParameters, Summary,
 };
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
-pub use simd::Level;
-pub use threads::Threads;
-pub use train::{
-    BatchTargets, Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, Every, History, Progress,
-    RateRange, StepRecord, Trainer, Training,
+pub use program::{BatchTargets, Predictor};
+pub use run::{
+    Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, Every, History, Progress, RateRange,
+    StepRecord, Trainer, Training,
 };
+pub use simd::Level;
+pub use storage::{MatMut, MatRef, Matrix};
+pub use threads::Threads;

@@ -13,7 +13,7 @@ pub use confusion::{ConfusionMatrix, Scores};
 pub use probability::{log_loss, roc_auc, roc_auc_one_vs_rest, top_k_accuracy};
 pub use regression::{mean_absolute_error, mean_squared_error, r2};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What a model does on a data set.
 ///

@@ -7,8 +7,8 @@
 //!
 //! Error: at most 1 ULP at every level, for any α of at least 2⁻¹⁰⁰ (`tests/activations/ulp.rs`).
 
-use super::exp::expm1_parts;
 use super::{Elementwise, Keeps};
+use crate::math::expm1_parts;
 use crate::simd::Simd;
 
 /// ELU, α ≥ 0

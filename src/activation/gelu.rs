@@ -7,9 +7,8 @@
 //! Error: at most 7 ULP over all 2³² inputs (`tests/activations/ulp.rs`), of the two roundings of
 //! q, which the steep q P(q) doubles, and of five more in a row; −∞ gives −0, the limit.
 
-use super::exp::exp_parts;
-use super::poly::horner;
 use super::{Elementwise, Keeps};
+use crate::math::{exp_parts, horner};
 use crate::simd::Simd;
 
 /// Φ(−15) is zero, also when multiplied by 15.

@@ -9,11 +9,8 @@
 
 mod apply;
 mod elu;
-mod exp;
 mod gelu;
 mod hard;
-mod ln;
-mod poly;
 mod relu;
 mod sigmoid;
 mod silu;
@@ -23,12 +20,11 @@ mod softsign;
 mod tanh;
 mod vector;
 
-pub(crate) use ln::ln;
 pub(crate) use relu::Relu;
 pub(crate) use softmax::softmax_panels;
 
+use crate::error::{Error, Result};
 use crate::simd::{Level, Simd};
-use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 

@@ -6,9 +6,8 @@
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::exp::{TWO_POWERS, reduce};
-use super::poly::quartic;
 use super::{Elementwise, Keeps};
+use crate::math::{TWO_POWERS, quartic, reduce};
 use crate::simd::Simd;
 
 /// σ(−120) is zero, also when multiplied by 120.

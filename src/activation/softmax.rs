@@ -9,10 +9,9 @@
 //! (`tests/activations/softmax.rs`). A row that holds NaN or +∞, or only −∞, becomes NaN, as its
 //! formula says.
 
-use super::exp::exp_negative;
-use super::ln::ln;
-use crate::gemm::PanelsMut;
+use crate::math::{exp_negative, ln};
 use crate::simd::{LINE, Simd};
+use crate::storage::PanelsMut;
 
 /// What ln p needs beside z.
 #[derive(Clone, Copy, Debug, PartialEq)]

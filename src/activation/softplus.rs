@@ -3,9 +3,8 @@
 //!
 //! Error: at most 1.8 ULP over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::exp::{exp_negative, expm1_negative};
-use super::ln::ln_1p_unit;
 use super::{Elementwise, Keeps};
+use crate::math::{exp_negative, expm1_negative, ln_1p_unit};
 use crate::simd::Simd;
 
 /// ln(1 + eᶻ)

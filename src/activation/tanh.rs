@@ -5,9 +5,8 @@
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::exp::WHOLE;
-use super::poly::{horner, quartic};
 use super::{Elementwise, Keeps};
+use crate::math::{WHOLE, horner, quartic};
 use crate::simd::Simd;
 use std::f32::consts::{LN_2, LOG2_E};
 

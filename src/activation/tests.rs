@@ -2,8 +2,8 @@
 
 use super::softmax::RowSum;
 use super::*;
-use crate::gemm::PanelsMut;
 use crate::simd::{Kernel, LINE, Line, dispatch};
+use crate::storage::PanelsMut;
 
 /// Rows of lines with ordinary and special values.
 fn lines(n: usize) -> Vec<Line> {

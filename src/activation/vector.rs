@@ -1,9 +1,8 @@
 //! The vector functions that a [`Level`] offers: eˣ, ln x and softmax over slices.
 
 use super::apply::{Map, map_slice};
-use super::exp::exp;
-use super::ln::ln;
 use super::softmax::softmax_groups;
+use crate::math::{exp, ln};
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 
 #[derive(Clone, Copy)]

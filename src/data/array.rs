@@ -1,7 +1,8 @@
 //! What the array files (IDX, NPY) hold, and how it becomes features or targets.
 
-use super::{Dataset, Targets};
-use crate::{Error, Result};
+use super::dataset::Dataset;
+use super::targets::Targets;
+use crate::error::{Error, Result};
 
 /// An array of any shape, row-major (the last index runs fastest).
 ///
@@ -195,7 +196,7 @@ fn labels(values: impl Iterator<Item = i128>) -> Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Features;
+    use crate::data::dataset::Features;
 
     fn array(shape: &[usize], data: ArrayData) -> Array {
         Array { shape: shape.to_vec(), data }

@@ -11,7 +11,7 @@
 mod blur;
 mod warp;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 pub use warp::Augmenter;
 
 /// Which distortions, and how far. Each image draws its own, uniformly within these limits, as a

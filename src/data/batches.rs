@@ -1,7 +1,7 @@
 //! The order in which an epoch visits the samples: a pure function of (seed, epoch).
 
-use crate::random::{Purpose, Stream};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::math::{Purpose, Stream};
 
 /// The samples of a data set of `len` samples in their own order.
 ///

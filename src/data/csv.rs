@@ -11,9 +11,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::Dataset;
+use super::dataset::Dataset;
 use super::source::plain;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use table::Table;
 
 /// Reads tables of numbers from text (feature `csv`): one column is the target, all others that
@@ -214,7 +214,8 @@ impl Csv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Features, Targets};
+    use crate::data::dataset::Features;
+    use crate::data::targets::Targets;
 
     const FLOWERS: &str = "id,width,length,kind\r\n\
         a,0.2,1.4,setosa\r\n\

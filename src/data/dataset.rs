@@ -4,7 +4,8 @@ mod select;
 
 use super::targets::{Targets, check_finite};
 use super::values::Values;
-use crate::{Error, Matrix, Result};
+use crate::error::{Error, Result};
+use crate::storage::Matrix;
 
 /// Samples in memory: `len() x n_features()` features and one target a row.
 ///

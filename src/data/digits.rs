@@ -1,6 +1,7 @@
 //! 1,797 handwritten digits inside the crate, for examples and tests that need no network.
 
-use super::{Dataset, Targets};
+use super::dataset::Dataset;
+use super::targets::Targets;
 
 /// One sample after the other without padding, most significant bit first: 64 pixels of 5 bits,
 /// then the label in 4. Made by `tests/data/make_digits.py`.
@@ -54,7 +55,7 @@ impl<'a, I: Iterator<Item = &'a u8>> Bits<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Features;
+    use crate::data::dataset::Features;
     use sha2::{Digest, Sha256};
 
     #[test]

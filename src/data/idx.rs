@@ -8,9 +8,9 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::array::{Array, ArrayData};
 use super::source::{Source, parse_file, parse_stream};
-use super::{Array, ArrayData};
-use crate::Result;
+use crate::error::Result;
 
 /// No known file has more than 4; the header's count is a byte.
 const MAX_DIMS: u8 = 16;

@@ -10,10 +10,10 @@ mod header;
 use std::io::Read;
 use std::path::Path;
 
-use super::half::from_f16;
+use super::array::{Array, ArrayData};
 use super::source::{Source, parse_file, parse_stream};
-use super::{Array, ArrayData};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::format::from_f16;
 use header::{Header, Kind};
 
 /// NumPy's own limit.

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::array::Array;
+use super::npy;
 use super::source::{parse_known, parse_twice};
 use super::zip::{Member, walk};
-use super::{Array, npy};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// An NPZ file (feature `npz`), as `numpy.savez` and `numpy.savez_compressed` write it. Nothing of
 /// it is held between calls.
@@ -83,7 +84,7 @@ impl Npz {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::ArrayData;
+    use crate::data::array::ArrayData;
 
     const STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
     const DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated.npz");

@@ -1,6 +1,7 @@
 //! Class labels as rows of zeros with a single one.
 
-use crate::{Error, Matrix, Result};
+use crate::error::{Error, Result};
+use crate::storage::Matrix;
 
 /// A matrix of `labels.len() x n_classes` with a 1 in the column of each row's label.
 ///

@@ -1,6 +1,6 @@
 //! Values that come one after the other, nobody knows how many.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Bytes of a piece: with the 55 KiB of a gzip decoder, a refused stream stays under 64.
 const PIECE_BYTES: usize = 4 * 1024;

@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
 use super::pieces::Pieces;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Bytes read at once, on the stack; a multiple of every value size.
 const BUFFER: usize = 16 * 1024;

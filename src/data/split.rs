@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Dataset, Targets};
-use crate::random::{Purpose, Stream};
-use crate::{Error, Result};
+use super::dataset::Dataset;
+use super::targets::Targets;
+use crate::error::{Error, Result};
+use crate::math::{Purpose, Stream};
 
 impl Dataset {
     /// Splits the samples at random into parts with the given shares, which sum to 1. Each part
@@ -207,7 +208,7 @@ fn check_folds(k: usize, n: usize, of: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Features;
+    use crate::data::dataset::Features;
 
     /// `counts[c]` samples of class c, the classes mixed; the feature is the sample's number.
     fn samples(counts: &[usize]) -> Dataset {

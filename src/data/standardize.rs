@@ -1,7 +1,9 @@
 //! Columns shifted and scaled to mean 0 and standard deviation 1, as measured on a training set.
 
-use super::{Dataset, Targets};
-use crate::{Error, MatMut, MatRef, Matrix, Result};
+use super::dataset::Dataset;
+use super::targets::Targets;
+use crate::error::{Error, Result};
+use crate::storage::{MatMut, MatRef, Matrix};
 
 /// `x -> (x - mean) / std`, a mean and a standard deviation a column. Fit it on the training set
 /// and apply it to every other one.

@@ -1,8 +1,10 @@
 //! Samples that stay in a file and come in chunks, shuffled as far as memory allows.
 
-use super::{Dataset, Targets, shuffled};
-use crate::random::{Purpose, Stream as Random};
-use crate::{Error, Result};
+use super::batches::shuffled;
+use super::dataset::Dataset;
+use super::targets::Targets;
+use crate::error::{Error, Result};
+use crate::math::{Purpose, Stream as Random};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -157,7 +159,7 @@ impl Iterator for Chunks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Features;
+    use crate::data::dataset::Features;
 
     /// Rows of two bytes, (i, 255 − i), with the label i.
     fn stream(name: &str, rows: u8, chunk: usize) -> (Stream, PathBuf) {

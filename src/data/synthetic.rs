@@ -5,10 +5,10 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "there are at least two classes, checked")]
 
-use super::trig::sin_cos;
-use super::{Dataset, Targets};
-use crate::random::{Purpose, Stream};
-use crate::{Error, Result};
+use super::dataset::Dataset;
+use super::targets::Targets;
+use crate::error::{Error, Result};
+use crate::math::{Purpose, Stream, sin_cos};
 
 /// A circle of radius 1 (class 0) around one of radius 1/2 (class 1).
 ///

@@ -1,6 +1,6 @@
 //! What the network should answer to each sample.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What the network should answer, one entry (or one row) a sample.
 #[derive(Clone, Debug, PartialEq)]

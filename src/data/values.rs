@@ -7,7 +7,7 @@ use std::ops::Deref;
 pub(crate) enum Values<T> {
     Owned(Vec<T>),
     #[cfg(feature = "mmap")]
-    Mapped(crate::map::Mapped<T>),
+    Mapped(crate::storage::Mapped<T>),
 }
 
 impl<T> Deref for Values<T> {

@@ -12,7 +12,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::source::Source;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const LOCAL_HEADER: u32 = 0x0403_4b50;
 const DIRECTORY_ENTRY: u32 = 0x0201_4b50;

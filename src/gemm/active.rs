@@ -8,9 +8,8 @@
 
 use super::blocking::K_BLOCK;
 use super::microkernel::Chunks;
-use super::panels::lanes;
-use super::tiles::{Panels, RowsView};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, RowsView, lanes};
 
 /// Inputs in a group, which is taken or left out as a whole: few enough that a drawing has many
 /// empty ones, and a divisor of the run of 16.
@@ -229,9 +228,11 @@ impl Kernel for AllFinite<'_> {
 mod tests {
     use super::*;
     use crate::activation::Activation;
-    use crate::gemm::{Forward, PanelMatrix, WeightBlock, forward, update_weights};
+    use crate::gemm::rows::{Forward, forward};
+    use crate::gemm::weights::{WeightBlock, update_weights};
+    use crate::math::{Purpose, Stream};
     use crate::optim::Keep;
-    use crate::random::{Purpose, Stream};
+    use crate::storage::PanelMatrix;
 
     /// Random values; those of the columns that `zero` names are ±0.
     fn matrix(rows: usize, cols: usize, seed: u64, zero: impl Fn(usize) -> bool) -> PanelMatrix {

@@ -1,9 +1,9 @@
 //! The gradient of a bias and its update.
 
 use super::blocking::K_BLOCK;
-use super::tiles::Panels;
 use crate::optim::Rule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::Panels;
 
 /// The gradient of a layer's bias, the column sums of d, and its update: per block of samples one
 /// chain of additions, like a product with a column of ones.

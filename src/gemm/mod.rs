@@ -11,36 +11,26 @@ mod active;
 pub(crate) mod bf16;
 mod bias;
 mod blocking;
-mod convert;
 mod epilogue;
-mod gather;
 mod microkernel;
-mod panels;
 mod portable;
 mod row;
 mod rows;
-mod tensor;
-mod tiles;
 mod weights;
 
+pub use crate::storage::PanelMatrix;
 pub(crate) use active::{ActiveInputs, LOOK_FROM};
 pub use bf16::{Hardware, Precision, SplitProduct};
 pub(crate) use bias::{BiasBlock, update_bias};
 pub(crate) use blocking::K_BLOCK;
-pub(crate) use convert::{bytes_of, fill_from_bytes};
-pub(crate) use gather::{RowSource, Value, gather, magnitude, scatter};
-pub use panels::PanelMatrix;
-pub(crate) use panels::{lanes, padded_rows};
 pub(crate) use row::RowProduct;
 pub(crate) use rows::{BackwardInput, Forward, backward_input, forward};
-pub(crate) use tensor::Tensor;
-pub(crate) use tiles::{Panels, PanelsMut, RowsView, SharedPanels, SharedSlice};
 pub(crate) use weights::{Transposed, WeightBlock, transpose, update_weights};
 
 use crate::activation::Activation;
+use crate::error::{Error, Result};
 use crate::optim::Keep;
 use crate::simd::{Level, Line};
-use crate::{Error, Result};
 
 /// Checks the shapes of `out (m x n) = a (m x k) · b (k x n)`.
 fn check(

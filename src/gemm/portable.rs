@@ -5,8 +5,8 @@
 //! other rows are in the call, so batch splits and threads still cannot change a bit.
 
 use super::epilogue::{Epilogue, Place};
-use super::tiles::{Panels, RowsView};
 use crate::simd::{LINE, Line, Simd};
+use crate::storage::{Panels, RowsView};
 
 /// A row-major copy with rows of `width` floats.
 fn unpack(m: Panels, width: usize) -> Vec<f32> {

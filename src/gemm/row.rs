@@ -5,9 +5,9 @@
 use super::active::ActiveInputs;
 use super::blocking::{K_BLOCK, row_panels};
 use super::microkernel::{Chunks, Operands, Rows, block_sums};
-use super::tiles::{Panels, PanelsMut, RowsView};
 use crate::activation::Activation;
 use crate::simd::{Kernel, LINE, Line, Simd};
+use crate::storage::{Panels, PanelsMut, RowsView};
 
 /// out = σ(bias + x·w) for one row, bit for bit as for the row in any company; for a level with
 /// micro-kernels.

@@ -8,9 +8,9 @@ use super::epilogue::{Epilogue, Field, Finish, Place};
 use super::microkernel::{Chunk, Chunks, Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
-use super::tiles::{Panels, PanelsMut, RowsView};
 use crate::activation::Activation;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut, RowsView};
 use std::ops::Range;
 
 /// One layer's forward product on a block of rows.

@@ -4,9 +4,9 @@ use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, weight_rows};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
-use super::tiles::{Panels, PanelsMut};
 use crate::optim::Rule;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 

@@ -2,11 +2,12 @@
 
 use super::plain::{Plain, PlainLayer, Trace, mask};
 use super::{Gradients, LayerGradients, gradients};
+use crate::error::{Error, Result};
 use crate::loss::Loss;
-use crate::nn::Mlp;
+use crate::network::Mlp;
+use crate::program::BatchTargets;
 use crate::reference::Target;
-use crate::train::BatchTargets;
-use crate::{Error, MatRef, Result};
+use crate::storage::MatRef;
 use std::fmt;
 
 /// Half the distance of the two points, for parameters of about 1. The formula errs by h² = 1e-10,

@@ -14,13 +14,15 @@ mod sizes;
 
 pub use check::{Difference, GradientCheck, Parameter, check_gradients};
 
+use crate::error::{Error, Result};
 use crate::loss::Loss;
-use crate::nn::Mlp;
+use crate::network::Mlp;
 use crate::optim::Sgd;
+use crate::program::BatchTargets;
 use crate::reference;
+use crate::run::Trainer;
+use crate::storage::{MatRef, Matrix};
 use crate::threads::Threads;
-use crate::train::{BatchTargets, Trainer};
-use crate::{Error, MatRef, Matrix, Result};
 
 /// The learning rate of the step. The larger it is, the less the rounding of the moved weight
 /// takes from the gradient: with this power of two the error is 2⁻²⁴ of the gradient, or 2⁻⁴⁴ of
@@ -117,7 +119,7 @@ pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
 }
 
 pub(crate) fn reference_activation(activation: crate::Activation) -> reference::Activation {
-    use crate::Activation as Fast;
+    use crate::activation::Activation as Fast;
     use reference::Activation as Plain;
     match activation {
         Fast::Identity => Plain::Identity,

@@ -3,14 +3,14 @@
 //! connections.
 
 use super::{kinks, reference_activation, reference_loss};
-use crate::gemm::PanelMatrix;
+use crate::error::Result;
 use crate::loss::Loss;
-use crate::nn::{Mlp, NormKind};
+use crate::network::{Mlp, NormKind};
 use crate::passes::Mask;
 use crate::reference::{
     self, Layer, Shape, Target, activation_forward, linear_forward, loss_forward, one_hot,
 };
-use crate::{MatRef, Result};
+use crate::storage::{MatRef, PanelMatrix};
 use std::borrow::Cow;
 
 /// A network in f64, for one batch.

@@ -1,7 +1,7 @@
 //! A layer in the words of a file's architecture.
 
 use crate::activation::Activation;
-use crate::nn::{Builder, NormKind};
+use crate::network::{Builder, NormKind};
 use crate::simd::LINE;
 
 /// Why words are refused.
@@ -85,7 +85,7 @@ impl Layer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Mlp;
+    use crate::network::Mlp;
 
     #[test]
     fn every_kind_of_layer_survives_its_file() {

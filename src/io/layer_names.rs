@@ -1,8 +1,8 @@
 //! The names of the layers in a file of others, and their order.
 
 use super::model::STATE;
-use super::safetensors::Contents;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::format::Contents;
 
 /// The names that the caller gives, if there is one a layer.
 pub(super) fn given_layers<'n>(order: &[&'n str], n_layers: usize) -> Result<Vec<&'n str>> {

@@ -1,13 +1,13 @@
 //! Networks to and from files.
 
-use super::atomic::write_atomically;
 use super::layer::{Layer, inputs};
 use super::layer_names::{given_layers, numbered_layers};
 use super::pipeline::refuse_standardized;
-use super::safetensors::{Contents, Target, read_file, read_stream};
-use super::writer::{Stored, Values, write, write_file};
-use crate::nn::{Builder, Dense, Mlp};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::format::{
+    Contents, Stored, Target, Values, read_file, read_stream, write, write_atomically, write_file,
+};
+use crate::network::{Builder, Dense, Mlp};
 use std::io::{Read, Write};
 use std::path::Path;
 

@@ -6,13 +6,12 @@
 //! operations that a runtime has to recognise.
 
 use super::onnx_proto::{FLOAT, Number, node, tensor, value, vector};
-use super::protobuf::Message;
-use super::writer::Values;
 use crate::activation::Activation;
-use crate::nn::{Dense, Mlp, Norm, NormKind};
+use crate::error::{Error, Result};
+use crate::format::{Message, Values};
+use crate::network::{Dense, Mlp, Norm, NormKind};
 use crate::passes::EPSILON;
 use crate::simd::LINE;
-use crate::{Error, Result};
 use std::io::Write;
 use std::path::Path;
 
@@ -39,7 +38,7 @@ impl Mlp {
     /// then as it was.
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let model = self.onnx()?;
-        super::atomic::write_atomically(path.as_ref(), &mut |file| model.write(file))
+        crate::format::write_atomically(path.as_ref(), &mut |file| model.write(file))
     }
 
     /// Writes the network as [`Mlp::save_onnx`] does, to anything.

@@ -1,6 +1,6 @@
 //! The messages of an ONNX model that a network needs: nodes, tensors, and what goes in and out.
 
-use super::protobuf::Message;
+use crate::format::Message;
 
 /// `FLOAT` among the data types and among the types of an attribute, where `INT` is 2.
 pub(super) const FLOAT: u64 = 1;

@@ -1,12 +1,11 @@
 //! A network and the standardisation that belongs to it, as one thing and one file.
 
-use super::atomic::write_atomically;
 use super::model::{MODEL, empty_model, read_parameters};
-use super::safetensors::{Contents, read_file, read_stream};
-use super::writer::{write, write_file};
 use crate::data::Standardizer;
-use crate::nn::Mlp;
-use crate::{Error, MatRef, Matrix, Result};
+use crate::error::{Error, Result};
+use crate::format::{Contents, read_file, read_stream, write, write_atomically, write_file};
+use crate::network::Mlp;
+use crate::storage::{MatRef, Matrix};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -214,7 +213,7 @@ fn read_standardizer(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Activation;
+    use crate::activation::Activation;
 
     fn pipeline() -> Pipeline {
         let net = Mlp::builder(2).dense(3, Activation::Tanh).dense(1, Activation::Identity);

@@ -8,9 +8,10 @@
 //! probability of all others: in Σ itself they would drown beside the largest's 1.
 
 use super::{BlockTargets, Output, Weighting};
-use crate::activation::{ln, softmax_panels};
-use crate::gemm::PanelsMut;
+use crate::activation::softmax_panels;
+use crate::math::ln;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use crate::storage::PanelsMut;
 
 pub(super) fn backward(level: Level, o: Output) {
     match o.weighting {

@@ -6,9 +6,9 @@ mod cross_entropy;
 mod errors;
 
 use crate::activation::Activation;
-use crate::gemm::{Panels, PanelsMut};
+use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::{Error, Result};
+use crate::storage::{Panels, PanelsMut};
 use std::fmt;
 
 /// What training minimises: the mean over the batch of a loss a sample.

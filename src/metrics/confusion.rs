@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check_pairs;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How often each true class (row) was predicted as each class (column).
 ///

@@ -1,7 +1,8 @@
 //! Metrics of scores and probabilities, one row a sample and one column a class.
 
 use super::check_pairs;
-use crate::{Error, MatRef, Result};
+use crate::error::{Error, Result};
+use crate::storage::MatRef;
 
 /// The share of samples whose true class is among the `k` highest scores of its row. Of equal
 /// scores the lower class counts as higher, so that `k = 1` is the accuracy of the first maximum

@@ -1,7 +1,7 @@
 //! Metrics of predicted values.
 
 use super::check_pairs;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The mean of `(predicted - truth)^2`, over all values of all outputs.
 ///

@@ -5,9 +5,9 @@
 //! the rule runs.
 
 use super::{Optimizer, Rule, check, sign};
-use crate::gemm::PanelsMut;
+use crate::error::{Error, Result};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
-use crate::{Error, Result};
+use crate::storage::PanelsMut;
 
 /// The options, all off by default.
 #[derive(Clone, Copy, Debug, PartialEq)]

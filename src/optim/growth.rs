@@ -1,7 +1,8 @@
 //! How far an update can move weights and state: bounds in f64 from a bound of the gradients. They
 //! tell before an update that all it writes will be finite.
 
-use super::{Adam, Optimizer};
+use super::Optimizer;
+use super::adam::Adam;
 
 /// Bounds of |w| and of the |state values| of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,7 +78,11 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::{Adagrad, AdamW, Lion, Momentum, RmsProp, Rule, Sgd, VisitRule};
+    use crate::optim::adam::AdamW;
+    use crate::optim::lion::Lion;
+    use crate::optim::scaled::{Adagrad, RmsProp};
+    use crate::optim::sgd::{Momentum, Sgd};
+    use crate::optim::{Rule, VisitRule};
     use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 
     struct Update<R>(R, f32, f32, [f32; 2]);

@@ -25,8 +25,8 @@ pub use schedule::Schedule;
 pub(crate) use schedule::{Rates, RatesState};
 pub use sgd::{Momentum, Sgd};
 
+use crate::error::{Error, Result};
 use crate::simd::Simd;
-use crate::{Error, Result};
 
 /// One optimiser's arithmetic on a vector of weights.
 pub(crate) trait Rule: Copy + Send + Sync {

@@ -4,8 +4,8 @@ mod rates;
 
 use super::adam::power;
 use super::check;
-use crate::data::trig::sin_cos;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::math::sin_cos;
 pub(crate) use rates::{Rates, RatesState};
 use std::fmt;
 

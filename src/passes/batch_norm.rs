@@ -8,8 +8,9 @@
 //! order, blocks of 256 rows, so that no split of the batch changes a bit.
 
 use super::EPSILON;
-use crate::gemm::{K_BLOCK, Panels, PanelsMut};
+use crate::gemm::K_BLOCK;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut};
 
 /// What x̂ may be off because the mean is: 6e-5, a thousand roundings of an x̂ of about 1.
 const MOST_OFF: f32 = 1.0 / 16384.0;

@@ -4,9 +4,9 @@
 //! Whether a value is dropped is a function of (seed, step, layer, row, column) alone, computed
 //! again where backward needs it: 16 bits of Threefry a value, so p is a multiple of 1/65536.
 
-use crate::gemm::PanelsMut;
-use crate::random::{Key, threefry, threefry_lanes};
+use crate::math::{Key, threefry, threefry_lanes};
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use crate::storage::PanelsMut;
 
 /// Which values of a batch are dropped.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,7 @@ impl Kernel for Apply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gemm::PanelMatrix;
-    use crate::{MatRef, Matrix};
+    use crate::storage::{MatRef, Matrix, PanelMatrix};
 
     fn masked(level: Level, mask: Mask, first: usize, rows: usize, cols: usize) -> Matrix {
         let ones = vec![1.0; rows * cols];

@@ -1,7 +1,7 @@
 //! The largest |x| of a block, from which a step knows before its update that nothing overflows.
 
-use crate::gemm::{Panels, lanes, magnitude};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, lanes, magnitude};
 
 /// The largest |x| of the columns of `x`; infinity where a value is infinite or NaN. The columns are
 /// groups of `n`, each padded to whole panels, as the pieces of maxout are (one group where `n` is all
@@ -73,8 +73,7 @@ fn joined<S: Simd>(s: S, tops: [S::I; SIDE_BY_SIDE]) -> S::V {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gemm::PanelMatrix;
-    use crate::{MatRef, Matrix};
+    use crate::storage::{MatRef, Matrix, PanelMatrix};
 
     #[test]
     fn every_place_is_looked_at_and_no_padding() {

@@ -7,8 +7,8 @@
 //! Sums run in sixteen chains and one tree, so that no level changes a bit.
 
 use super::{EPSILON, total};
-use crate::gemm::{Panels, PanelsMut, lanes};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut, lanes};
 
 /// The parameters of a layer, one line a panel.
 #[derive(Clone, Copy)]

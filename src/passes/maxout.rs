@@ -4,8 +4,8 @@
 //! The pieces of a unit are as far apart as a whole number of panels, so that the maximum is taken
 //! lane by lane. The first of equal pieces wins; NaN wins over everything.
 
-use crate::gemm::{Panels, PanelsMut, lanes};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut, lanes};
 
 /// out = the largest piece. z: rows x (pieces · padded n), out: rows x n.
 pub(crate) fn maxout(level: Level, z: Panels, mut out: PanelsMut) {
@@ -117,8 +117,7 @@ impl Kernel for Backward<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gemm::PanelMatrix;
-    use crate::{MatRef, Matrix};
+    use crate::storage::{MatRef, Matrix, PanelMatrix};
 
     /// Two units in panels of 16, three pieces.
     #[test]

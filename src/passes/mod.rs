@@ -17,8 +17,8 @@ pub(crate) use largest::largest;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use maxout::{maxout, maxout_backward};
 
-use crate::gemm::{Panels, PanelsMut};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut};
 
 /// What is added to a variance before its root, as in PyTorch.
 pub(crate) const EPSILON: f32 = 1e-5;

@@ -3,8 +3,8 @@
 //! Where σ has a kink, σ′ there is PyTorch's: ReLU′(0) = 0, leaky ReLU′(0) = slope,
 //! ELU′(0) = α, hard tanh′(±1) = 0. NaN stays NaN.
 
-use super::Real;
-use super::erf::erfc;
+use super::real::Real;
+use crate::math::erfc;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 /// σ. Each formula is written out; parameters are `f64` for both precisions.

@@ -7,7 +7,7 @@
 //! to be: this is what the fast path is measured against. Another order of the loops would let the
 //! compiler vectorise them.
 
-use super::Real;
+use super::real::Real;
 
 /// The sizes of one linear map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@
 //! by the sum of the weights: for class weights this is what PyTorch does. With no weights it is
 //! the plain mean over the batch, Σ_i ℓ_i / B.
 
-use super::{
-    Real, absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
+use super::real::Real;
+use super::sample_loss::{
+    absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
     quadratic_cost_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
     softmax_cross_entropy, softmax_cross_entropy_backward, squared_error, squared_error_backward,
 };

@@ -39,7 +39,6 @@
 //! ```
 
 mod activation;
-mod erf;
 mod linear;
 mod loss;
 mod network;

@@ -1,11 +1,13 @@
 //! Layers in a row: forward, backpropagation, one step.
 
-use super::{
-    Activation, Loss, Optimizer, Real, Shape, Target, activation_backward, activation_forward,
-    linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward,
-    loss_backward, loss_forward,
+use super::activation::{Activation, activation_backward, activation_forward};
+use super::linear::{
+    Shape, linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward,
 };
-use crate::{Error, Result};
+use super::loss::{Loss, Target, loss_backward, loss_forward};
+use super::optim::Optimizer;
+use super::real::Real;
+use crate::error::{Error, Result};
 
 /// One layer: A = σ(X·W + 1bᵀ).
 #[derive(Clone, Debug, PartialEq)]

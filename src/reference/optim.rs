@@ -5,8 +5,9 @@
 //! precisions and are combined in `f64` before they meet a weight (as in PyTorch, where they are
 //! Python floats): 1 − 0.999 is exact to the last digit even for `f32` weights.
 
-use super::{Real, l1_backward, l2_backward, weight_decay};
-use crate::{Error, Result};
+use super::penalty::{l1_backward, l2_backward, weight_decay};
+use super::real::Real;
+use crate::error::{Error, Result};
 
 /// The update rule.
 #[derive(Clone, Copy, Debug, PartialEq)]

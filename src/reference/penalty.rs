@@ -1,6 +1,6 @@
 //! What draws weights towards zero: L1 and L2 with their gradients, and decoupled weight decay.
 
-use super::Real;
+use super::real::Real;
 
 /// w ← (1 − η·λ)·w, the decoupled decay of AdamW and Lion
 pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {

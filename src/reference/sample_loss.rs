@@ -1,7 +1,7 @@
 //! The losses ℓ of one sample, and their gradients. `z` are logits, `output` is ŷ, `y` the target.
 
-use super::Real;
 use super::activation::{largest, softmax, softplus};
+use super::real::Real;
 
 /// ℓ = −Σ_c w_c·q_c·ln p_c with p = softmax(z), for one sample with target distribution q and
 /// class weights w. For a label y and w = 1 this is −ln p_y.

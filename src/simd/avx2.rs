@@ -1,7 +1,7 @@
 //! AVX2 with FMA: 8 lanes. Intrinsics only.
 
-use super::dispatch::avx2_enter;
-use super::{Kernel, LINE, Simd};
+use super::dispatch::{Kernel, avx2_enter};
+use super::{LINE, Simd};
 use std::arch::asm;
 use std::arch::x86_64::*;
 

@@ -1,8 +1,8 @@
 //! AVX-512 (F, BW, DQ, VL): 16 lanes. Intrinsics only.
 
 use super::avx2::Avx2;
-use super::dispatch::avx512_enter;
-use super::{Kernel, LINE, Simd};
+use super::dispatch::{Kernel, avx512_enter};
+use super::{LINE, Simd};
 use std::arch::asm;
 use std::arch::x86_64::*;
 

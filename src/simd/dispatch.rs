@@ -3,10 +3,11 @@
 //! Parallelism outside, dispatch inside: a task enters its level itself.
 
 use super::Simd;
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
+use super::avx512::Avx512;
 use super::level::{Kind, Level};
 use super::portable::Portable;
-#[cfg(target_arch = "x86_64")]
-use super::{avx2::Avx2, avx512::Avx512};
 
 /// A piece of work that is generic over the level. `run` must be `#[inline(always)]`.
 pub(crate) trait Kernel {

@@ -1,7 +1,7 @@
 //! The floating-point environment that the numeric contract needs: round to nearest, subnormals
 //! kept. A host (or a library it loads, built with `-ffast-math`) may have changed it.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Checks this thread's floating-point environment; a few cycles, so every entry can afford it.
 ///

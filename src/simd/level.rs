@@ -1,6 +1,6 @@
 //! Which vector instructions to use: a capability token.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A SIMD level that this CPU has. A value exists only if it can run here, so everything that
 /// takes one is safe.

@@ -1,6 +1,7 @@
 //! Every other CPU: `wide`'s eight lanes, which the compiler maps to what the target has.
 
-use super::{Kernel, LINE, Simd};
+use super::dispatch::Kernel;
+use super::{LINE, Simd};
 use wide::{f32x8, i32x8};
 
 /// The token of this level; every CPU has it.

@@ -14,7 +14,7 @@ pub(crate) use choice::{Choices, Way};
 pub(crate) use spread::block_rows;
 pub(crate) use team::Team;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How many threads to use, and whose.
 ///

@@ -1,9 +1,9 @@
 //! Safe ways to run a job whose workers each have a state of their own and whose items each write
 //! a part of a result of their own.
 
-use super::{Team, Way};
-use crate::MatMut;
-use crate::gemm::{PanelsMut, SharedSlice};
+use super::choice::Way;
+use super::team::Team;
+use crate::storage::{MatMut, PanelsMut, SharedSlice};
 use std::ops::Range;
 
 /// Splits `rows` rows, at least one, into blocks of equal size for a team: as few as `most` rows a
@@ -82,7 +82,7 @@ impl Team {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Matrix;
+    use crate::storage::Matrix;
     use crate::threads::Threads;
 
     #[test]

@@ -1,9 +1,10 @@
 //! The team: who helps with a job, and where the helpers wait.
 
+use super::Threads;
+use super::choice::Way;
 use super::job::{Slot, Work};
-use super::{Threads, Way};
+use crate::error::{Error, Result};
 use crate::simd::check_float_environment;
-use crate::{Error, Result};
 #[cfg(feature = "rayon")]
 use std::panic::catch_unwind;
 use std::sync::Arc;

@@ -2,9 +2,8 @@
 
 use super::Augment;
 use super::blur::Blur;
-use crate::data::trig::sin_cos;
-use crate::random::{Purpose, Stream};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::math::{Purpose, Stream, sin_cos};
 
 /// Pixels that are looked up side by side.
 const LANES: usize = 16;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use csv_core::ReadFieldResult;
 
 use crate::data::source::read_failed;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Longer than any number; labels and column names have to fit.
 const MAX_FIELD: usize = 1024;

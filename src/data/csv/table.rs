@@ -5,9 +5,10 @@ use std::io::Read;
 use super::fields::{Field, Fields};
 use super::labels::{Labels, MAX_NAMES};
 use super::{Column, Csv, CsvData, Missing};
+use crate::data::dataset::Dataset;
 use crate::data::pieces::Pieces;
-use crate::data::{Dataset, Targets};
-use crate::{Error, Result};
+use crate::data::targets::Targets;
+use crate::error::{Error, Result};
 
 /// Stands behind each name; it is in no UTF-8 text.
 const NAME_END: u8 = 0xff;

@@ -1,9 +1,9 @@
 //! Some samples of a data set, as a set of their own.
 
 use super::{Dataset, Store, check_len};
-use crate::data::Targets;
+use crate::data::targets::Targets;
 use crate::data::values::Values;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 impl Dataset {
     /// The samples of `indices`, in that order; an index may come twice.
@@ -69,7 +69,7 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Features;
+    use crate::data::dataset::Features;
 
     #[test]
     fn selections_take_features_and_targets_along() {

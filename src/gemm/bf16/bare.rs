@@ -4,9 +4,10 @@ use super::operand::{Along, Role, Split};
 use super::precision::{Precision, SplitBy};
 use super::product::{Forward, forward_alone};
 use crate::activation::Activation;
-use crate::gemm::{PanelMatrix, check};
+use crate::error::{Error, Result};
+use crate::gemm::check;
 use crate::simd::{Level, Line};
-use crate::{Error, Result};
+use crate::storage::PanelMatrix;
 
 /// x·w with operands that were split beforehand, as a network's are.
 pub struct SplitProduct {

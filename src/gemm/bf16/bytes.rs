@@ -32,16 +32,16 @@ impl Scaling {
 
 #[cfg(test)]
 mod tests {
-    use super::super::amx;
-    use super::super::precision::Unit;
-    use super::super::tests::{chain, matrix, relative_error, split, ways};
-    use super::super::*;
     use super::*;
     use crate::activation::Activation;
-    use crate::gemm::{RowSource, Tensor};
+    use crate::gemm::bf16::amx;
+    use crate::gemm::bf16::precision::Unit;
+    use crate::gemm::bf16::tests::{chain, matrix, relative_error, split, ways};
+    use crate::gemm::bf16::*;
+    use crate::math::threefry;
     use crate::optim::Keep;
-    use crate::random::threefry;
     use crate::simd::{LINE, Level, Line};
+    use crate::storage::{PanelMatrix, RowSource};
 
     /// Rows of bytes.
     #[derive(Clone, Copy)]
@@ -91,19 +91,19 @@ mod tests {
         by: SplitBy,
         (m, k, n): (usize, usize, usize),
         scaling: Scaling,
-    ) -> [Tensor; 2] {
-        let summed = |t: &Tensor, role| {
+    ) -> [PanelMatrix; 2] {
+        let summed = |t: &PanelMatrix, role| {
             let mut split = split(t, n, role, by, level);
             split.keep_sums().unwrap();
-            split.fill_all(level, crate::gemm::Panels::new(t.lines(), t.rows(), n, t.ld()));
+            split.fill_all(level, crate::storage::Panels::new(t.lines(), t.rows(), n, t.ld()));
             split
         };
         let sx = operand(level, by, (m, k), scaling);
         let sw = summed(&matrix(k, n, 2), Role::Weights);
         let sd = summed(&matrix(m, n, 3), Role::Deltas);
         let (mut z, mut dw) = (
-            Tensor::zeros(m, n, m).unwrap(),
-            Tensor::zeros(k, n, k.next_multiple_of(LINE)).unwrap(),
+            PanelMatrix::with_stride(m, n, m).unwrap(),
+            PanelMatrix::with_stride(k, n, k.next_multiple_of(LINE)).unwrap(),
         );
         let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
         let (x, bytes, first, next) = (&sx, Some(scaling), 0, None);
@@ -180,11 +180,11 @@ mod tests {
                 (0..k).map(|l| x(l) * f64::from(w.at(l, i % n))).sum()
             };
             let exact: Vec<f64> = (0..m * n).map(exact).collect();
-            let mut x = Tensor::zeros(m, k, m).unwrap();
+            let mut x = PanelMatrix::with_stride(m, k, m).unwrap();
             for (r, c) in (0..m).flat_map(|r| (0..k).map(move |c| (r, c))) {
                 *x.at_mut(r, c) = f32::from(bytes[r * k + c]).mul_add(scale, shift);
             }
-            let mut six = Tensor::zeros(m, n, m).unwrap();
+            let mut six = PanelMatrix::with_stride(m, n, m).unwrap();
             let (sx, sw) =
                 (split(&x, k, Role::Inputs, by, level), split(&w, n, Role::Weights, by, level));
             let (bytes, first, z, activation, next) = (None, 0, None, Activation::Identity, None);
@@ -218,7 +218,7 @@ mod tests {
             for (scale, shift) in SCALINGS {
                 let (by, scaling) =
                     (SplitBy { unit: Unit::Fma, parts: 1 }, Scaling::new(scale, shift));
-                let mut m = Tensor::zeros(rows, cols, rows).unwrap();
+                let mut m = PanelMatrix::with_stride(rows, cols, rows).unwrap();
                 for (i, &byte) in bytes(rows, cols).iter().enumerate() {
                     *m.at_mut(i / cols, i % cols) = f32::from(byte) - scaling.centre;
                 }

@@ -1,10 +1,10 @@
 //! How operands are filled: f32 split into their parts, bytes as they are, both in blocks of 32 x 32.
 
-use super::super::{Panels, RowSource, Value, lanes};
 use super::bytes::Scaling;
 use super::operand::{Packed, Role, Split};
 use super::precision::ROWS;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, RowSource, Value, lanes};
 use std::ops::Range;
 
 impl Split {

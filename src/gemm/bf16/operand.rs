@@ -15,10 +15,10 @@
 //! | X·W, Xᵀ·D | along rows | they are | W, D |
 //! | Xᵀ·D | along rows | transposed | X |
 
-use super::super::Tensor;
 use super::precision::{ROWS, SplitBy};
-use crate::Result;
+use crate::error::Result;
 use crate::simd::{LINE, Line, Simd};
+use crate::storage::PanelMatrix;
 
 /// The products of parts that make up a product, (left, right), small ones first where that does
 /// not cost loads: each step changes one side, so that a block of 2 x 2 tiles loads 14 for 24
@@ -68,7 +68,7 @@ pub(crate) enum Along {
 /// Tiles in the order in which products read them: all of the depth of one row of tiles, and the
 /// parts of each next to each other.
 pub(super) struct Packed {
-    pub(super) lines: Tensor,
+    pub(super) lines: PanelMatrix,
     /// Rows of tiles.
     pub(super) outer: usize,
     /// Tiles along the depth.
@@ -79,7 +79,7 @@ impl Packed {
     fn zeros(outer: usize, depth: usize, parts: usize) -> Result<Self> {
         let (outer, depth) = (outer.div_ceil(LINE), depth.div_ceil(ROWS));
         let lines = outer.saturating_mul(depth).saturating_mul(parts * LINE);
-        Ok(Packed { lines: Tensor::zeros(lines, LINE, lines)?, outer, depth })
+        Ok(Packed { lines: PanelMatrix::with_stride(lines, LINE, lines)?, outer, depth })
     }
 
     /// Lines before the parts of a tile, where each tile has so many.
@@ -101,14 +101,14 @@ pub(crate) struct Split {
     pub(super) columns: Option<Packed>,
     pub(super) by_rows: Option<Packed>,
     /// One row for each 32 of the matrix: the sums of their columns, where they are wanted.
-    pub(super) sums: Option<Tensor>,
+    pub(super) sums: Option<PanelMatrix>,
 }
 
 /// One side of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a> {
     packed: &'a Packed,
-    sums: Option<&'a Tensor>,
+    sums: Option<&'a PanelMatrix>,
     /// bf16 numbers for a value.
     pub(super) parts: usize,
     /// Tiles of the depth that are used.
@@ -158,7 +158,7 @@ impl Split {
     /// Room for a matrix of `rows` x `cols`.
     ///
     /// # Errors
-    /// As [`Tensor::zeros`].
+    /// As [`PanelMatrix::zeros`].
     pub(crate) fn new(
         role: Role,
         (rows, cols): (usize, usize),
@@ -180,7 +180,7 @@ impl Split {
         })
     }
 
-    /// The same for matrices of `width` columns side by side, as a [`Tensor`] holds them: what lies
+    /// The same for matrices of `width` columns side by side, as a [`PanelMatrix`] holds them: what lies
     /// between them becomes zero too.
     pub(crate) fn side_by_side(self, width: usize) -> Self {
         Split { width, ..self }
@@ -190,13 +190,13 @@ impl Split {
     /// operand's bytes is multiplied by. Returns whether they were not kept before.
     ///
     /// # Errors
-    /// As [`Tensor::zeros`].
+    /// As [`PanelMatrix::zeros`].
     pub(crate) fn keep_sums(&mut self) -> Result<bool> {
         if self.sums.is_some() {
             return Ok(false);
         }
         let blocks = self.rows.div_ceil(ROWS);
-        self.sums = Some(Tensor::zeros(blocks, self.cols, blocks)?);
+        self.sums = Some(PanelMatrix::with_stride(blocks, self.cols, blocks)?);
         Ok(true)
     }
 
@@ -221,7 +221,7 @@ impl Split {
 
     /// The sums of columns, where they are kept.
     #[cfg(test)]
-    pub(crate) fn sums_mut(&mut self) -> Option<&mut Tensor> {
+    pub(crate) fn sums_mut(&mut self) -> Option<&mut PanelMatrix> {
         self.sums.as_mut()
     }
 

@@ -1,8 +1,8 @@
 //! What a user chooses, and what runs of it on this machine.
 
 use super::amx;
+use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::{Error, Result};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::OnceLock;

@@ -1,15 +1,15 @@
 //! The three products of backpropagation on split operands: blocks of 32 x 32, and what becomes of
 //! their sums while they are in L1.
 
-use super::super::epilogue::{Epilogue, Field, Place, Update};
-use super::super::tiles::{Panels, PanelsMut};
 use super::blocks::Product;
 use super::bytes::Scaling;
 use super::operand::{Operand, Split};
 use super::precision::{ROWS, SplitBy};
 use crate::activation::Activation;
+use crate::gemm::epilogue::{Epilogue, Field, Place, Update};
 use crate::optim::Rule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::storage::{Panels, PanelsMut};
 use std::ops::Range;
 
 /// One layer's forward product on a block of rows.

@@ -4,15 +4,16 @@ use super::amx;
 use super::precision::Unit;
 use super::*;
 use crate::activation::Activation;
-use crate::gemm::{PanelMatrix, Tensor};
+use crate::math::threefry;
 use crate::optim::Keep;
-use crate::random::threefry;
 use crate::simd::{LINE, Level, Line};
+use crate::storage::PanelMatrix;
 
 /// Values of both signs from 2⁻⁶ to 2⁶, in the padding too.
-pub(super) fn matrix(rows: usize, cols: usize, seed: u32) -> Tensor {
+pub(super) fn matrix(rows: usize, cols: usize, seed: u32) -> PanelMatrix {
     let mut m =
-        Tensor::zeros(rows, cols.next_multiple_of(LINE), rows.next_multiple_of(LINE)).unwrap();
+        PanelMatrix::with_stride(rows, cols.next_multiple_of(LINE), rows.next_multiple_of(LINE))
+            .unwrap();
     for r in 0..rows {
         for c in 0..cols.next_multiple_of(LINE) {
             let [mantissa, size] = threefry([seed, 7], [r as u32, c as u32]);
@@ -24,11 +25,11 @@ pub(super) fn matrix(rows: usize, cols: usize, seed: u32) -> Tensor {
 }
 
 /// The first columns of a matrix, whose padding is not zero.
-fn columns(m: &Tensor, cols: usize) -> crate::gemm::Panels<'_> {
-    crate::gemm::Panels::new(m.lines(), m.rows(), cols, m.ld())
+fn columns(m: &PanelMatrix, cols: usize) -> crate::storage::Panels<'_> {
+    crate::storage::Panels::new(m.lines(), m.rows(), cols, m.ld())
 }
 
-pub(super) fn split(m: &Tensor, cols: usize, role: Role, by: SplitBy, level: Level) -> Split {
+pub(super) fn split(m: &PanelMatrix, cols: usize, role: Role, by: SplitBy, level: Level) -> Split {
     let mut split = Split::new(role, (m.rows(), cols), by, Along::Both).unwrap();
     split.fill_all(level, columns(m, cols));
     split
@@ -59,7 +60,7 @@ fn bound(k: usize, parts: usize) -> f64 {
 /// Checks `out` = Σ a(i, l)·b(l, j) over l, with a term for the bias.
 fn check(
     place: &str,
-    out: &Tensor,
+    out: &PanelMatrix,
     (m, n, k): (usize, usize, usize),
     a: impl Fn(usize, usize) -> f32,
     b: impl Fn(usize, usize) -> f32,
@@ -78,13 +79,14 @@ fn check(
 }
 
 /// The three products of matrices of these sizes.
-fn products(level: Level, by: SplitBy, (m, k, n): (usize, usize, usize)) -> [Tensor; 3] {
+fn products(level: Level, by: SplitBy, (m, k, n): (usize, usize, usize)) -> [PanelMatrix; 3] {
     let (x, w, d) = (matrix(m, k, 1), matrix(k, n, 2), matrix(m, n, 3));
     let sx = split(&x, k, Role::Inputs, by, level);
     let sw = split(&w, n, Role::Weights, by, level);
     let sd = split(&d, n, Role::Deltas, by, level);
-    let zeros =
-        |rows: usize, cols: usize| Tensor::zeros(rows, cols, rows.next_multiple_of(LINE)).unwrap();
+    let zeros = |rows: usize, cols: usize| {
+        PanelMatrix::with_stride(rows, cols, rows.next_multiple_of(LINE)).unwrap()
+    };
     let (mut z, mut dx, mut dw) = (zeros(m, n), zeros(m, k), zeros(k, n));
     let kept = zeros(m, k);
     let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
@@ -113,7 +115,7 @@ fn products_are_as_exact_as_their_parts() {
                 let place = format!("{} {by:?} {m} {k} {n}", level.name());
                 let [z, dx, dw] = products(level, by, (m, k, n));
                 let (x, w, d) = (matrix(m, k, 1), matrix(k, n, 2), matrix(m, n, 3));
-                let at = |m: &Tensor, r, c| m.at(r, c);
+                let at = |m: &PanelMatrix, r, c| m.at(r, c);
                 let e = bound(k, by.parts);
                 let worst =
                     check(&place, &z, (m, n, k), |i, l| at(&x, i, l), |l, j| at(&w, l, j), e);
@@ -153,8 +155,8 @@ fn outputs_and_deltas_are_split_in_their_store() {
             let sx = split(&x, k, Role::Inputs, by, level);
             let sw = split(&w, n, Role::Weights, by, level);
             let bias = vec![Line([0.5; LINE]); n.div_ceil(LINE)];
-            let mut out = Tensor::zeros(m, n, 48).unwrap();
-            let mut z = Tensor::zeros(m, n, 48).unwrap();
+            let mut out = PanelMatrix::with_stride(m, n, 48).unwrap();
+            let mut z = PanelMatrix::with_stride(m, n, 48).unwrap();
             let mut next = Split::new(Role::Inputs, (m, n), by, Along::Both).unwrap();
             for first in [0, 32] {
                 let rows = first..m.min(first + 32);
@@ -189,7 +191,7 @@ fn parts_are_bf16_and_add_up() {
         let by = SplitBy { unit: Unit::Fma, parts: 3 };
         let (most, least) = (f32::MAX, f32::MIN_POSITIVE);
         let values = [1.0, -1.0 / 3.0, most, -most, 1e30, 3e-38 / 2e-8, 0.0, 1.0 + f32::EPSILON];
-        let mut m = Tensor::zeros(1, LINE, LINE).unwrap();
+        let mut m = PanelMatrix::with_stride(1, LINE, LINE).unwrap();
         for (c, &x) in values.iter().enumerate() {
             *m.at_mut(0, c) = x;
         }
@@ -215,8 +217,8 @@ fn parts_are_bf16_and_add_up() {
 }
 
 /// x·w in f32.
-pub(super) fn chain(level: Level, x: &Tensor, w: &Tensor) -> Tensor {
-    let panels = |t: &Tensor| {
+pub(super) fn chain(level: Level, x: &PanelMatrix, w: &PanelMatrix) -> PanelMatrix {
+    let panels = |t: &PanelMatrix| {
         let mut p = PanelMatrix::zeros(t.rows(), t.cols()).unwrap();
         for panel in 0..t.view().n_panels() {
             p.view_mut().panel_mut(panel).copy_from_slice(t.view().panel(panel));
@@ -225,7 +227,7 @@ pub(super) fn chain(level: Level, x: &Tensor, w: &Tensor) -> Tensor {
     };
     let mut out = PanelMatrix::zeros(x.rows(), w.cols()).unwrap();
     crate::gemm::xw(level, &panels(x), &panels(w), &mut out).unwrap();
-    let mut copy = Tensor::zeros(out.rows(), out.cols(), out.rows()).unwrap();
+    let mut copy = PanelMatrix::with_stride(out.rows(), out.cols(), out.rows()).unwrap();
     for panel in 0..out.view().n_panels() {
         copy.view_mut().panel_mut(panel).copy_from_slice(out.view().panel(panel));
     }
@@ -233,7 +235,7 @@ pub(super) fn chain(level: Level, x: &Tensor, w: &Tensor) -> Tensor {
 }
 
 /// ‖out − exact‖ / ‖exact‖, of values row by row.
-pub(super) fn relative_error(out: &Tensor, exact: &[f64]) -> f64 {
+pub(super) fn relative_error(out: &PanelMatrix, exact: &[f64]) -> f64 {
     let at = |i: usize| f64::from(out.at(i / out.cols(), i % out.cols()));
     let norm = |f: &dyn Fn(usize) -> f64| (0..exact.len()).map(|i| f(i).powi(2)).sum::<f64>();
     (norm(&|i| at(i) - exact[i]) / norm(&|i| exact[i])).sqrt()

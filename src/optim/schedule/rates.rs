@@ -1,7 +1,7 @@
 //! A schedule on its way through a run: where it is, and which rate comes next.
 
 use super::{Schedule, Shape, check};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A schedule on its way through a run.
 #[derive(Clone, Debug)]

@@ -1,0 +1,32 @@
+//! File formats: safetensors, JSON, protobuf, and how a file reaches the disk.
+//!
+//! Every file is treated as hostile: nothing is allocated because a header says so, every product
+//! of sizes is checked, and what does not fit the format exactly is an [`Error`](crate::Error).
+//! `docs/reliability.md` specifies the formats for a second reader.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod atomic;
+mod entry;
+mod half;
+mod header;
+mod json;
+mod pieces;
+mod protobuf;
+mod safetensors;
+mod writer;
+
+pub(crate) use atomic::{remove_unfinished, write_atomically};
+pub(crate) use half::from_f16;
+pub(crate) use protobuf::Message;
+pub(crate) use safetensors::{Contents, Target, read_file, read_stream};
+pub(crate) use writer::{Stored, Values, encode, write, write_file};

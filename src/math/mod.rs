@@ -1,0 +1,21 @@
+//! Functions and generators that more than one module needs, each in one place.
+
+mod erf;
+mod exp;
+mod hash;
+mod ln;
+mod poly;
+mod random;
+mod threefry;
+mod trig;
+
+pub(crate) use erf::erfc;
+pub(crate) use exp::{
+    TWO_POWERS, WHOLE, exp, exp_negative, exp_parts, expm1_negative, expm1_parts, reduce,
+};
+pub(crate) use hash::Hasher;
+pub(crate) use ln::{ln, ln_1p_unit};
+pub(crate) use poly::{horner, quartic};
+pub(crate) use random::{Purpose, Stream};
+pub(crate) use threefry::{Key, threefry, threefry_lanes};
+pub(crate) use trig::sin_cos;

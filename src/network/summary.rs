@@ -1,0 +1,250 @@
+//! What a network is made of and what a training step of it costs.
+
+use super::norm::NormKind;
+use super::{LayerShape, Mlp};
+use std::fmt;
+
+/// Bytes of a value.
+const F32: u64 = 4;
+
+/// The layers of a network with their cost; [`Mlp::summary`] makes it, and it prints as a table.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// One entry a layer, from the input on.
+    pub layers: Vec<LayerSummary>,
+}
+
+/// One layer's share of a [`Summary`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LayerSummary {
+    /// Inputs, neurons and activation.
+    pub shape: LayerShape,
+    /// Weights and biases, and the scales and shifts of a norm.
+    pub parameters: u64,
+    /// Floating-point operations of the product X·W + b a sample, a multiplication and an addition
+    /// for each weight; activations, norms and dropout are not counted.
+    pub forward_flops: u64,
+    /// The same for a training step: X·W and Xᵀ·D, and D·Wᵀ for every layer but the first.
+    pub step_flops: u64,
+    /// Bytes of memory that a step reads and writes for its parameters, whatever the batch: W
+    /// forward, and read and written by the update; for every layer but the first also Wᵀ backward,
+    /// and written by the update. The optimiser's state comes on top, read and written: 8 bytes
+    /// for each of its values.
+    pub parameter_bytes: u64,
+    /// Bytes a sample that a step reads and writes for its activations and deltas, each value once
+    /// for each of its uses: X forward and in Xᵀ·D; A written, and read by the derivative (the
+    /// layer above counts it as its X); D written, read by Xᵀ·D and, but for the first layer, by
+    /// D·Wᵀ. Biases, targets, norms, dropout and residual connections are not counted.
+    pub sample_bytes: u64,
+}
+
+impl LayerSummary {
+    fn new(layer: usize, shape: LayerShape) -> Self {
+        let (n_in, n_out) = (shape.n_in as u64, shape.n_out as u64);
+        let columns = n_out * shape.activation.pieces() as u64;
+        let weights = n_in * columns;
+        let norm = if shape.norm.is_some() { 2 * n_out } else { 0 };
+        // What only the layers after the first have: D·Wᵀ.
+        let backward = u64::from(layer > 0);
+        LayerSummary {
+            shape,
+            parameters: weights + columns + norm,
+            forward_flops: 2 * weights,
+            step_flops: (4 + 2 * backward) * weights,
+            parameter_bytes: F32 * (3 + 2 * backward) * weights,
+            sample_bytes: F32 * (2 * n_in + 2 * n_out + (2 + backward) * columns),
+        }
+    }
+}
+
+impl Summary {
+    /// Weights and biases, and the scales and shifts of norms.
+    pub fn parameters(&self) -> u64 {
+        self.sum(|l| l.parameters)
+    }
+
+    /// Floating-point operations of a prediction a sample; see [`LayerSummary::forward_flops`].
+    pub fn forward_flops(&self) -> u64 {
+        self.sum(|l| l.forward_flops)
+    }
+
+    /// Floating-point operations of a training step on so many samples; see
+    /// [`LayerSummary::step_flops`].
+    pub fn step_flops(&self, batch: usize) -> u64 {
+        batch as u64 * self.sum(|l| l.step_flops)
+    }
+
+    /// Bytes that a training step on so many samples reads and writes, from whichever cache holds
+    /// them; see [`LayerSummary::parameter_bytes`] and [`LayerSummary::sample_bytes`].
+    pub fn step_bytes(&self, batch: usize) -> u64 {
+        self.sum(|l| l.parameter_bytes) + batch as u64 * self.sum(|l| l.sample_bytes)
+    }
+
+    fn sum(&self, of: impl Fn(&LayerSummary) -> u64) -> u64 {
+        self.layers.iter().map(of).sum()
+    }
+}
+
+impl Mlp {
+    /// Layers, shapes, parameters, and the FLOPs and bytes of a training step.
+    ///
+    /// ```
+    /// use deltarule::{Activation, Mlp};
+    ///
+    /// let net =
+    ///     Mlp::builder(784).dense(30, Activation::Sigmoid).dense(10, Activation::Softmax).build()?;
+    /// let summary = net.summary();
+    /// assert_eq!(summary.parameters(), 784 * 30 + 30 + 30 * 10 + 10);
+    /// assert_eq!(summary.forward_flops(), 2 * (784 * 30 + 30 * 10));
+    /// println!("{summary}");
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    pub fn summary(&self) -> Summary {
+        let layers = self.layers().enumerate().map(|(i, shape)| LayerSummary::new(i, shape));
+        Summary { layers: layers.collect() }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["layer", "shape", "activation", "parameters", "FLOPs forward", "FLOPs step"];
+        let rows = self.layers.iter().enumerate().map(|(i, l)| {
+            [
+                i.to_string(),
+                format!("{} x {}", l.shape.n_in, l.shape.n_out),
+                kind(&l.shape),
+                grouped(l.parameters),
+                grouped(l.forward_flops),
+                grouped(l.step_flops),
+            ]
+        });
+        let total = ["", "", "total", "", "", ""].map(String::from);
+        let sums = [self.parameters(), self.forward_flops(), self.step_flops(1)].map(grouped);
+        let mut table = vec![head.map(String::from)];
+        table.extend(rows);
+        table.push(total);
+        let last = table.len() - 1;
+        table[last][3..].clone_from_slice(&sums);
+        let widths: [usize; 6] =
+            std::array::from_fn(|c| table.iter().map(|row| row[c].len()).max().unwrap_or(0));
+        for row in &table {
+            for (c, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                let gap = if c == 0 { "" } else { "  " };
+                // Words to the left, numbers to the right.
+                match c {
+                    1 | 2 => write!(f, "{gap}{cell:width$}")?,
+                    _ => write!(f, "{gap}{cell:>width$}")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        write!(
+            f,
+            "FLOPs are a sample's; a step moves {} bytes for its weights and {} a sample",
+            grouped(self.step_bytes(0)),
+            grouped(self.step_bytes(1) - self.step_bytes(0)),
+        )
+    }
+}
+
+/// The activation and what stands around it: `batch norm, relu, dropout 0.5, residual 2`.
+fn kind(shape: &LayerShape) -> String {
+    let norm = shape.norm.map(|norm| match norm {
+        NormKind::Layer => "layer norm, ",
+        NormKind::Batch => "batch norm, ",
+    });
+    let mut text = format!("{}{}", norm.unwrap_or(""), shape.activation);
+    if shape.dropout > 0.0 {
+        text += &format!(", dropout {}", shape.dropout);
+    }
+    if shape.residual > 0 {
+        text += &format!(", residual {}", shape.residual);
+    }
+    text
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+
+    /// 2-3-2, counted by hand.
+    #[test]
+    fn a_small_network_counted_by_hand() {
+        let net = Mlp::builder(2)
+            .dense(3, Activation::Sigmoid)
+            .dense(2, Activation::Softmax)
+            .build()
+            .unwrap();
+        let summary = net.summary();
+        assert_eq!(summary.parameters(), 17);
+        assert_eq!(summary.parameters(), net.n_parameters() as u64);
+        assert_eq!(summary.forward_flops(), 24);
+        // Two products of the first layer, three of the second, 12 operations each.
+        assert_eq!(summary.step_flops(1), 2 * 12 + 3 * 12);
+        assert_eq!(summary.step_flops(10), 600);
+        // W read, read, written; for the second layer also Wᵀ read and written.
+        assert_eq!(summary.step_bytes(0), 4 * (3 * 6 + 5 * 6));
+        // X twice (2·2 and 2·3); A written and read, D written and read (4·3 and 4·2), and for
+        // the second layer D read once more.
+        assert_eq!(summary.step_bytes(1) - summary.step_bytes(0), 4 * (4 + 12 + 6 + 8 + 2));
+    }
+
+    #[test]
+    fn it_prints_as_a_table() {
+        let net = Mlp::builder(784)
+            .dense(128, Activation::LeakyRelu { slope: 0.1 })
+            .dense(10, Activation::Softmax)
+            .build()
+            .unwrap();
+        let want = "\
+layer  shape      activation      parameters  FLOPs forward  FLOPs step
+    0  784 x 128  leaky-relu:0.1     100,480        200,704     401,408
+    1  128 x 10   softmax              1,290          2,560       7,680
+                  total              101,770        203,264     409,088
+FLOPs are a sample's; a step moves 1,229,824 bytes for its weights and 9,544 a sample";
+        assert_eq!(net.summary().to_string(), want);
+    }
+
+    #[test]
+    fn what_stands_around_a_layer_is_said_and_counted() {
+        let net = Mlp::builder(4)
+            .maxout(6, 3)
+            .dropout(0.5)
+            .dense(6, Activation::Relu)
+            .batch_norm()
+            .residual(1)
+            .dense(2, Activation::Softmax)
+            .build()
+            .unwrap();
+        let summary = net.summary();
+        assert_eq!(summary.parameters(), net.n_parameters() as u64);
+        assert_eq!(summary.layers[0].parameters, 4 * 18 + 18);
+        assert_eq!(summary.layers[1].parameters, 6 * 6 + 6 + 12);
+        let text = summary.to_string();
+        for kind in ["maxout:3, dropout 0.5", "batch norm, relu, residual 1", "softmax"] {
+            assert!(text.contains(kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        let grouped = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
+    }
+}

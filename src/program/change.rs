@@ -1,0 +1,156 @@
+//! What a step is about to change: gradients that wait for an update, and parameters; and whether it
+//! may.
+
+use super::bounds::{Bounds, Verdict};
+use super::deferred::{Deferred, Run};
+use super::probe::probe;
+use super::step::{Phase, Step};
+use super::workspace::{Tile, Workspace};
+use crate::error::{Error, Result};
+use crate::network::Mlp;
+use crate::optim::Adjustments;
+use crate::threads::Team;
+
+/// What was summed up since the last update: Σ Sᵦ gᵦ over the batches, with gᵦ the gradient of a
+/// batch's mean loss and Sᵦ the sum of what its rows weigh, so that the sum divided by Σ Sᵦ is the
+/// gradient of one batch of all the rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Waiting {
+    pub(crate) batches: usize,
+    /// Σ Sᵦ, in units: rows where nothing is weighted.
+    pub(crate) weight: f64,
+    /// What the weights are divided by: 1, or a power of two near the first weighted batch's sum,
+    /// so that weights of any size neither overflow nor vanish in the sum.
+    pub(crate) unit: f64,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Waiting { batches: 0, weight: 0.0, unit: 1.0 }
+    }
+}
+
+/// What the rows of a batch weigh together.
+#[derive(Clone, Copy)]
+pub(crate) enum BatchWeight {
+    /// One each.
+    Rows(usize),
+    /// The sum of their weights.
+    Sum(f64),
+}
+
+impl BatchWeight {
+    pub(crate) fn sum(self) -> f64 {
+        match self {
+            BatchWeight::Rows(rows) => rows as f64,
+            BatchWeight::Sum(sum) => sum,
+        }
+    }
+}
+
+/// What a batch, or the end of an epoch, does to the gradients that wait and to the parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Change {
+    /// Rows whose activations and deltas make a gradient; 0 for none.
+    pub(crate) rows: usize,
+    /// What their mean gradient counts in the sum.
+    pub(crate) weight: f32,
+    /// Σ of these over the batches of the update.
+    pub(crate) total: f64,
+    /// Whether gradients are summed up.
+    pub(crate) accumulates: bool,
+    /// Whether there is an update.
+    pub(crate) updates: bool,
+    /// What waits before it, once the batch is counted.
+    pub(crate) waiting: Waiting,
+}
+
+impl Change {
+    /// What a batch does of which `rows` rows count.
+    pub(crate) fn of_batch(
+        deferred: Option<&Deferred>,
+        adjustments: &Adjustments,
+        rows: usize,
+        weight: BatchWeight,
+    ) -> Change {
+        let Some(deferred) = deferred.filter(|_| adjustments.accumulate > 1) else {
+            let (updates, waiting) = (rows > 0, Waiting::default());
+            return Change { rows, weight: 1.0, total: 1.0, accumulates: false, updates, waiting };
+        };
+        let mut waiting = deferred.counts();
+        waiting.batches += 1;
+        if let (true, BatchWeight::Sum(sum)) = (waiting.weight == 0.0, weight)
+            && sum > 0.0
+        {
+            // The exponent's bits alone: a power of two.
+            waiting.unit = f64::from_bits(sum.to_bits() & (0x7ff << 52));
+        }
+        let weight = weight.sum() / waiting.unit;
+        waiting.weight += weight;
+        let updates = waiting.batches >= adjustments.accumulate && waiting.weight > 0.0;
+        let total = waiting.weight;
+        Change { rows, weight: weight as f32, total, accumulates: true, updates, waiting }
+    }
+
+    /// The update from what waits, without another batch; none where nothing that counts does.
+    pub(crate) fn of_rest(deferred: &Deferred) -> Option<Change> {
+        let waiting = deferred.counts();
+        let (total, accumulates, updates) = (waiting.weight, true, true);
+        let change = Change { rows: 0, weight: 0.0, total, accumulates, updates, waiting };
+        (waiting.weight > 0.0).then_some(change)
+    }
+
+    /// What the kept gradient is multiplied by.
+    pub(crate) fn scale(&self) -> f32 {
+        if self.accumulates { 1.0 / self.total as f32 } else { 1.0 }
+    }
+}
+
+/// Makes a change that has no batch.
+pub(crate) fn run_change(
+    net: &Mlp,
+    ws: &mut Workspace,
+    team: &mut Team,
+    change: &Change,
+    step: &Step,
+) -> Result<()> {
+    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
+        team.run(items, &|_, i| work(i));
+        Ok(())
+    };
+    let Workspace { bounds, deferred, tiles, buffers, .. } = ws;
+    let phase = Phase { net, buffers, columns: None, rows: 0, bytes: None, step };
+    allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), change, &mut run)?;
+    match deferred {
+        Some(deferred) => {
+            let made = deferred.run(&phase, tiles, change, &mut run);
+            made.inspect_err(|_| bounds.forget())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a change that would write what is not finite; otherwise the bounds are those after it.
+///
+/// # Errors
+/// [`Error::NonFinite`], and as the team's.
+pub(crate) fn allow(
+    phase: &Phase,
+    (bounds, deferred, tiles): (&mut Bounds, Option<&mut Deferred>, &[Tile]),
+    change: &Change,
+    run: Run,
+) -> Result<()> {
+    let layer = match bounds.look_ahead(phase, deferred.as_deref(), change) {
+        Ok(Verdict::Finite) => None,
+        // SAFETY: between the phases nobody writes anything, and the run's tasks do not either.
+        Ok(Verdict::Unknown) => unsafe { probe(phase, tiles, deferred, change, run)? },
+        Err(layer) => Some(layer),
+    };
+    match layer {
+        None => bounds.advance(),
+        Some(layer) => {
+            return Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer });
+        }
+    }
+    Ok(())
+}

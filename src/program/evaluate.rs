@@ -1,0 +1,239 @@
+//! Evaluating a network on a data set.
+
+use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
+use crate::activation::Activation;
+use crate::data::{Dataset, Features, Targets};
+use crate::error::{Error, Result};
+use crate::loss::{BlockTargets, Loss, Output, Weighting};
+use crate::metrics::{ConfusionMatrix, Evaluation};
+use crate::network::Mlp;
+use crate::storage::{MatRef, PanelMatrix, PanelsMut, RowSource, gather, padded_rows};
+use crate::threads::{Team, Threads};
+use std::ops::Range;
+
+impl Mlp {
+    /// Loss on a data set, and for classes accuracy and confusion matrix. The loss is
+    /// [`Loss::for_output`] of the output layer; a network that was trained with another one is
+    /// compared with its history by [`Mlp::evaluate_with`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the data set's features or targets do not fit the network.
+    pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
+        self.evaluate_with(data, Loss::for_output(self.layers[self.layers.len() - 1].activation))
+    }
+
+    /// The same with a loss: the mean over the samples, without label smoothing and without weights
+    /// of classes or samples.
+    ///
+    /// ```
+    /// use deltarule::data::{Dataset, Targets};
+    /// use deltarule::{Activation, Loss, Mlp, Sgd, Trainer};
+    ///
+    /// let targets = Targets::Values { values: vec![0.0, 2.0, 4.0], n_outputs: 1 };
+    /// let data = Dataset::from_f32(vec![0.0, 1.0, 2.0], 1, targets)?;
+    /// let mut net = Mlp::builder(1).dense(1, Activation::Identity).build()?;
+    /// let mut trainer = Trainer::new(Sgd::new(0.1)).loss(Loss::MeanAbsolute).validate(&data);
+    /// let history = trainer.fit(&mut net, &data)?;
+    /// let validation = history.epochs[0].validation.as_ref().map(|v| v.loss);
+    /// assert_eq!(validation, Some(net.evaluate_with(&data, Loss::MeanAbsolute)?.loss));
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Mlp::evaluate`]; [`Error::Config`] when the loss does not fit the output layer or the
+    /// kind of targets, [`Error::Value`] when targets of binary cross-entropy are no probabilities.
+    pub fn evaluate_with(&self, data: &Dataset, loss: Loss) -> Result<Evaluation> {
+        // What a step lacks for training, it does not need here.
+        loss.check_output(match self.layers[self.layers.len() - 1].activation {
+            Activation::Step => Activation::Identity,
+            other => other,
+        })?;
+        let threads = Threads::Current.for_job(multiply_adds(self, data));
+        evaluate(self, data, loss, &mut Team::new(threads)?)
+    }
+}
+
+/// About the multiply-adds of an evaluation.
+pub(crate) fn multiply_adds(net: &Mlp, data: &Dataset) -> usize {
+    data.len().saturating_mul(net.n_parameters())
+}
+
+/// The rows of a data set in an order.
+#[derive(Clone, Copy)]
+pub(crate) struct Ordered<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) n: usize,
+    /// The sample of each row; `None` is the data set's own order.
+    pub(crate) order: Option<&'a [u32]>,
+    pub(crate) scaling: Option<(f32, f32)>,
+}
+
+impl<T: crate::storage::Value> RowSource for Ordered<'_, T> {
+    type Value = T;
+    fn row(&self, r: usize) -> &[T] {
+        let sample = self.order.map_or(r, |order| order[r] as usize);
+        &self.values[sample * self.n..][..self.n]
+    }
+    fn scattered(&self, r: usize) -> Option<&[T]> {
+        let sample = *self.order?.get(r)? as usize;
+        Some(&self.values[sample * self.n..][..self.n])
+    }
+    fn scaling(&self) -> Option<(f32, f32)> {
+        self.scaling
+    }
+}
+
+/// Copies rows of a data set, in an order, from row `first` on. Returns the largest |x|, infinity where
+/// one is not finite.
+pub(crate) fn gather_features(
+    net: &Mlp,
+    data: &Dataset,
+    order: Option<&[u32]>,
+    first: usize,
+    out: PanelsMut,
+) -> f32 {
+    let n = data.n_features();
+    match data.features() {
+        Features::F32(values) => {
+            gather(net.level, Ordered { values, n, order, scaling: None }, first, out)
+        }
+        Features::U8 { data: values, scale, shift } => {
+            let scaling = Some((scale, shift));
+            gather(net.level, Ordered { values, n, order, scaling }, first, out)
+        }
+    }
+}
+
+/// Checks that a data set fits a network and a loss.
+pub(crate) fn check_data(net: &Mlp, data: &Dataset, loss: Loss) -> Result<()> {
+    if data.n_features() != net.n_in() {
+        return Err(Error::shape(
+            "data set",
+            format!("{} features a sample, the network's inputs", net.n_in()),
+            data.n_features(),
+        ));
+    }
+    let n_out = net.n_out();
+    // One output decides between two classes, except that softmax over one is always 1.
+    let classes = if n_out == 1 && loss != Loss::CrossEntropy { 2 } else { n_out };
+    match data.targets() {
+        Targets::Values { values, n_outputs }
+            if loss == Loss::BinaryCrossEntropy && *n_outputs == n_out =>
+        {
+            match values.iter().find(|y| !(0.0..=1.0).contains(*y)) {
+                None => Ok(()),
+                Some(y) => Err(Error::value("targets", "probabilities, 0 to 1", y)),
+            }
+        }
+        Targets::Classes { n_classes, .. } if *n_classes > classes => Err(Error::shape(
+            "data set",
+            format!("at most {classes} classes, the network's outputs"),
+            format!("{n_classes} classes"),
+        )),
+        Targets::Values { n_outputs, .. } if *n_outputs != n_out => Err(Error::shape(
+            "data set",
+            format!("{n_out} targets a sample, the network's outputs"),
+            n_outputs,
+        )),
+        Targets::Values { .. } if loss == Loss::CrossEntropy => {
+            Err(Error::config("loss", "cross-entropy needs class labels, got target values"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a block of a data set adds up to.
+#[derive(Default)]
+struct Part {
+    loss: f64,
+    predicted: Vec<u32>,
+}
+
+/// Loss and, for classes, the confusion matrix. Blocks have a fixed size and their losses are
+/// added in order, so the answer does not depend on the threads.
+pub(crate) fn evaluate(
+    net: &Mlp,
+    data: &Dataset,
+    loss: Loss,
+    team: &mut Team,
+) -> Result<Evaluation> {
+    check_data(net, data, loss)?;
+    let blocks = data.len().div_ceil(BLOCK_ROWS);
+    let n_out = net.n_out();
+    struct Worker {
+        scratch: Scratch,
+        y: PanelMatrix,
+        losses: Vec<f64>,
+    }
+    let mut workers = (0..team.threads())
+        .map(|_| {
+            let lines = padded_rows(BLOCK_ROWS);
+            Ok(Worker {
+                scratch: Scratch::new(net, BLOCK_ROWS, None)?,
+                y: PanelMatrix::with_stride(lines, n_out, lines)?,
+                losses: vec![0.0; BLOCK_ROWS],
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut parts: Vec<Part> = (0..blocks).map(|_| Part::default()).collect();
+    let activation = net.layers[net.layers.len() - 1].activation;
+    let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
+    team.run_items(&mut workers, &mut parts, |w, block, part| {
+        let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
+        let rows = range.len();
+        let inputs = match data.features() {
+            Features::F32(values) => {
+                let n = data.n_features();
+                let values = &values[range.start * n..range.end * n];
+                w.scratch.inputs(net, MatRef::sub(values, rows, n))
+            }
+            Features::U8 { .. } => w.scratch.fill(net, rows, |to| {
+                gather_features(net, data, None, range.start, to);
+            }),
+        };
+        let (a, d) = w.scratch.forward(net, inputs, outputs);
+        let one_output = a.cols == 1;
+        // With one output for two classes, the second from a half on: p = ½ where z = 0.
+        let half = if outputs == Outputs::Logits { 0.0 } else { 0.5 };
+        part.predicted.extend((0..rows).map(|r| match one_output {
+            true => u32::from(a.view().panel(0)[r].0[0] >= half),
+            false => argmax(a.view(), r),
+        }));
+        let targets = block_targets(net, data.targets(), range, &mut w.y);
+        let losses = &mut w.losses[..rows];
+        let weighting = Weighting::default();
+        loss.backward(
+            net.level,
+            Output { a, z: None, targets, d, losses, scale: 1.0, weighting, activation },
+        );
+        part.loss = losses.iter().sum();
+    });
+    team.check()?;
+    let mean = parts.iter().map(|p| p.loss).sum::<f64>() / data.len() as f64;
+    match data.targets() {
+        Targets::Classes { labels, .. } => {
+            let mut confusion = ConfusionMatrix::new(n_out.max(2))?;
+            let predicted = parts.iter().flat_map(|p| &p.predicted);
+            labels.iter().zip(predicted).try_for_each(|(&t, &p)| confusion.add(t, p))?;
+            Ok(Evaluation::of_classes(mean, confusion))
+        }
+        _ => Ok(Evaluation::of_regression(mean)),
+    }
+}
+
+/// The targets of a range of samples.
+fn block_targets<'a>(
+    net: &Mlp,
+    targets: &'a Targets,
+    range: Range<usize>,
+    y: &'a mut PanelMatrix,
+) -> BlockTargets<'a> {
+    match targets {
+        Targets::Classes { labels, .. } => BlockTargets::Classes(&labels[range]),
+        Targets::Values { values, n_outputs } => {
+            let source = Ordered { values, n: *n_outputs, order: None, scaling: None };
+            gather(net.level, source, range.start, y.view_mut().rows(0..range.len()));
+            BlockTargets::Values(y.view().rows(0..range.len()))
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Predicting.
+
+use super::forward::{BLOCK_ROWS, Outputs, Scratch, SplitWeights};
+use crate::activation::{Activation, softmax_panels};
+use crate::error::{Error, Result};
+use crate::gemm::bf16::Precision;
+use crate::network::Mlp;
+use crate::simd::{Kernel, Simd, check_float_environment, dispatch};
+use crate::storage::{MatMut, MatRef, Matrix, PanelsMut, scatter};
+use crate::threads::{Choices, Team, Threads, Way, block_rows};
+use std::fmt;
+
+/// Predicts with a network again and again, without allocating after the first call.
+///
+/// A row's outputs are the same bits alone or in a call with a thousand others, and for any
+/// number of threads. With more than one, some of the first calls are timed by one thread and by all,
+/// and the faster way does the others; it is tried again now and then.
+pub struct Predictor<'a> {
+    net: &'a Mlp,
+    team: Team,
+    /// Whether one thread or the team makes a call.
+    choices: Choices,
+    scratch: Vec<Scratch>,
+    /// Rows that the scratch has room for.
+    rows: usize,
+    /// For a precision that is not f32.
+    split: Option<SplitWeights>,
+    /// Whether a single row can take the short way.
+    plain: bool,
+}
+
+/// Multiply-adds below which no team is made at all: they take one thread a third of a microsecond
+/// at 30 a nanosecond, less than any two cores need to meet, which is four cache lines on their way
+/// from one to the other.
+const TOO_SMALL: usize = 10_000;
+
+/// Rows a thread below which a team shares out the outputs of each layer instead of the rows: such
+/// calls are bound by reading the weights, and so each thread reads its part alone.
+const FEW_ROWS: usize = 8;
+
+/// Parameters from which that pays: 2^18 are 1 MiB, the L2 of one core, and more than that comes
+/// from L3 or memory faster over two cores than over one.
+const SHARED_WEIGHTS: usize = 1 << 18;
+
+impl fmt::Debug for Predictor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Predictor");
+        text.field("net", &self.net).field("rows", &self.rows);
+        text.field("threads", &self.team.threads()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Predictor<'a> {
+    /// For calls of up to `rows` rows.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0 rows, [`Error::Threads`] when threads cannot be had.
+    pub fn new(net: &'a Mlp, rows: usize, threads: Threads) -> Result<Self> {
+        if rows == 0 {
+            return Err(Error::config("rows of a predictor", "expected at least 1, got 0"));
+        }
+        threads.validate()?;
+        let multiply_adds = rows.saturating_mul(net.n_parameters());
+        let threads = match threads {
+            _ if multiply_adds < TOO_SMALL => Threads::One,
+            other => other.for_job(multiply_adds),
+        };
+        let team = Team::new(threads)?;
+        let scratch = scratch(net, rows, &team, None)?;
+        let choices = Choices::new(rows, net.n_parameters());
+        Ok(Predictor { net, team, choices, scratch, rows, split: None, plain: net.is_plain() })
+    }
+
+    /// The same at another precision, with the network's weights split anew.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when the memory for the split weights cannot be had.
+    pub fn precision(mut self, precision: Precision) -> Result<Self> {
+        let by = precision.split(self.net.level());
+        self.plain = by.is_none() && self.net.is_plain();
+        self.split = by.map(|by| SplitWeights::new(self.net, by)).transpose()?;
+        self.scratch = scratch(self.net, self.rows, &self.team, self.split.as_ref())?;
+        Ok(self)
+    }
+
+    /// Writes the outputs of each row of `x` (rows x n_in) to `out` (rows x n_out):
+    /// probabilities where the output layer is softmax.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a shape does not fit or there are more rows than the predictor was
+    /// made for, [`Error::FloatEnvironment`] when the thread's floating-point environment is not
+    /// the usual one.
+    pub fn predict_into(&mut self, x: MatRef, out: MatMut) -> Result<()> {
+        let (n_in, n_out) = (self.net.n_in(), self.net.n_out());
+        let rows = x.rows();
+        if rows == 0 || rows > self.rows || x.cols() != n_in {
+            let expected = format!("1 to {} rows of {n_in}", self.rows);
+            return Err(Error::shape("inputs", expected, rows_of(x)));
+        }
+        if (out.rows(), out.cols()) != (rows, n_out) {
+            let got = format!("{} x {}", out.rows(), out.cols());
+            return Err(Error::shape("outputs", format!("{rows} x {n_out}"), got));
+        }
+        check_float_environment()?;
+        if self.team.threads() == 1 {
+            return self.predict_by(Way::One, x, out);
+        }
+        let way = self.choices.of(rows).next();
+        self.predict_by(way, x, out)?;
+        self.choices.of(rows).done(rows);
+        Ok(())
+    }
+
+    /// [`Predictor::predict_into`] of arguments that fit.
+    fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
+        let (net, rows) = (self.net, x.rows());
+        let threads = if way == Way::Team { self.team.threads() } else { 1 };
+        let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
+        let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
+        if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
+            let scratch = &mut self.scratch[0];
+            let inputs = scratch.inputs(net, x);
+            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team);
+            if softmax {
+                softmax_rows(net, &mut a);
+            }
+            (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+            return self.team.check();
+        }
+        if rows == 1 && self.plain {
+            self.scratch[0].forward_row(net, x, out.row_mut(0));
+            return Ok(());
+        }
+        let block = block_rows(rows, threads, BLOCK_ROWS);
+        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, mut out| {
+            let x = x.row_range(range.start, range.end);
+            let mut a = match &self.split {
+                None => {
+                    let inputs = scratch.inputs(net, x);
+                    scratch.forward(net, inputs, Outputs::OfLayer).0
+                }
+                Some(split) => scratch.forward_split(net, x, split),
+            };
+            if softmax {
+                softmax_rows(net, &mut a);
+            }
+            (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+        });
+        self.team.check()
+    }
+}
+
+/// A scratch for each thread, for calls of up to `rows` rows.
+fn scratch(
+    net: &Mlp,
+    rows: usize,
+    team: &Team,
+    split: Option<&SplitWeights>,
+) -> Result<Vec<Scratch>> {
+    let block = rows.min(BLOCK_ROWS);
+    (0..team.threads()).map(|_| Scratch::new(net, block, split)).collect()
+}
+
+/// The shape of inputs, for errors.
+fn rows_of(x: MatRef) -> String {
+    format!("{} rows of {}", x.rows(), x.cols())
+}
+
+/// Every row becomes its softmax.
+fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
+    struct Rows<'a, 'b>(&'b mut PanelsMut<'a>);
+    impl Kernel for Rows<'_, '_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            for r in 0..self.0.rows {
+                softmax_panels(s, self.0, r);
+            }
+        }
+    }
+    dispatch(net.level, Rows(a));
+}
+
+impl Mlp {
+    /// The outputs of each row of `x` (rows x n_in): rows x n_out, probabilities where the output
+    /// layer is softmax. Uses [`Threads::Current`] where that pays. For calls that never allocate
+    /// see [`Predictor`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `x` has no rows or another number of columns, [`Error::Memory`] when
+    /// the outputs do not fit in memory.
+    pub fn predict(&self, x: MatRef) -> Result<Matrix> {
+        if x.rows() == 0 || x.cols() != self.n_in() {
+            // Before the result is made: a view without columns may claim any number of rows.
+            let expected = format!("at least one row of {}", self.n_in());
+            return Err(Error::shape("inputs", expected, rows_of(x)));
+        }
+        let mut out = Matrix::try_zeros(x.rows(), self.n_out())?;
+        let threads = match Way::guess(x.rows().saturating_mul(self.n_parameters())) {
+            Way::One => Threads::One,
+            Way::Team => Threads::Current,
+        };
+        Predictor::new(self, x.rows(), threads)?.predict_into(x, out.view_mut())?;
+        Ok(out)
+    }
+
+    /// A predictor for calls of up to `rows` rows on the calling thread, which never allocates
+    /// after this. For more threads see [`Predictor::new`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for 0 rows.
+    pub fn predictor(&self, rows: usize) -> Result<Predictor<'_>> {
+        Predictor::new(self, rows, Threads::One)
+    }
+}

@@ -1,0 +1,175 @@
+//! When to stop, and which weights to keep.
+
+use super::history::Epoch;
+use crate::data::{Dataset, Targets};
+use crate::error::{Error, Result};
+use std::fmt;
+
+/// Watches one number, epoch after epoch; stops the run when it has not improved for a while, and
+/// gives the network back as it was after the best epoch.
+///
+/// ```
+/// use deltarule::{Activation, Adam, EarlyStopping, Mlp, Trainer, data};
+///
+/// let (train, test) = data::digits().split_at(1500)?;
+/// let mut net = Mlp::builder(64)
+///     .dense(32, Activation::Relu)
+///     .dense(10, Activation::Softmax)
+///     .build()?;
+/// let history = Trainer::new(Adam::new(0.01))
+///     .epochs(200)
+///     .validate(&test)
+///     .early_stopping(EarlyStopping::on_accuracy().patience(5))
+///     .fit(&mut net, &train)?;
+/// assert!(history.epochs.len() < 200);
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+#[must_use]
+pub struct EarlyStopping<'a> {
+    value: Value<'a>,
+    name: &'static str,
+    /// Whether larger values are better.
+    larger: bool,
+    patience: usize,
+    min_delta: f64,
+    needs: Needs,
+}
+
+/// What a run must have for the number to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Validation,
+    /// A validation set, of classes.
+    Classes,
+}
+
+impl<'a> EarlyStopping<'a> {
+    fn new(
+        name: &'static str,
+        larger: bool,
+        needs: Needs,
+        value: impl Fn(&Epoch) -> f64 + Send + 'a,
+    ) -> Self {
+        let value = Box::new(value);
+        EarlyStopping { value, name, larger, patience: 5, min_delta: 0.0, needs }
+    }
+
+    /// On the validation loss, with a patience of 5 epochs.
+    pub fn on_loss() -> Self {
+        let loss = |e: &Epoch| e.validation.as_ref().map_or(f64::NAN, |v| v.loss);
+        Self::new("loss", false, Needs::Validation, loss)
+    }
+
+    /// On the validation accuracy, with a patience of 5 epochs. A regression has none: the run is
+    /// refused before it begins.
+    pub fn on_accuracy() -> Self {
+        let accuracy = |e: &Epoch| e.validation.as_ref().and_then(|v| v.accuracy);
+        Self::new("accuracy", true, Needs::Classes, move |e| accuracy(e).unwrap_or(f64::NAN))
+    }
+
+    /// On the training loss, with a patience of 5 epochs.
+    pub fn on_training_loss() -> Self {
+        Self::new("training loss", false, Needs::Nothing, |e| e.loss)
+    }
+
+    /// On a number of your own, of which smaller ones are better; with a patience of 5 epochs.
+    /// NaN is no improvement.
+    pub fn on_smallest(value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
+        Self::new("your number", false, Needs::Nothing, value)
+    }
+
+    /// On a number of your own, of which larger ones are better; with a patience of 5 epochs.
+    /// NaN is no improvement.
+    pub fn on_largest(value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
+        Self::new("your number", true, Needs::Nothing, value)
+    }
+
+    /// Stops after so many epochs in a row without an improvement.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.patience = epochs;
+        self
+    }
+
+    /// An improvement is more than this.
+    pub fn min_delta(mut self, delta: f64) -> Self {
+        self.min_delta = delta;
+        self
+    }
+
+    /// Checks the options, for a run with this validation set.
+    pub(super) fn validate(&self, validation: Option<&Dataset>) -> Result<()> {
+        let is_regression = |data: &Dataset| matches!(data.targets(), Targets::Values { .. });
+        let refuse = |reason: &str| Err(Error::config("early stopping", reason));
+        match self {
+            _ if self.patience == 0 => refuse("expected a patience of at least 1 epoch, got 0"),
+            _ if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) => {
+                refuse("expected a finite min_delta of at least 0")
+            }
+            _ => match (self.needs, validation) {
+                (Needs::Validation | Needs::Classes, None) => {
+                    refuse("needs a validation set: Trainer::validate")
+                }
+                (Needs::Classes, Some(data)) if is_regression(data) => {
+                    refuse("a regression has no accuracy to watch")
+                }
+                (Needs::Nothing | Needs::Validation | Needs::Classes, _) => Ok(()),
+            },
+        }
+    }
+}
+
+/// The number that is watched.
+type Value<'a> = Box<dyn Fn(&Epoch) -> f64 + Send + 'a>;
+
+impl fmt::Debug for EarlyStopping<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let better = if self.larger { "largest" } else { "smallest" };
+        let EarlyStopping { name, patience, min_delta, .. } = self;
+        write!(f, "EarlyStopping {{ {better} {name}, patience {patience}, delta {min_delta:?} }}")
+    }
+}
+
+/// Where the watching is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    /// The best value, and its epoch.
+    pub(super) best: Option<(f64, usize)>,
+    waited: usize,
+}
+
+/// What an epoch means to the watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Better,
+    Wait,
+    Stop,
+}
+
+impl Watch {
+    /// The best value with its epoch, and the epochs waited since.
+    pub(super) fn state(&self) -> (Option<(f64, usize)>, usize) {
+        (self.best, self.waited)
+    }
+
+    /// Goes on from there.
+    pub(super) fn resume(&mut self, (best, waited): (Option<(f64, usize)>, usize)) {
+        *self = Watch { best, waited };
+    }
+
+    /// What a finished epoch means.
+    pub(super) fn look(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Verdict {
+        let value = (stopping.value)(epoch);
+        let better = match self.best {
+            None => !value.is_nan(),
+            Some((best, _)) if stopping.larger => value > best + stopping.min_delta,
+            Some((best, _)) => value < best - stopping.min_delta,
+        };
+        if better {
+            *self = Watch { best: Some((value, epoch.epoch)), waited: 0 };
+            return Verdict::Better;
+        }
+        self.waited += 1;
+        if self.waited >= stopping.patience { Verdict::Stop } else { Verdict::Wait }
+    }
+}

@@ -1,0 +1,262 @@
+//! A run over a data set, epoch by epoch.
+
+use super::checkpoint::Saving;
+use super::clock::Moment;
+use super::early_stopping::{Verdict, Watch};
+use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
+use super::state::Partial;
+use super::trainer::Trainer;
+use super::training::{BatchLoss, Training};
+use crate::data::{Dataset, shuffled};
+use crate::error::{Error, Result};
+use crate::network::Mlp;
+use crate::optim::Rates;
+use std::fmt;
+
+/// A run, as an iterator over its epochs: for loops of your own around `fit`'s. Made by
+/// [`Trainer::run`]. After an error there are no more epochs; nor is there one that was stopped in
+/// its middle. A checkpoint that is due after an epoch is on the disk when the epoch is returned.
+///
+/// However the run ends (all epochs, a stop, an error, [`Epochs::finish`], or by being dropped),
+/// with early stopping the network becomes that of the best epoch, and [`Trainer::history`] is the
+/// history.
+///
+/// ```
+/// use deltarule::{Activation, Mlp, Sgd, Trainer, data};
+///
+/// let data = data::digits();
+/// let mut net = Mlp::builder(64).dense(10, Activation::Softmax).build()?;
+/// let mut trainer = Trainer::new(Sgd::new(0.01)).epochs(50);
+/// let mut run = trainer.run(&mut net, &data)?;
+/// while let Some(epoch) = run.next() {
+///     if epoch?.loss < 0.5 {
+///         break;
+///     }
+/// }
+/// println!("{} epochs", run.finish().epochs.len());
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+#[must_use = "an iterator does nothing before its first epoch"]
+pub struct Epochs<'t, 'a> {
+    pub(super) trainer: &'t mut Trainer<'a>,
+    pub(super) training: Training<'t>,
+    pub(super) data: &'t Dataset,
+    pub(super) order: Vec<u32>,
+    pub(super) batch_size: usize,
+    pub(super) rates: Option<Rates>,
+    pub(super) watch: Watch,
+    /// The network after the best epoch.
+    pub(super) best: Option<Mlp>,
+    pub(super) history: History,
+    /// The epoch that the run is in.
+    pub(super) partial: Partial,
+    pub(super) saving: Option<Saving>,
+    pub(super) over: bool,
+}
+
+impl Epochs<'_, '_> {
+    /// The network as it is now.
+    pub fn network(&self) -> &Mlp {
+        self.training.network()
+    }
+
+    /// What happened so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Ends the run. With early stopping the network becomes that of the best epoch.
+    pub fn finish(mut self) -> History {
+        self.end();
+        self.history.clone()
+    }
+
+    pub(super) fn end(&mut self) {
+        self.over = true;
+        if let Some(best) = self.best.take() {
+            self.training.restore(&best);
+            self.history.best_epoch = self.watch.best.map(|(_, epoch)| epoch);
+        }
+        self.history.steps = self.training.steps();
+    }
+
+    fn stop(&mut self, ending: Ending) {
+        (self.history.stopped, self.history.ending) = (true, ending);
+    }
+
+    /// Ends the run with an error.
+    fn fail(&mut self) {
+        self.stop(Ending::Failed);
+        self.end();
+    }
+
+    /// The rest of an epoch, or none where it was stopped in its middle.
+    fn epoch(&mut self) -> Result<Option<Epoch>> {
+        let epoch = self.history.epochs.len() + 1;
+        shuffled(self.trainer.seed, epoch as u64, &mut self.order);
+        let order = std::mem::take(&mut self.order);
+        let steps = self.steps(&order, epoch);
+        self.order = order;
+        steps?;
+        if self.partial.batches < self.batches() {
+            // There is a checkpoint of the stop: the epoch can be finished in another run.
+            return Ok(None);
+        }
+        let Partial { samples, sum, weight, seconds, .. } = std::mem::take(&mut self.partial);
+        let loss = if weight > 0.0 { sum / weight } else { 0.0 };
+        let validation = match self.trainer.validation {
+            Some(set) => Some(self.training.evaluate(set)?),
+            None => None,
+        };
+        let learning_rate = self.training.learning_rate();
+        // Without a clock there is no speed, and JSON has no infinity.
+        let samples_per_second = if seconds > 0.0 { samples as f64 / seconds } else { 0.0 };
+        let report = Epoch { epoch, loss, validation, learning_rate, seconds, samples_per_second };
+        if let Some(rates) = &mut self.rates {
+            rates.epoch(report.validation.as_ref().map_or(loss, |v| v.loss));
+        }
+        if let Some(callback) = &mut self.trainer.on_epoch
+            && callback(&report) == Control::Stop
+        {
+            self.stop(Ending::Callback);
+        }
+        if let Some(stopping) = &self.trainer.stopping {
+            match self.watch.look(stopping, &report) {
+                Verdict::Better => self.best = Some(self.training.network().clone()),
+                Verdict::Wait => {}
+                // Whatever else stopped it: this run is over, and does not go on from a checkpoint.
+                Verdict::Stop => self.stop(Ending::EarlyStopping),
+            }
+        }
+        self.history.epochs.push(report.clone());
+        if self.is_over() || self.is_due_after_epoch() {
+            self.save()?;
+        }
+        Ok(Some(report))
+    }
+
+    /// Batches of an epoch.
+    pub(super) fn batches(&self) -> usize {
+        self.data.len().div_ceil(self.batch_size)
+    }
+
+    /// Whether no epoch follows.
+    fn is_over(&self) -> bool {
+        self.history.stopped || self.history.epochs.len() >= self.trainer.epochs
+    }
+
+    /// The steps of an epoch that are not done yet.
+    fn steps(&mut self, order: &[u32], epoch: usize) -> Result<()> {
+        let steps = self.batches();
+        let mut start = Moment::now();
+        let done = self.partial.batches;
+        for (i, batch) in order.chunks(self.batch_size).enumerate().skip(done) {
+            if self.trainer.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
+                self.stop(Ending::Cancelled);
+                self.save()?;
+                break;
+            }
+            if let Some(rates) = &self.rates {
+                self.training.set_learning_rate(rates.rate())?;
+            }
+            let weights = self.trainer.sample_weights;
+            let loss = self.training.step_samples(self.data, batch, weights);
+            let BatchLoss { loss, weight } = loss.map_err(|e| in_epoch(e, epoch))?;
+            self.history.steps = self.training.steps();
+            self.partial.batches += 1;
+            self.partial.samples += batch.len();
+            self.partial.sum += f64::from(loss) * weight;
+            self.partial.weight += weight;
+            if let Some(rates) = &mut self.rates {
+                rates.step();
+            }
+            let learning_rate = self.training.learning_rate();
+            if self.trainer.record_steps {
+                let step = self.training.steps();
+                self.history.step_records.push(StepRecord { epoch, step, loss, learning_rate });
+            }
+            let is_due = self.is_due_after_step();
+            if self.trainer.on_step.is_none() && !is_due {
+                continue;
+            }
+            self.partial.seconds += start.elapsed().as_secs_f64();
+            if let Some(callback) = &mut self.trainer.on_step {
+                let (epochs, step) = (self.trainer.epochs, i + 1);
+                let progress = Progress { epoch, epochs, step, steps, loss, learning_rate };
+                if callback(&progress) == Control::Stop {
+                    self.stop(Ending::Callback);
+                }
+            }
+            if is_due || self.history.stopped {
+                self.save()?;
+            }
+            start = Moment::now();
+            if self.history.stopped {
+                break;
+            }
+        }
+        self.training.flush().map_err(|e| in_epoch(e, epoch))?;
+        self.partial.seconds += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// The next epoch; a checkpoint may still be under way then.
+    pub(super) fn advance(&mut self) -> Option<Result<Epoch>> {
+        if self.over {
+            return None;
+        }
+        match self.epoch() {
+            Ok(report) => {
+                if self.is_over() {
+                    self.end();
+                }
+                report.map(Ok)
+            }
+            Err(e) => {
+                self.fail();
+                Some(Err(e))
+            }
+        }
+    }
+
+    /// Waits until the last checkpoint is written, or ends the run where it cannot be.
+    pub(super) fn end_of_writing(&mut self) -> Result<()> {
+        self.wait().inspect_err(|_| self.fail())
+    }
+}
+
+impl Iterator for Epochs<'_, '_> {
+    type Item = Result<Epoch>;
+
+    fn next(&mut self) -> Option<Result<Epoch>> {
+        let report = self.advance();
+        match (report, self.end_of_writing()) {
+            (Some(Err(e)), _) | (Some(Ok(_)) | None, Err(e)) => Some(Err(e)),
+            (report, Ok(())) => report,
+        }
+    }
+}
+
+impl Drop for Epochs<'_, '_> {
+    fn drop(&mut self) {
+        self.end();
+        self.trainer.history = std::mem::take(&mut self.history);
+    }
+}
+
+impl fmt::Debug for Epochs<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Epochs");
+        text.field("trainer", &self.trainer).field("training", &self.training);
+        text.field("epochs", &self.history.epochs.len());
+        text.field("batches", &self.partial.batches).finish_non_exhaustive()
+    }
+}
+
+/// Adds the epoch to an error of a step.
+fn in_epoch(e: Error, epoch: usize) -> Error {
+    match e {
+        Error::NonFinite { step, layer, .. } => Error::NonFinite { epoch, step, layer },
+        other => other,
+    }
+}

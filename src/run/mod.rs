@@ -1,0 +1,27 @@
+//! Training runs: options, sessions, epochs, checkpoints.
+
+mod checkpoint;
+mod checkpointer;
+mod clock;
+mod counts;
+mod early_stopping;
+mod epochs;
+mod history;
+mod lines;
+mod range_test;
+mod session;
+mod spec;
+mod state;
+mod tensors;
+#[cfg(test)]
+mod tests;
+mod trainer;
+mod training;
+
+pub use checkpointer::Every;
+pub use early_stopping::EarlyStopping;
+pub use epochs::Epochs;
+pub use history::{Cancel, Control, Ending, Epoch, History, Progress, StepRecord};
+pub use range_test::RateRange;
+pub use trainer::Trainer;
+pub use training::Training;

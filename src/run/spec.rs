@@ -1,0 +1,152 @@
+//! What a run is, in words: every option that decides its bits. A checkpoint goes on only in a run
+//! of the same words.
+
+use super::epochs::Epochs;
+use super::training::Training;
+use crate::data::{Dataset, Features, Targets};
+use crate::error::{Error, Result};
+use crate::math::Hasher;
+use crate::optim::Adjustments;
+
+/// An option of a run and its value, as text.
+pub(super) type OptionText = (&'static str, String);
+
+/// The option that only a loop of one's own has.
+const LOOP: &str = "loop";
+
+/// Whose loop makes the steps. No checkpoint of one kind goes on as the other: a run's says which
+/// samples come next, a session's does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A run over a data set.
+    Run,
+    /// A loop of the user's own.
+    Session,
+}
+
+impl Kind {
+    /// Refuses the options of a checkpoint of the other kind.
+    pub(super) fn check(self, options: &[(String, String)]) -> Result<()> {
+        let is_own = options.iter().any(|(name, _)| name == LOOP);
+        let reason = match (self, is_own) {
+            (Kind::Run, false) | (Kind::Session, true) => return Ok(()),
+            (Kind::Run, true) => {
+                "is of a loop of one's own: `Training::load_checkpoint` goes on from it"
+            }
+            (Kind::Session, false) => {
+                "is of a run over a data set: `Trainer::resume` goes on from it"
+            }
+        };
+        Err(Error::config("checkpoint", reason))
+    }
+}
+
+/// The options of a run.
+///
+/// The `Debug` texts of optimiser, loss and schedule are part of the format: what is added to them
+/// must not change the texts of those that were there (`tests/old_files.rs` notices).
+pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
+    let trainer = &*run.trainer;
+    let mut recipe = run.training.options();
+    recipe.extend([
+        ("schedule", format!("{:?}", trainer.schedule)),
+        ("early stopping", format!("{:?}", trainer.stopping)),
+        ("sample weights", trainer.sample_weights.map_or("none".into(), fingerprint_of_weights)),
+        ("data set", fingerprint(run.data)),
+        ("validation set", trainer.validation.map_or("none".into(), fingerprint)),
+    ]);
+    if trainer.schedule.is_some() {
+        // A schedule may depend on the length of the run; without one a run can be made longer.
+        recipe.push(("epochs", trainer.epochs.to_string()));
+    }
+    recipe
+}
+
+/// The options of a session whose batches are its user's.
+pub(super) fn recipe_of_session(training: &Training) -> Vec<OptionText> {
+    let mut recipe = vec![(LOOP, "own".into())];
+    recipe.extend(training.options());
+    recipe.push(("targets", if training.values() { "values" } else { "labels" }.into()));
+    recipe
+}
+
+/// The adjustments that are not the default: further kinds do not change the words for the others.
+pub(super) fn adjustments(a: &Adjustments) -> String {
+    let none = Adjustments::default();
+    // By name, so that a new kind cannot be forgotten here.
+    let &Adjustments { l1, l2, decay, biases, max_norm, clip_value, clip_norm, accumulate } = a;
+    let words = [
+        ("l1", l1.to_string(), l1 != none.l1),
+        ("l2", l2.to_string(), l2 != none.l2),
+        ("decay", decay.to_string(), decay != none.decay),
+        ("biases", biases.to_string(), biases != none.biases),
+        ("max-norm", format!("{max_norm:?}"), max_norm != none.max_norm),
+        ("clip-value", format!("{clip_value:?}"), clip_value != none.clip_value),
+        ("clip-norm", format!("{clip_norm:?}"), clip_norm != none.clip_norm),
+        ("accumulate", accumulate.to_string(), accumulate != none.accumulate),
+    ];
+    let set = words.into_iter().filter(|(.., is_set)| *is_set);
+    let set: Vec<_> = set.map(|(name, value, _)| format!("{name} {value}")).collect();
+    if set.is_empty() { "none".into() } else { set.join(", ") }
+}
+
+/// Rows of a data set that its fingerprint looks at: reading all of a large one would take longer
+/// than a checkpoint is worth.
+const FINGERPRINT_ROWS: usize = 1000;
+
+/// What tells a data set from another: its shape, how bytes are scaled, and a hash of up to
+/// [`FINGERPRINT_ROWS`] rows spread over it.
+fn fingerprint(data: &Dataset) -> String {
+    let mut hasher = Hasher::new();
+    let n = data.n_features();
+    let every = data.len().div_ceil(FINGERPRINT_ROWS);
+    for i in (0..data.len()).step_by(every) {
+        match data.features() {
+            Features::U8 { data, .. } => hasher.update(&data[i * n..][..n]),
+            Features::F32(values) => add(&mut hasher, &values[i * n..][..n]),
+        }
+        match data.targets() {
+            Targets::Classes { labels, .. } => hasher.update(&labels[i].to_le_bytes()),
+            Targets::Values { values, n_outputs } => {
+                add(&mut hasher, &values[i * n_outputs..][..*n_outputs]);
+            }
+        }
+    }
+    let kind = match data.features() {
+        Features::U8 { scale, shift, .. } => format!("bytes * {scale:?} + {shift:?}"),
+        Features::F32(_) => "f32".into(),
+    };
+    format!("{} x {n} {kind} {:016x}", data.len(), hasher.finish())
+}
+
+fn fingerprint_of_weights(weights: &[f32]) -> String {
+    let mut hasher = Hasher::new();
+    add(&mut hasher, weights);
+    format!("{} {:016x}", weights.len(), hasher.finish())
+}
+
+fn add(hasher: &mut Hasher, values: &[f32]) {
+    values.iter().for_each(|x| hasher.update(&x.to_bits().to_le_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_tells_data_sets_apart() {
+        let labels = || Targets::Classes { labels: vec![0, 1, 2], n_classes: 3 };
+        let print =
+            |features: Vec<f32>| fingerprint(&Dataset::from_f32(features, 2, labels()).unwrap());
+        let first = print(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert!(first.starts_with("3 x 2 f32 "), "{first}");
+        assert_eq!(first, print(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]));
+        assert_ne!(first, print(vec![0.0, 1.0, 2.0, 3.0, 4.0, -5.0]));
+        let bytes = Dataset::from_u8(vec![0, 1, 2, 3, 4, 5], 2, labels()).unwrap();
+        let scaled = bytes.clone().with_scale(1.0, 0.5).unwrap();
+        assert_ne!(fingerprint(&bytes), fingerprint(&scaled));
+        let other = Targets::Classes { labels: vec![0, 1, 1], n_classes: 3 };
+        assert_ne!(fingerprint(&bytes), fingerprint(&bytes.with_targets(other).unwrap()));
+        assert_ne!(fingerprint_of_weights(&[1.0, 2.0]), fingerprint_of_weights(&[1.0, 2.5]));
+    }
+}

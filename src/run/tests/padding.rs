@@ -1,0 +1,152 @@
+//! Nothing reads padding: with NaN in all of it before every step, every bit is the same.
+
+use super::{Case, Shown, assert_same};
+use crate::activation::Activation;
+use crate::network::{Dense, Mlp};
+use crate::program::{Buffers, Columns, Extras, LayerBuffers, Slot, SplitLayer, Workspace};
+use crate::run::training::Training;
+use crate::simd::Level;
+use crate::storage::PanelMatrix;
+
+/// Every tensor of a network but the running statistics, which have no padding.
+fn of_network(net: &mut Mlp) -> Vec<&mut PanelMatrix> {
+    net.layers.iter_mut().flat_map(|Dense { w, b, .. }| [w, b]).collect()
+}
+
+fn of_slots(slots: &mut [Slot]) -> impl Iterator<Item = &mut PanelMatrix> {
+    slots.iter_mut().flat_map(|Slot { w, b }| [w, b])
+}
+
+/// Every tensor of a workspace: each field by name, so that a new one is not forgotten.
+fn of_workspace(workspace: &mut Workspace) -> Vec<&mut PanelMatrix> {
+    let Workspace {
+        rows: _,
+        buffers,
+        labels: _,
+        losses: _,
+        shares: _,
+        tiles: _,
+        inputs: _,
+        deferred,
+        picked: _,
+        bounds: _,
+        choices: _,
+    } = workspace;
+    let Buffers { x, layers, norms: _, y, columns, active: _, peaks: _ } = buffers;
+    let mut all = vec![x, y];
+    for LayerBuffers { a, z, d, wt, slots, extras, split } in layers {
+        all.extend([a, d]);
+        all.extend(z.iter_mut().chain(wt));
+        all.extend(of_slots(slots));
+        if let Some(extras) = extras {
+            let Extras { z, kept, delta, inner, scales, moments } = &mut **extras;
+            all.extend([z, kept, delta, inner, scales, moments].into_iter().flatten());
+        }
+        if let Some(split) = split {
+            // The tiles of bf16 parts are whole: what lies beyond a matrix is stored as zeros there.
+            let SplitLayer { by: _, x, d, w } = &mut **split;
+            all.extend([x, d, w].into_iter().filter_map(|split| split.sums_mut()));
+        }
+    }
+    all.extend(columns.iter_mut().flat_map(Columns::copies_mut));
+    all.extend(deferred.iter_mut().flat_map(|d| of_slots(d.gradients_mut())));
+    all
+}
+
+/// Fills all padding of a session.
+pub(super) fn fill(training: &mut Training, value: f32) {
+    let (net, workspace) = training.parts_mut();
+    let tensors = of_network(net).into_iter().chain(of_workspace(workspace));
+    tensors.for_each(|tensor| tensor.fill_padding(value));
+}
+
+/// A few steps, before each of which `touch` has the session: what each of them returns.
+fn run(case: &Case, touch: impl Fn(&mut Training)) -> (Vec<Option<u32>>, Shown) {
+    let mut net = case.net.clone();
+    let mut training = case.start(&mut net);
+    let steps = (0..4).map(|i| {
+        touch(&mut training);
+        case.step(&mut training, &case.batch(i))
+    });
+    let steps = steps.collect();
+    touch(&mut training);
+    let shown = Shown::of(&training, &case.batch(9).x);
+    (steps, shown)
+}
+
+/// Networks a width and level; with 16 widths and three levels 2,900 pairs of runs of half a millisecond.
+const CASES: u64 = 60;
+
+#[test]
+fn nothing_reads_padding() {
+    for level in Level::available() {
+        for of_sixteen in 0..16 {
+            for seed in 0..CASES {
+                let case = Case::new(1000 * of_sixteen as u64 + seed, level, of_sixteen);
+                let (want, shown) = run(&case, |_| {});
+                assert!(want.iter().all(Option::is_some), "{}: {want:?}", case.words);
+                for value in [f32::NAN, f32::INFINITY, -1e30] {
+                    if value.is_nan() || seed == 0 {
+                        let place = format!("{} at {}, {value}", case.words, level.name());
+                        let (got, filled) = run(&case, |training| fill(training, value));
+                        assert_eq!(got, want, "{place}: losses");
+                        assert_same(&place, &filled, &shown);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The test above sees what it is there to see: a value that is no padding.
+#[test]
+fn a_value_is_not_padding() {
+    let net = Mlp::builder(3).maxout(5, 2).dense(17, Activation::Tanh).layer_norm();
+    let mut net = net.dense(2, Activation::Softmax).build().unwrap();
+    let before = net.digest();
+    of_network(&mut net).into_iter().for_each(|tensor| tensor.fill_padding(f32::NAN));
+    assert_eq!(net.digest(), before);
+    let nan =
+        |t: &PanelMatrix| t.lines().iter().flat_map(|line| line.0).filter(|x| x.is_nan()).count();
+    // 3 of 16 rows with 5 of 16 columns each, twice; a bias the same.
+    assert_eq!(nan(&net.layers[0].w), 2 * (16 * 16 - 3 * 5));
+    assert_eq!(nan(&net.layers[0].b), 2 * 11);
+    // The bias, γ and β.
+    assert_eq!(nan(&net.layers[1].b), 3 * 15);
+    *net.layers[1].w.at_mut(4, 16) = f32::NAN;
+    assert_ne!(net.digest(), before);
+}
+
+/// The cases reach every buffer that there is.
+#[test]
+fn cases_have_every_buffer() {
+    let mut found = std::collections::BTreeSet::new();
+    for (of_sixteen, seed) in (0..16).flat_map(|n| (0..CASES).map(move |seed| (n, seed))) {
+        let case = Case::new(1000 * of_sixteen as u64 + seed, Level::best(), of_sixteen);
+        let mut net = case.net.clone();
+        let training = case.start(&mut net);
+        let Workspace { buffers, deferred, .. } = training.workspace();
+        let mut see = |name, is_there: bool| _ = is_there.then(|| found.insert(name));
+        see("columns", buffers.columns.is_some());
+        see("y", buffers.y.cols() > 0);
+        see("gradients", deferred.is_some());
+        for (i, l) in buffers.layers.iter().enumerate() {
+            see("z", l.z.is_some());
+            see("transposed weights", l.wt.is_some());
+            see("two slots", l.slots.len() == 2);
+            see("parts", l.split.is_some());
+            see(
+                "parts of maxout",
+                l.split.is_some() && training.network().layers[i].activation.pieces() > 1,
+            );
+            let Some(e) = l.extras.as_deref() else { continue };
+            see("z of a pass", e.z.is_some());
+            see("kept", e.kept.is_some());
+            see("delta", e.delta.is_some());
+            see("inner", e.inner.is_some());
+            see("scales", e.scales.is_some());
+            see("moments", e.moments.is_some());
+        }
+    }
+    assert_eq!(found.len(), 14, "{found:?}");
+}

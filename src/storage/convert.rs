@@ -1,0 +1,182 @@
+//! Whole panels to and from the bytes of files, which hold the transposed matrix row-major (a
+//! layer's weights as out x in, as PyTorch keeps them): each of the up to 16 columns of a panel is
+//! one run of little-endian floats.
+
+use super::panel_matrix::PanelMatrix;
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+impl PanelMatrix {
+    /// Columns of panel `panel` in a file, which has whole panels of all matrices that lie side by
+    /// side but the last one.
+    fn columns_of(&self, panel: usize) -> usize {
+        LINE.min(self.cols() - panel * LINE)
+    }
+
+    /// Values of panel `panel` in a file.
+    pub(crate) fn panel_len(&self, panel: usize) -> usize {
+        self.columns_of(panel) * self.rows()
+    }
+
+    /// Whether every value is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        // Zero times a finite number is zero, times any other NaN. First all lanes of all lines,
+        // which is fast; only if that fails without padding.
+        let sum = |values: &[f32]| values.iter().fold(0.0, |sum, x| sum + x * 0.0);
+        let all = self.lines().iter().fold(0.0, |all, line| all + sum(&line.0));
+        let panels = 0..self.cols().div_ceil(LINE);
+        all == 0.0
+            || panels.into_iter().all(|p| {
+                let lines = &self.lines()[p * self.ld()..][..self.rows()];
+                lines.iter().all(|line| sum(&line.0[..self.lanes(p)]) == 0.0)
+            })
+    }
+
+    /// Writes the columns of a panel, one after the other; padding as 0.
+    ///
+    /// # Panics
+    /// When `out` does not have the panel's length.
+    pub(crate) fn export_panel(&self, panel: usize, out: &mut [f32]) {
+        let (rows, width) = (self.rows(), self.columns_of(panel));
+        assert_eq!(out.len(), rows * width);
+        let lines = &self.lines()[panel * self.ld()..][..rows];
+        let blocks = if width == LINE { rows / LINE } else { 0 };
+        dispatch(Level::best(), Export { lines: &lines[..blocks * LINE], rows, out });
+        for lane in 0..width {
+            let column = &mut out[lane * rows..][..rows][blocks * LINE..];
+            for (to, line) in column.iter_mut().zip(&lines[blocks * LINE..]) {
+                *to = line.0[lane];
+            }
+        }
+        out[self.lanes(panel) * rows..].fill(0.0);
+    }
+
+    /// Reads the columns of a panel, one after the other.
+    ///
+    /// # Panics
+    /// When `values` does not have the panel's length.
+    pub(crate) fn import_panel(&mut self, panel: usize, values: &[f32]) {
+        let (rows, width, ld) = (self.rows(), self.columns_of(panel), self.ld());
+        assert_eq!(values.len(), rows * width);
+        let lines = &mut self.lines_mut()[panel * ld..][..rows];
+        let blocks = if width == LINE { rows / LINE } else { 0 };
+        let (whole, rest) = lines.split_at_mut(blocks * LINE);
+        dispatch(Level::best(), Import { lines: whole, rows, values });
+        for lane in 0..width {
+            let column = &values[lane * rows..][..rows][blocks * LINE..];
+            for (line, from) in rest.iter_mut().zip(column) {
+                line.0[lane] = *from;
+            }
+        }
+    }
+}
+
+/// Whole blocks of 16 lines become runs of 16 in 16 columns, each `rows` long.
+struct Export<'a> {
+    lines: &'a [Line],
+    rows: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Export<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Export { lines, rows, out } = self;
+        for (block, lines) in lines.as_chunks::<LINE>().0.iter().enumerate() {
+            let out = &mut out[block * LINE..];
+            assert!(out.len() >= (LINE - 1) * rows + LINE);
+            // SAFETY: 16 lines are read; the last of the 16 runs ends inside `out`, says the
+            // assertion.
+            unsafe { s.transpose(lines.as_ptr().cast(), out.as_mut_ptr(), rows) };
+        }
+    }
+}
+
+/// The way back.
+struct Import<'a> {
+    lines: &'a mut [Line],
+    rows: usize,
+    values: &'a [f32],
+}
+
+impl Kernel for Import<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Import { lines, rows, values } = self;
+        let mut runs = [Line::ZERO; LINE];
+        for (block, lines) in lines.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
+            for (lane, run) in runs.iter_mut().enumerate() {
+                run.0.copy_from_slice(&values[lane * rows + block * LINE..][..LINE]);
+            }
+            // SAFETY: 16 lines are read and 16 others written.
+            unsafe { s.transpose(runs.as_ptr().cast(), lines.as_mut_ptr().cast(), LINE) };
+        }
+    }
+}
+
+/// Floats as the bytes of a file, which are little-endian; `scratch` is for machines that are not.
+pub(crate) fn bytes_of<'a>(values: &'a [f32], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if cfg!(target_endian = "little") {
+        // SAFETY: every byte of a float is initialised, and bytes need no alignment.
+        unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+    } else {
+        scratch.clear();
+        scratch.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        scratch
+    }
+}
+
+/// Fills floats from the bytes of a file: `read` fills the bytes.
+pub(crate) fn fill_from_bytes<E>(
+    values: &mut [f32],
+    read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    // SAFETY: every pattern of four bytes is a float, and bytes need no alignment.
+    let bytes = unsafe {
+        std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), size_of_val(values))
+    };
+    read(bytes)?;
+    if cfg!(target_endian = "big") {
+        values.iter_mut().for_each(|x| *x = f32::from_bits(u32::from_le(x.to_bits())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_round_trip_by_columns() {
+        for (rows, cols) in [(1, 1), (1, 40), (16, 16), (33, 17), (784, 30)] {
+            let mut t = PanelMatrix::with_stride(rows, cols, rows + 3).unwrap();
+            for r in 0..rows {
+                (0..cols).for_each(|c| *t.at_mut(r, c) = (r * cols + c) as f32);
+            }
+            let mut copy = PanelMatrix::with_stride(rows, cols, rows).unwrap();
+            let mut all = Vec::new();
+            for panel in 0..cols.div_ceil(LINE) {
+                let mut values = vec![0.0; t.panel_len(panel)];
+                t.export_panel(panel, &mut values);
+                copy.import_panel(panel, &values);
+                let mut back = vec![0.0; values.len()];
+                let bytes = bytes_of(&values, &mut Vec::new()).to_vec();
+                let filled: Result<(), ()> = fill_from_bytes(&mut back, |to| {
+                    to.copy_from_slice(&bytes);
+                    Ok(())
+                });
+                assert_eq!((filled, &back), (Ok(()), &values));
+                assert_eq!(bytes[..4], values[0].to_le_bytes());
+                all.extend(values);
+            }
+            let transposed = (0..rows * cols).map(|i| ((i % rows) * cols + i / rows) as f32);
+            assert!(all.iter().copied().eq(transposed));
+            for r in 0..rows {
+                assert!((0..cols).all(|c| copy.at(r, c) == t.at(r, c)));
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Row-major f32 matrices: one sample a row. [`Matrix`] owns, [`MatRef`] and [`MatMut`] borrow.
+
+use crate::error::{Error, Result};
+
+/// An owned row-major matrix of `rows * cols` f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    data: Vec<f32>,
+    rows: usize,
+    cols: usize,
+}
+
+/// A borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
+#[derive(Clone, Copy, Debug)]
+pub struct MatRef<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+/// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+/// Elements a view with this geometry spans, or why there is no such view.
+fn span(rows: usize, cols: usize, stride: usize, len: usize) -> Result<usize> {
+    if stride < cols {
+        return Err(Error::shape("matrix", format!("a row stride of at least {cols}"), stride));
+    }
+    let need = match rows {
+        0 => Some(0),
+        _ => (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(cols)),
+    };
+    match need {
+        Some(n) if n <= len => Ok(n),
+        _ => Err(Error::shape(
+            "matrix",
+            format!("{rows} x {cols} values with row stride {stride}"),
+            format!("{len} values"),
+        )),
+    }
+}
+
+impl Matrix {
+    /// A matrix of zeros.
+    ///
+    /// # Panics
+    /// When `rows * cols` values do not fit in memory. [`Matrix::try_zeros`] returns an error.
+    pub fn zeros(rows: usize, cols: usize) -> Self {
+        match Matrix::try_zeros(rows, cols) {
+            Ok(zeros) => zeros,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A matrix of zeros, or an error where [`Matrix::zeros`] panics.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when `rows * cols` values do not fit in memory.
+    pub fn try_zeros(rows: usize, cols: usize) -> Result<Self> {
+        let no_memory = || Error::memory(format!("{rows} x {cols} values"));
+        let len = rows.checked_mul(cols).ok_or_else(no_memory)?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(len).map_err(|_| no_memory())?;
+        data.resize(len, 0.0);
+        Ok(Matrix { data, rows, cols })
+    }
+
+    /// Takes `rows * cols` values, row by row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `data` has another length.
+    pub fn from_vec(rows: usize, cols: usize, data: Vec<f32>) -> Result<Self> {
+        if rows.checked_mul(cols) != Some(data.len()) {
+            let got = format!("{} values", data.len());
+            return Err(Error::shape("matrix", format!("{rows} x {cols} values"), got));
+        }
+        Ok(Matrix { data, rows, cols })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Row `r`.
+    ///
+    /// # Panics
+    /// When `r >= self.rows()`, like indexing a slice.
+    pub fn row(&self, r: usize) -> &[f32] {
+        assert!(r < self.rows, "row {r} of {}", self.rows);
+        &self.data[r * self.cols..][..self.cols]
+    }
+
+    /// All values, row by row.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// All values, row by row.
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The values, row by row, without a copy.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// A view of the whole matrix.
+    pub fn view(&self) -> MatRef<'_> {
+        MatRef { data: &self.data, rows: self.rows, cols: self.cols, stride: self.cols }
+    }
+
+    /// A mutable view of the whole matrix.
+    pub fn view_mut(&mut self) -> MatMut<'_> {
+        MatMut { data: &mut self.data, rows: self.rows, cols: self.cols, stride: self.cols }
+    }
+}
+
+impl<'a> MatRef<'a> {
+    /// A view of `rows * cols` contiguous values.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `data` has another length.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
+        if rows.checked_mul(cols) != Some(data.len()) {
+            let got = format!("{} values", data.len());
+            return Err(Error::shape("matrix", format!("{rows} x {cols} values"), got));
+        }
+        Ok(MatRef { data, rows, cols, stride: cols })
+    }
+
+    /// A view whose row `r` starts at `r * stride`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `stride < cols` or `data` is too short.
+    pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
+        let data = &data[..span(rows, cols, stride, data.len())?];
+        Ok(MatRef { data, rows, cols, stride })
+    }
+
+    /// A view of contiguous values that are known to be so many.
+    pub(crate) fn sub(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert!(rows.checked_mul(cols) == Some(data.len()));
+        MatRef { data, rows, cols, stride: cols }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Row `r`.
+    ///
+    /// # Panics
+    /// When `r >= self.rows()`, like indexing a slice.
+    pub fn row(&self, r: usize) -> &'a [f32] {
+        assert!(r < self.rows, "row {r} of {}", self.rows);
+        &self.data[r * self.stride..][..self.cols]
+    }
+
+    /// Values from one row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first value.
+    pub(crate) fn as_ptr(&self) -> *const f32 {
+        self.data.as_ptr()
+    }
+
+    /// Rows `start..end`.
+    ///
+    /// # Panics
+    /// When the range is not inside the matrix, like slicing a slice.
+    pub fn row_range(&self, start: usize, end: usize) -> MatRef<'a> {
+        assert!(start <= end && end <= self.rows, "rows {start}..{end} of {}", self.rows);
+        let data = match end - start {
+            0 => &[][..],
+            // The constructors checked the product for all rows.
+            _ => &self.data[start * self.stride..][..(end - 1 - start) * self.stride + self.cols],
+        };
+        MatRef { data, rows: end - start, ..*self }
+    }
+}
+
+impl<'a> MatMut<'a> {
+    /// A view of `rows * cols` contiguous values.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `data` has another length.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self> {
+        if rows.checked_mul(cols) != Some(data.len()) {
+            let got = format!("{} values", data.len());
+            return Err(Error::shape("matrix", format!("{rows} x {cols} values"), got));
+        }
+        Ok(MatMut { data, rows, cols, stride: cols })
+    }
+
+    /// A view whose row `r` starts at `r * stride`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `stride < cols` or `data` is too short.
+    pub fn with_stride(
+        data: &'a mut [f32],
+        rows: usize,
+        cols: usize,
+        stride: usize,
+    ) -> Result<Self> {
+        let span = span(rows, cols, stride, data.len())?;
+        Ok(MatMut { data: &mut data[..span], rows, cols, stride })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Values from one row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Everything the view spans, gaps included.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
+        self.data
+    }
+
+    /// A view of memory that is known to hold it.
+    pub(crate) fn sub(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        assert!(span(rows, cols, stride, data.len()).is_ok());
+        MatMut { data, rows, cols, stride }
+    }
+
+    /// Row `r`.
+    ///
+    /// # Panics
+    /// When `r >= self.rows()`, like indexing a slice.
+    pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
+        assert!(r < self.rows, "row {r} of {}", self.rows);
+        &mut self.data[r * self.stride..][..self.cols]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strided_views_end_with_the_last_row() {
+        let data = [0.0, 1.0, 9.0, 2.0, 3.0];
+        let m = MatRef::with_stride(&data, 2, 2, 3).unwrap();
+        assert_eq!(m.row(1), [2.0, 3.0]);
+        assert_eq!(m.row_range(1, 2).row(0), [2.0, 3.0]);
+        assert_eq!(m.row_range(2, 2).rows(), 0);
+        assert!(MatRef::with_stride(&data, 3, 2, 3).is_err());
+        assert!(MatRef::with_stride(&data, 2, 3, 2).is_err());
+    }
+
+    #[test]
+    fn overflowing_shapes_are_errors() {
+        assert!(MatRef::new(&[], usize::MAX, 2).is_err());
+        assert!(MatRef::with_stride(&[0.0], usize::MAX, 1, usize::MAX).is_err());
+        assert!(Matrix::from_vec(2, 2, vec![0.0; 3]).is_err());
+        // The first two products wrap around to 0 and 4; the others fit a `usize`, but no memory.
+        let sizes = [(1 << 63, 2), ((1 << 62) + 1, 4), (usize::MAX, 1), (1 << 60, 1), (1 << 45, 8)];
+        for (rows, cols) in sizes {
+            assert!(matches!(Matrix::try_zeros(rows, cols), Err(Error::Memory { .. })));
+            let zeros = std::panic::catch_unwind(|| Matrix::zeros(rows, cols));
+            let message = *zeros.unwrap_err().downcast::<String>().unwrap();
+            assert_eq!(message, format!("memory: {rows} x {cols} values do not fit"));
+        }
+        assert_eq!(
+            Matrix::zeros(usize::MAX, 0).view().row_range(7, usize::MAX).rows(),
+            usize::MAX - 7
+        );
+    }
+
+    #[test]
+    fn a_view_has_no_more_than_its_rows() {
+        let mut data = [0.0f32; 9];
+        for (rows, cols, stride, span) in [(2, 2, 3, 5), (3, 3, 3, 9), (1, 2, 9, 2), (0, 2, 2, 0)] {
+            let m = MatRef::with_stride(&data, rows, cols, stride).unwrap();
+            assert_eq!(m.data.len(), span);
+            if rows > 1 {
+                assert_eq!(m.row_range(1, 2).data.len(), cols);
+                assert_eq!(m.row_range(0, 1).data.len(), cols);
+            }
+            let mut m = MatMut::with_stride(&mut data, rows, cols, stride).unwrap();
+            assert_eq!(m.as_mut_slice().len(), span);
+        }
+    }
+}

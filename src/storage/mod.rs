@@ -1,0 +1,19 @@
+//! Where numbers lie: row-major matrices, matrices in panels and their views, and the ways between
+//! them.
+
+mod convert;
+mod gather;
+#[cfg(feature = "mmap")]
+mod mapped;
+mod matrix;
+mod panel_matrix;
+mod panels;
+
+pub(crate) use convert::{bytes_of, fill_from_bytes};
+pub(crate) use gather::{RowSource, Value, gather, magnitude, scatter};
+#[cfg(feature = "mmap")]
+pub(crate) use mapped::Mapped;
+pub use matrix::{MatMut, MatRef, Matrix};
+pub use panel_matrix::PanelMatrix;
+pub(crate) use panel_matrix::{lanes, padded_rows};
+pub(crate) use panels::{Panels, PanelsMut, RowsView, SharedPanels, SharedSlice};

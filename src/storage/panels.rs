@@ -1,0 +1,320 @@
+//! Views of panel matrices, and the one place that hands out disjoint parts of them to threads.
+//!
+//! A block of rows is not one slice of memory (it takes a run of lines from every panel), so the
+//! views hold a pointer and the geometry; their constructors check it against the memory.
+
+use super::matrix::MatRef;
+use crate::simd::{LINE, Line};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A shared view: `rows` x `cols`, panels `ld` lines apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    ptr: *const Line,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// Lines from one panel to the next.
+    pub(crate) ld: usize,
+    memory: PhantomData<&'a [Line]>,
+}
+
+/// The rows that multiply a matrix of weights: activations in panels, or a caller's rows where they
+/// lie.
+#[derive(Clone, Copy)]
+pub(crate) enum RowsView<'a> {
+    InPanels(Panels<'a>),
+    RowMajor(MatRef<'a>),
+}
+
+/// An exclusive view: nobody else reads or writes these rows.
+pub(crate) struct PanelsMut<'a> {
+    ptr: *mut Line,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// Lines from one panel to the next.
+    pub(crate) ld: usize,
+    memory: PhantomData<&'a mut [Line]>,
+}
+
+/// A matrix that several threads write in parts that do not overlap.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedPanels<'a> {
+    ptr: *mut Line,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    ld: usize,
+    memory: PhantomData<&'a mut [Line]>,
+}
+
+// SAFETY: a `Panels` is a shared slice with a geometry.
+unsafe impl Send for Panels<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Panels<'_> {}
+// SAFETY: a `PanelsMut` is an exclusive slice with a geometry.
+unsafe impl Send for PanelsMut<'_> {}
+// SAFETY: all access goes through `rows_mut` and `all`, whose callers promise that what is written
+// is disjoint from everything else in use.
+unsafe impl Send for SharedPanels<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPanels<'_> {}
+
+/// Lines that a view with this geometry spans.
+fn span(rows: usize, cols: usize, ld: usize) -> usize {
+    assert!(rows <= ld, "{rows} rows in panels of {ld}");
+    if rows == 0 || cols == 0 { 0 } else { (cols.div_ceil(LINE) - 1) * ld + rows }
+}
+
+impl<'a> Panels<'a> {
+    /// A view of `lines`, which must hold it.
+    pub(crate) fn new(lines: &'a [Line], rows: usize, cols: usize, ld: usize) -> Self {
+        assert!(span(rows, cols, ld) <= lines.len());
+        Panels { ptr: lines.as_ptr(), rows, cols, ld, memory: PhantomData }
+    }
+
+    /// The rows of a range.
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.rows);
+        // SAFETY: `start` is at most `rows`, which the view's memory has.
+        let ptr = unsafe { self.ptr.add(range.start) };
+        Panels { ptr, rows: range.len(), ..self }
+    }
+
+    /// The panels (groups of 16 columns) of a range.
+    pub(crate) fn panels(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.n_panels());
+        // SAFETY: `start` panels lie in the view's memory (or it is empty and not read).
+        let ptr = unsafe { self.ptr.add(range.start * self.ld) };
+        let cols = self.cols.min(range.end * LINE) - (range.start * LINE).min(self.cols);
+        Panels { ptr, cols, ..self }
+    }
+
+    /// Number of panels.
+    pub(crate) fn n_panels(&self) -> usize {
+        self.cols.div_ceil(LINE)
+    }
+
+    /// The rows of one panel.
+    pub(crate) fn panel(&self, p: usize) -> &'a [Line] {
+        assert!(p < self.n_panels());
+        // SAFETY: the constructor checked that `rows` lines from `p * ld` are in its memory.
+        unsafe { std::slice::from_raw_parts(self.ptr.add(p * self.ld), self.rows) }
+    }
+
+    /// The first float.
+    pub(crate) fn as_ptr(&self) -> *const f32 {
+        self.ptr.cast()
+    }
+}
+
+impl<'a> From<Panels<'a>> for RowsView<'a> {
+    fn from(panels: Panels<'a>) -> Self {
+        RowsView::InPanels(panels)
+    }
+}
+
+impl<'a> RowsView<'a> {
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            RowsView::InPanels(x) => x.rows,
+            RowsView::RowMajor(x) => x.rows(),
+        }
+    }
+
+    /// Number of columns.
+    pub(crate) fn cols(&self) -> usize {
+        match self {
+            RowsView::InPanels(x) => x.cols,
+            RowsView::RowMajor(x) => x.cols(),
+        }
+    }
+
+    /// The first float, floats from one row to the next, and from one run of 16 columns to the next.
+    #[inline(always)]
+    pub(crate) fn geometry(&self) -> (*const f32, usize, usize) {
+        match self {
+            RowsView::InPanels(x) => (x.as_ptr(), LINE, x.ld * LINE),
+            RowsView::RowMajor(x) => (x.as_ptr(), x.stride(), LINE),
+        }
+    }
+
+    /// 16 columns of a row from column `16 p` on; what is right of the last column is 0 or padding.
+    #[inline(always)]
+    pub(crate) fn line(&self, row: usize, p: usize) -> Line {
+        match self {
+            RowsView::InPanels(x) => x.panel(p)[row],
+            RowsView::RowMajor(x) => {
+                let values = &x.row(row)[p * LINE..];
+                match values.first_chunk() {
+                    Some(full) => Line(*full),
+                    None => {
+                        let mut line = Line::ZERO;
+                        line.0[..values.len()].copy_from_slice(values);
+                        line
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<'a> PanelsMut<'a> {
+    /// A view of `lines`, which must hold it.
+    pub(crate) fn new(lines: &'a mut [Line], rows: usize, cols: usize, ld: usize) -> Self {
+        assert!(span(rows, cols, ld) <= lines.len());
+        PanelsMut { ptr: lines.as_mut_ptr(), rows, cols, ld, memory: PhantomData }
+    }
+
+    /// The rows of a range.
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.rows);
+        // SAFETY: `start` is at most `rows`, which the view's memory has.
+        let ptr = unsafe { self.ptr.add(range.start) };
+        PanelsMut { ptr, rows: range.len(), ..self }
+    }
+
+    /// A shared view for a while.
+    pub(crate) fn view(&self) -> Panels<'_> {
+        Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
+    }
+
+    /// The same view for a while.
+    pub(crate) fn reborrow(&mut self) -> PanelsMut<'_> {
+        PanelsMut { memory: PhantomData, ..*self }
+    }
+
+    /// The same matrix, to be handed out in parts for a while.
+    pub(crate) fn shared(&mut self) -> SharedPanels<'_> {
+        let PanelsMut { ptr, rows, cols, ld, .. } = *self;
+        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+    }
+
+    /// Number of panels.
+    pub(crate) fn n_panels(&self) -> usize {
+        self.cols.div_ceil(LINE)
+    }
+
+    /// The rows of one panel.
+    pub(crate) fn panel_mut(&mut self, p: usize) -> &mut [Line] {
+        assert!(p < self.n_panels());
+        // SAFETY: the constructor checked that `rows` lines from `p * ld` are in its memory.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(p * self.ld), self.rows) }
+    }
+
+    /// The first float.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.ptr.cast()
+    }
+}
+
+impl<'a> SharedPanels<'a> {
+    /// Memory to be handed out in parts.
+    ///
+    /// # Safety
+    /// `ptr` points to lines that hold this geometry and live as long as the answer.
+    pub(crate) unsafe fn from_raw(ptr: *mut Line, rows: usize, cols: usize, ld: usize) -> Self {
+        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+    }
+
+    /// The rows of a range, to write.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody else reads or writes these rows.
+    pub(crate) unsafe fn rows_mut(self, range: Range<usize>) -> PanelsMut<'a> {
+        assert!(range.start <= range.end && range.end <= self.rows);
+        // SAFETY: `start` is at most `rows`, which the memory has.
+        let ptr = unsafe { self.ptr.add(range.start) };
+        PanelsMut { ptr, rows: range.len(), cols: self.cols, ld: self.ld, memory: PhantomData }
+    }
+
+    /// The panels (groups of 16 columns) and rows of two ranges, to write.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody else reads or writes these rows of these panels.
+    pub(crate) unsafe fn block_mut(
+        self,
+        panels: Range<usize>,
+        rows: Range<usize>,
+    ) -> PanelsMut<'a> {
+        assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        // SAFETY: both starts are inside the geometry that the constructor checked.
+        let ptr = unsafe { self.ptr.add(panels.start * self.ld + rows.start) };
+        let cols = self.cols.min(panels.end * LINE) - (panels.start * LINE).min(self.cols);
+        PanelsMut { ptr, rows: rows.len(), cols, ld: self.ld, memory: PhantomData }
+    }
+
+    /// The lines of the panels of a range, of a matrix of one row without padding.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody else reads or writes these panels.
+    pub(crate) unsafe fn lines_mut(self, panels: Range<usize>) -> &'a mut [Line] {
+        assert!(self.rows == 1 && self.ld == 1);
+        assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
+        // SAFETY: with one line a panel, the panels are a slice of the memory.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(panels.start), panels.len()) }
+    }
+
+    /// The whole matrix, to read.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody writes the matrix.
+    pub(crate) unsafe fn all(self) -> Panels<'a> {
+        Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
+    }
+}
+
+/// A slice that several threads write in parts that do not overlap.
+pub(crate) struct SharedSlice<'a, T> {
+    ptr: *mut T,
+    len: usize,
+    memory: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: all access goes through `get`, whose callers promise that parts in use are disjoint.
+unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
+
+impl<'a, T> SharedSlice<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        SharedSlice { ptr: slice.as_mut_ptr(), len: slice.len(), memory: PhantomData }
+    }
+
+    /// The elements of a range, to write.
+    ///
+    /// # Safety
+    /// As long as the answer lives, nobody else reads or writes these elements.
+    pub(crate) unsafe fn get(&self, range: Range<usize>) -> &'a mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: inside the slice, and exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_matrix_are_where_they_belong() {
+        let mut lines: Vec<Line> = (0..3 * 7).map(|i| Line([i as f32; LINE])).collect();
+        let view = Panels::new(&lines, 5, 40, 7);
+        assert_eq!(view.panel(2)[4].0[0], 18.0);
+        assert_eq!(view.rows(2..4).panel(1)[0].0[0], 9.0);
+        assert_eq!(view.panels(1..3).cols, 24);
+        assert_eq!(view.panels(2..3).panel(0)[1].0[0], 15.0);
+        // SAFETY: `lines` holds 3 panels of 7 lines.
+        let shared = unsafe { SharedPanels::from_raw(lines.as_mut_ptr(), 5, 40, 7) };
+        // SAFETY: the two parts do not overlap.
+        let (mut a, mut b) = unsafe { (shared.rows_mut(0..2), shared.block_mut(1..2, 2..5)) };
+        a.panel_mut(1)[1] = Line([-1.0; LINE]);
+        b.panel_mut(0)[0] = Line([-2.0; LINE]);
+        assert_eq!((lines[8].0[3], lines[9].0[3]), (-1.0, -2.0));
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_view_beyond_its_memory_is_refused() {
+        Panels::new(&[Line::ZERO; 20], 5, 40, 8);
+    }
+}
