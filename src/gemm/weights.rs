@@ -39,6 +39,16 @@ impl<'a> Transposed<'a> {
     pub(crate) unsafe fn new(wt: PanelsMut<'a>) -> Self {
         Transposed(wt)
     }
+
+    /// The same block for a while.
+    pub(crate) fn reborrow(&mut self) -> Transposed<'_> {
+        Transposed(self.0.reborrow())
+    }
+
+    /// Its values.
+    pub(crate) fn panels_mut(&mut self) -> &mut PanelsMut<'a> {
+        &mut self.0
+    }
 }
 
 /// w, slots = rule(w, slots, xᵀ·d); wt = wᵀ

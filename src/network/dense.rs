@@ -4,7 +4,7 @@ use super::norm::{Norm, NormKind};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::{LINE, Line};
-use crate::storage::{Matrix, PanelMatrix, PanelsMut};
+use crate::storage::{Matrix, PanelMatrix};
 
 /// A dense layer: z = x·W + b, normalised if it has a norm, a = σ(z), dropout in training, and the
 /// outputs of an earlier layer added if it is the end of a residual block.
@@ -113,8 +113,11 @@ impl Dense {
         }
     }
 
+    /// The most vectors that a layer has: bias, γ and β.
+    pub(crate) const MAX_VECTORS: usize = 3;
+
     /// Vectors in `b`: the bias, and with a norm γ and β.
-    pub(crate) fn vectors(&self) -> usize {
+    pub(crate) fn n_vectors(&self) -> usize {
         if self.norm.is_some() { 3 } else { 1 }
     }
 
@@ -173,24 +176,8 @@ impl Dense {
     pub(crate) fn parameters(&self) -> impl Iterator<Item = f32> + '_ {
         let (rows, cols) = (self.n_in(), self.n_columns());
         let weights = (0..rows * cols).map(move |i| self.w.at(i / cols, self.place(i % cols)));
-        let norm = (1..self.vectors()).flat_map(|v| self.norm_vector(v));
+        let norm = (1..self.n_vectors()).flat_map(|v| self.norm_vector(v));
         weights.chain((0..cols).map(|c| self.b.at(0, self.place(c)))).chain(norm)
-    }
-
-    /// Clears the rows of a block of the transposed weights, from row `first` on, that are padding
-    /// in the weights: what lies between the pieces of maxout, over which products with the
-    /// transposed weights run.
-    pub(crate) fn clear_padding(&self, wt: &mut PanelsMut, first: usize) {
-        if self.columns() == self.n_out {
-            return;
-        }
-        for panel in 0..wt.n_panels() {
-            for (column, line) in (first..).zip(wt.panel_mut(panel)) {
-                if column % LINE >= self.w.lanes(column / LINE) {
-                    *line = Line::ZERO;
-                }
-            }
-        }
     }
 
     /// Number of parameters.

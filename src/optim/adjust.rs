@@ -7,7 +7,7 @@
 use super::{Optimizer, Rule, check, sign};
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
-use crate::storage::PanelsMut;
+use crate::storage::Panels;
 
 /// The options, all off by default.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -184,10 +184,10 @@ const LEAST_SQUARES: f64 = 1.0 / (1u128 << 100) as f64;
 /// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
 /// order, so that no level or split of the work changes it. `lanes` says
 /// how many of a panel's lanes are no padding.
-pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) -> f64 {
+pub(crate) fn sum_of_squares(m: Panels, lanes: impl Fn(usize) -> usize) -> f64 {
     let mut total = 0.0;
     for p in 0..m.n_panels() {
-        let sums = column_squares(m.panel_mut(p));
+        let sums = column_squares(m.panel(p));
         total += sums[..lanes(p)].iter().map(|&x| f64::from(x)).sum::<f64>();
     }
     if (LEAST_SQUARES..f64::INFINITY).contains(&total) {
@@ -196,7 +196,7 @@ pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) 
     let mut total = 0.0;
     for p in 0..m.n_panels() {
         for lane in 0..lanes(p) {
-            total += exact_squares(m.panel_mut(p), lane);
+            total += exact_squares(m.panel(p), lane);
         }
     }
     total
@@ -253,9 +253,8 @@ mod tests {
                     assert!((f64::from(got) - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
                 }
             }
-            let mut lines = values;
-            let mut m = PanelsMut::new(&mut lines, 2, LINE, 2);
-            let (got, want) = (sum_of_squares(&mut m, |_| 3).sqrt(), 3f64.sqrt() * norm);
+            let m = Panels::new(&values, 2, LINE, 2);
+            let (got, want) = (sum_of_squares(m, |_| 3).sqrt(), 3f64.sqrt() * norm);
             assert!((got - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
         }
         let odd = [Line([f32::NAN; LINE])];

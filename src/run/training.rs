@@ -116,7 +116,9 @@ impl<'a> Training<'a> {
         let needs = Needs {
             rows: setup.batch_size,
             threads: team.threads(),
+            loss,
             values,
+            max_norm: adjustments.max_norm.is_some(),
             gradients: !(adjustments.fuse() && optimizer.fuses()),
             split: setup.precision.split(net.level()),
         };

@@ -104,6 +104,14 @@ pub(crate) struct Split {
     pub(super) sums: Option<PanelMatrix>,
 }
 
+/// Rows of an operand from a multiple of 32 on, to read.
+#[derive(Clone, Copy)]
+pub(crate) struct SplitRows<'a> {
+    pub(super) split: &'a Split,
+    pub(super) first: usize,
+    pub(super) rows: usize,
+}
+
 /// One side of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a> {
@@ -215,7 +223,7 @@ impl Split {
     }
 
     /// Rows and columns.
-    pub(super) fn shape(&self) -> (usize, usize) {
+    pub(crate) fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
     }
 
@@ -223,6 +231,11 @@ impl Split {
     #[cfg(test)]
     pub(crate) fn sums_mut(&mut self) -> Option<&mut PanelMatrix> {
         self.sums.as_mut()
+    }
+
+    /// All of it, to read.
+    pub(crate) fn view(&self) -> SplitRows<'_> {
+        SplitRows { split: self, first: 0, rows: self.rows }
     }
 
     /// The lines of both kinds of tiles.
