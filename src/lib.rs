@@ -46,3 +46,10 @@ pub use run::{
 pub use simd::Level;
 pub use storage::{MatMut, MatRef, Matrix};
 pub use threads::Threads;
+
+/// The frozen digests once more, in the unit tests: their levels include the one in software.
+#[cfg(test)]
+#[path = "../tests/contract.rs"]
+mod contract;
+#[cfg(test)]
+extern crate self as deltarule;

@@ -3,10 +3,10 @@
 //! just found its way to the first tile.
 
 use super::active::ActiveInputs;
-use super::blocking::{K_BLOCK, row_panels};
+use super::blocking::{K_BLOCK, has_vectors, panel_vectors};
 use super::microkernel::{Chunks, Operands, Rows, block_sums};
 use crate::activation::Activation;
-use crate::simd::{Kernel, LINE, Line, Simd};
+use crate::simd::{Kernel, LINE, Line, Simd, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 
 /// out = σ(bias + x·w) for one row, bit for bit as for the row in any company; for a level with
@@ -38,27 +38,14 @@ impl Kernel for RowProduct<'_> {
         assert!(self.bias.is_none_or(|bias| bias.len() == n_panels));
         let mut p = 0;
         while p < n_panels {
-            let panels = row_panels::<S>(n_panels - p);
-            // SAFETY: the panels are there, and the assertions are what `tile` asks for.
-            unsafe {
-                // `const` conditions, so that only the shapes of this level are compiled.
-                if const { S::LANES == 8 } {
-                    match panels {
-                        1 if self.w.cols - p * LINE <= 8 => self.tile::<S, 1, 1>(s, p),
-                        1 => self.tile::<S, 1, 2>(s, p),
-                        2 => self.tile::<S, 2, 2>(s, p),
-                        _ => self.tile::<S, 4, 2>(s, p),
-                    }
-                } else {
-                    match panels {
-                        1 => self.tile::<S, 1, 1>(s, p),
-                        2 => self.tile::<S, 2, 1>(s, p),
-                        3 => self.tile::<S, 3, 1>(s, p),
-                        4 => self.tile::<S, 4, 1>(s, p),
-                        _ => self.tile::<S, 8, 1>(s, p),
-                    }
-                }
-            }
+            let panels = S::TILES.next_row_panels(n_panels - p);
+            let vectors = panel_vectors::<S>(panels, self.w.cols - p * LINE);
+            with_const!(P = panels, if S::TILES.has_row_tile(P), {
+                with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
+                    // SAFETY: the panels are there, and the assertions are what `tile` asks for.
+                    unsafe { self.tile::<S, P, H>(s, p) }
+                })
+            });
             p += panels;
         }
         let done = [Activation::Relu, Activation::Identity, Activation::Softmax];

@@ -2,14 +2,14 @@
 
 use super::active::ActiveInputs;
 use super::blocking::{
-    Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, ROW_BLOCK, max_rows, tile_panels,
+    Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, ROW_BLOCK, has_vectors, panel_vectors,
 };
 use super::epilogue::{Epilogue, Field, Finish, Place};
 use super::microkernel::{Chunk, Chunks, Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
 use crate::activation::Activation;
-use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 use std::ops::Range;
 
@@ -148,7 +148,7 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (rows, n_panels) = (self.x.rows(), self.w.n_panels());
-        if const { !S::MICROKERNEL } {
+        if const { S::TILES.is_empty() } {
             // SAFETY: every field is valid at every place of the result (see `Product`), which is
             // exclusively ours.
             unsafe { portable::rows(s, self.x, self.w, self.bias, self.epilogue) };
@@ -182,23 +182,14 @@ impl Product<'_> {
             let block = Block { a, a_row, rows: rows.clone(), k0, k: depth, last, chunks };
             let mut p = 0;
             while p < n_panels {
-                let panels = tile_panels::<S>(rows.len(), n_panels - p);
+                let panels = S::TILES.next_panels(rows.len(), n_panels - p);
+                let vectors = panel_vectors::<S>(panels, self.w.cols - p * LINE);
                 let at = (&*self, &block, p);
-                // `const` conditions, so that only the shapes of this level are compiled.
-                if const { S::LANES == 8 } {
-                    match panels {
-                        1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<1, 1>(at)),
-                        1 => s.enter(Stripe::<1, 2>(at)),
-                        _ => s.enter(Stripe::<2, 2>(at)),
-                    }
-                } else {
-                    match panels {
-                        1 => s.enter(Stripe::<1, 1>(at)),
-                        2 => s.enter(Stripe::<2, 1>(at)),
-                        3 => s.enter(Stripe::<3, 1>(at)),
-                        _ => s.enter(Stripe::<4, 1>(at)),
-                    }
-                }
+                with_const!(P = panels, if S::TILES.max_rows(P) > 0, {
+                    with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
+                        s.enter(Stripe::<P, H>(at))
+                    })
+                });
                 if block.last
                     && let Some(after) = &mut self.after
                 {
@@ -232,40 +223,13 @@ impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
     fn run<S: Simd>(self, s: S) {
         let Stripe((product, block, panel)) = self;
         let mut next = product.next::<P>(block, panel);
-        for (row, rows) in Balanced::new(block.rows.len(), max_rows::<S>(P)).iter() {
+        for (row, rows) in Balanced::new(block.rows.len(), const { S::TILES.max_rows(P) }).iter() {
             let row = block.rows.start + row;
             next.prefetch(s);
-            // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
-            unsafe {
-                match rows {
-                    2 => product.tile::<S, 2, P, H>(s, block, row, panel),
-                    3 if const { max_rows::<S>(P) >= 3 } => {
-                        product.tile::<S, 3, P, H>(s, block, row, panel)
-                    }
-                    4 if const { max_rows::<S>(P) >= 4 } => {
-                        product.tile::<S, 4, P, H>(s, block, row, panel)
-                    }
-                    5 if const { max_rows::<S>(P) >= 5 } => {
-                        product.tile::<S, 5, P, H>(s, block, row, panel)
-                    }
-                    6 if const { max_rows::<S>(P) >= 6 } => {
-                        product.tile::<S, 6, P, H>(s, block, row, panel)
-                    }
-                    7 if const { max_rows::<S>(P) >= 7 } => {
-                        product.tile::<S, 7, P, H>(s, block, row, panel)
-                    }
-                    8 if const { max_rows::<S>(P) >= 8 } => {
-                        product.tile::<S, 8, P, H>(s, block, row, panel)
-                    }
-                    9 if const { max_rows::<S>(P) >= 9 } => {
-                        product.tile::<S, 9, P, H>(s, block, row, panel)
-                    }
-                    10 if const { max_rows::<S>(P) >= 10 } => {
-                        product.tile::<S, 10, P, H>(s, block, row, panel)
-                    }
-                    _ => unreachable!("`Balanced` keeps to the most"),
-                }
-            }
+            with_const!(MR = rows, if MR >= 2 && MR <= S::TILES.max_rows(P), {
+                // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
+                unsafe { product.tile::<S, MR, P, H>(s, block, row, panel) }
+            });
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, weight_rows};
+use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, has_vectors, panel_vectors};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use crate::optim::Rule;
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch, with_const};
 use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -90,7 +90,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if const { !S::MICROKERNEL } {
+        if const { S::TILES.is_empty() } {
             // SAFETY: `update_weights` checked that the epilogue's fields have the block's shape, and
             // the block is exclusively ours.
             unsafe { portable::weights(s, self.x, self.d, self.epilogue) };
@@ -138,24 +138,14 @@ impl<E: Epilogue> Product<'_, E> {
     fn pass<S: Simd>(&self, s: S, pass: Pass) {
         let mut p = pass.d_panels.start;
         while p < pass.d_panels.end {
-            let panels = match S::LANES {
-                16 => (pass.d_panels.end - p).min(3),
-                _ => 1,
-            };
+            let panels = (pass.d_panels.end - p).min(S::TILES.max_gradient_panels());
+            let vectors = panel_vectors::<S>(panels, self.d.cols - p * LINE);
             let at = (self, &pass, p);
-            // `const` conditions, so that only the shapes of this level are compiled.
-            if const { S::LANES == 8 } {
-                match self.d.cols - p * LINE {
-                    ..=8 => s.enter(Column::<_, 1, 1>(at)),
-                    _ => s.enter(Column::<_, 1, 2>(at)),
-                }
-            } else {
-                match panels {
-                    1 => s.enter(Column::<_, 1, 1>(at)),
-                    2 => s.enter(Column::<_, 2, 1>(at)),
-                    _ => s.enter(Column::<_, 3, 1>(at)),
-                }
-            }
+            with_const!(P = panels, if P <= S::TILES.max_gradient_panels(), {
+                with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
+                    s.enter(Column::<_, P, H>(at))
+                })
+            });
             p += panels;
         }
     }
@@ -190,30 +180,15 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
             let end = LINE.min(product.x.cols - x_panel * LINE);
             let mut row = 0;
             while row < end {
-                let rows = weight_rows::<S>(end - row);
+                let rows = S::TILES.next_gradient_rows(end - row);
                 let mut k0 = samples.start;
                 while k0 < samples.end {
                     let at = At { x_panel, row, panel, k0 };
-                    // SAFETY: the rows are left, and the caller counted the panels; the blocks come
-                    // in order, and the pass has totals for this panel of x, or for any.
-                    unsafe {
-                        let totals = totals.tile(row, 0);
-                        match rows {
-                            8 if const { S::LANES == 16 } => {
-                                product.tile::<S, 8, P, H>(s, at, totals)
-                            }
-                            6 if const { S::LANES == 8 } => {
-                                product.tile::<S, 6, P, H>(s, at, totals)
-                            }
-                            5 if const { S::LANES == 8 } => {
-                                product.tile::<S, 5, P, H>(s, at, totals)
-                            }
-                            4 => product.tile::<S, 4, P, H>(s, at, totals),
-                            2 => product.tile::<S, 2, P, H>(s, at, totals),
-                            1 => product.tile::<S, 1, P, H>(s, at, totals),
-                            _ => unreachable!("`weight_rows` knows no other height"),
-                        }
-                    }
+                    with_const!(MR = rows, if S::TILES.has_gradient_rows(MR), {
+                        // SAFETY: the rows are left, and the caller counted the panels; the blocks
+                        // come in order, and the pass has totals for this panel of x, or for any.
+                        unsafe { product.tile::<S, MR, P, H>(s, at, totals.tile(row, 0)) }
+                    });
                     k0 += K_BLOCK;
                 }
                 row += rows;
