@@ -6,6 +6,7 @@
 //! neither on its position nor on the length.
 
 use super::{Activation, Elementwise, Visit};
+use crate::gemm::{ElementwiseOp, FusedOp};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// One function of a vector: a forward pass, or anything else without state.
@@ -77,9 +78,21 @@ impl<E: Elementwise> Kernel for BackwardLines<'_, E> {
     }
 }
 
-impl Activation {
-    /// Lines become σ of themselves.
-    pub(crate) fn forward_lines(self, level: Level, lines: &mut [Line]) {
+impl ElementwiseOp for Activation {
+    #[inline]
+    fn fused(self) -> Option<FusedOp> {
+        struct Ask;
+        impl Visit for Ask {
+            type Output = Option<FusedOp>;
+            #[inline(always)]
+            fn visit<E: Elementwise>(self, _: E) -> Option<FusedOp> {
+                E::FUSED
+            }
+        }
+        self.with(Ask)
+    }
+
+    fn forward_lines(self, level: Level, x: &mut [Line]) {
         struct Run<'a>(Level, &'a mut [[f32; LINE]]);
         impl Visit for Run<'_> {
             type Output = ();
@@ -87,25 +100,10 @@ impl Activation {
                 dispatch(self.0, ForwardLines(e, self.1));
             }
         }
-        self.with(Run(level, Line::groups_mut(lines)));
+        self.with(Run(level, Line::groups_mut(x)));
     }
 
-    /// The same inside a level.
-    #[inline(always)]
-    pub(crate) fn forward_here<S: Simd>(self, s: S, lines: &mut [Line]) {
-        struct Run<'a, S>(S, &'a mut [[f32; LINE]]);
-        impl<S: Simd> Visit for Run<'_, S> {
-            type Output = ();
-            #[inline(always)]
-            fn visit<E: Elementwise>(self, e: E) {
-                self.0.enter(ForwardLines(e, self.1));
-            }
-        }
-        self.with(Run(s, Line::groups_mut(lines)));
-    }
-
-    /// d = d · σ′(kept), line by line.
-    pub(crate) fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
+    fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
         assert_eq!(kept.len(), d.len(), "kept and d");
         struct Run<'a>(Level, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
         impl Visit for Run<'_> {
@@ -115,6 +113,22 @@ impl Activation {
             }
         }
         self.with(Run(level, Line::groups(kept), Line::groups_mut(d)));
+    }
+}
+
+impl Activation {
+    /// [`ElementwiseOp::forward_lines`] inside a level.
+    #[inline(always)]
+    pub(crate) fn forward_at<S: Simd>(self, s: S, x: &mut [Line]) {
+        struct Run<'a, S>(S, &'a mut [[f32; LINE]]);
+        impl<S: Simd> Visit for Run<'_, S> {
+            type Output = ();
+            #[inline(always)]
+            fn visit<E: Elementwise>(self, e: E) {
+                self.0.enter(ForwardLines(e, self.1));
+            }
+        }
+        self.with(Run(s, Line::groups_mut(x)));
     }
 }
 

@@ -20,10 +20,10 @@ mod softsign;
 mod tanh;
 mod vector;
 
-pub(crate) use relu::Relu;
 pub(crate) use softmax::softmax_panels;
 
 use crate::error::{Error, Result};
+use crate::gemm::FusedOp;
 use crate::simd::{Level, Simd};
 use std::fmt;
 use std::str::FromStr;
@@ -100,6 +100,8 @@ pub(crate) enum Keeps {
 pub(crate) trait Elementwise: Copy + Send + Sync {
     /// What `derivative` takes.
     const KEEPS: Keeps;
+    /// The function, if the stores of products apply it.
+    const FUSED: Option<FusedOp> = None;
     /// σ(z)
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V;
     /// σ′ from what is kept.

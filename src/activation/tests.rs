@@ -2,6 +2,7 @@
 
 use super::softmax::RowSum;
 use super::*;
+use crate::gemm::ElementwiseOp;
 use crate::simd::{Kernel, LINE, Line, dispatch};
 use crate::storage::PanelsMut;
 

@@ -227,11 +227,10 @@ impl Kernel for AllFinite<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation;
     use crate::gemm::rows::{Forward, forward};
+    use crate::gemm::store::{Identity, StoreGradient};
     use crate::gemm::weights::{WeightBlock, update_weights};
     use crate::math::{Purpose, Stream};
-    use crate::optim::Keep;
     use crate::storage::PanelMatrix;
 
     /// Random values; those of the columns that `zero` names are ±0.
@@ -299,7 +298,7 @@ mod tests {
                 let bias = vec![Line([-0.0; LINE]); n.div_ceil(LINE)];
                 let run = |w: &PanelMatrix, inputs: Option<&ActiveInputs>| {
                     let mut out = PanelMatrix::zeros(rows, n).unwrap();
-                    let (x, w, activation) = (x.view().into(), w.view(), Activation::Identity);
+                    let (x, w, activation) = (x.view().into(), w.view(), Identity);
                     let (out_view, z) = (out.view_mut(), None);
                     let bias = &bias;
                     forward(level, Forward { x, inputs, w, bias, out: out_view, z, activation });
@@ -348,7 +347,11 @@ mod tests {
                     let mut out = PanelMatrix::zeros(k, n).unwrap();
                     let (w, slots) = (out.view_mut(), [None, None]);
                     let (x, d) = (x.view(), d.view());
-                    update_weights(level, WeightBlock { x, d, active, w, slots, wt: None }, Keep);
+                    update_weights(
+                        level,
+                        WeightBlock { x, d, active, w, slots, wt: None },
+                        StoreGradient,
+                    );
                     bits(&out)
                 };
                 assert_eq!(run(&active), run(&[]), "{} {rows} {k} {n}", level.name());

@@ -1,7 +1,7 @@
 //! The gradient of a bias and its update.
 
 use super::blocking::K_BLOCK;
-use crate::optim::Rule;
+use super::store::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::Panels;
 
@@ -17,7 +17,7 @@ pub(crate) struct BiasBlock<'a> {
 }
 
 /// bias, slots = rule(bias, slots, column sums of d)
-pub(crate) fn update_bias<R: Rule>(level: Level, b: BiasBlock, rule: R) {
+pub(crate) fn update_bias<R: UpdateRule>(level: Level, b: BiasBlock, rule: R) {
     assert!(b.bias.len() == b.d.n_panels());
     assert!(b.slots.iter().take(R::SLOTS).all(|s| s.len() == b.bias.len()));
     dispatch(level, BiasUpdate { b, rule });
@@ -28,7 +28,7 @@ struct BiasUpdate<'a, R> {
     rule: R,
 }
 
-impl<R: Rule> Kernel for BiasUpdate<'_, R> {
+impl<R: UpdateRule> Kernel for BiasUpdate<'_, R> {
     type Output = ();
 
     #[inline(always)]

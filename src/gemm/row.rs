@@ -5,12 +5,12 @@
 use super::active::ActiveInputs;
 use super::blocking::{K_BLOCK, has_vectors, panel_vectors};
 use super::microkernel::{Chunks, Operands, Rows, block_sums};
-use crate::activation::Activation;
+use super::store::FusedOp;
 use crate::simd::{Kernel, LINE, Line, Simd, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 
-/// out = σ(bias + x·w) for one row, bit for bit as for the row in any company; for a level with
-/// micro-kernels.
+/// out = op(bias + x·w) for one row, bit for bit as for the row among others; for a level with
+/// tiles.
 pub(crate) struct RowProduct<'a> {
     /// 1 x k
     pub(crate) x: RowsView<'a>,
@@ -22,8 +22,7 @@ pub(crate) struct RowProduct<'a> {
     pub(crate) bias: Option<&'a [Line]>,
     /// 1 x n
     pub(crate) out: PanelsMut<'a>,
-    /// Softmax is the caller's.
-    pub(crate) activation: Activation,
+    pub(crate) op: FusedOp,
 }
 
 impl Kernel for RowProduct<'_> {
@@ -48,12 +47,6 @@ impl Kernel for RowProduct<'_> {
             });
             p += panels;
         }
-        let done = [Activation::Relu, Activation::Identity, Activation::Softmax];
-        if !done.contains(&self.activation) {
-            for p in 0..n_panels {
-                self.activation.forward_here(s, self.out.panel_mut(p));
-            }
-        }
     }
 }
 
@@ -65,7 +58,7 @@ impl RowProduct<'_> {
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
-        let RowProduct { x, inputs, w, bias, out, activation } = self;
+        let RowProduct { x, inputs, w, bias, out, op } = self;
         let (k, (a, a_row, a_hop)) = (w.rows, x.geometry());
         let mut totals = [[s.splat(0.0); H]; P];
         if let Some(bias) = bias {
@@ -105,12 +98,10 @@ impl RowProduct<'_> {
                 }
             }
         }
-        let relu = *activation == Activation::Relu;
+        let floor = s.splat(op.floor());
         for q in 0..P {
             for h in 0..H {
-                let z = totals[q][h];
-                let a = if relu { s.max(s.splat(0.0), z) } else { z };
-                s.store(a, &mut out.panel_mut(p + q)[0].0[h * S::LANES..]);
+                s.store(s.max(floor, totals[q][h]), &mut out.panel_mut(p + q)[0].0[h * S::LANES..]);
             }
         }
     }

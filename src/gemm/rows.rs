@@ -8,13 +8,13 @@ use super::epilogue::{Epilogue, Field, Finish, Place};
 use super::microkernel::{Chunk, Chunks, Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
-use crate::activation::Activation;
+use super::store::{ElementwiseOp, FusedOp};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 use std::ops::Range;
 
 /// One layer's forward product on a block of rows.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, A> {
     /// m x k
     pub(crate) x: RowsView<'a>,
     /// The inputs to take, if some may be left out: those are zero in all rows, and their weights
@@ -28,31 +28,23 @@ pub(crate) struct Forward<'a> {
     pub(crate) out: PanelsMut<'a>,
     /// m x n: where z = x·w + b goes when backward will need it
     pub(crate) z: Option<PanelsMut<'a>>,
-    pub(crate) activation: Activation,
+    pub(crate) activation: A,
 }
 
 /// out = σ(x·w + bias)
-pub(crate) fn forward(level: Level, f: Forward) {
+pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
     let (m, n) = (f.x.rows(), f.w.cols);
     let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
     assert!(inputs.is_none_or(|inputs| inputs.n_in() == x.cols()));
     assert!(x.cols() == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
     let bias = Some(bias);
-    let one_row = m == 1 && level != Level::portable();
-    if one_row && z.is_none() {
-        return dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
-    }
-    let totals = field(&mut out);
-    if activation == Activation::Relu && z.is_none() {
-        let epilogue = Finish { floor: 0.0, ..Finish::identity(totals) };
-        return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
-    }
+    let fused = activation.fused().filter(|_| z.is_none());
+    let op = fused.unwrap_or(FusedOp::Identity);
+    let (totals, one_row) = (field(&mut out), m == 1 && level != Level::portable());
     if one_row {
-        let (out, activation) = (out.reborrow(), Activation::Identity);
-        dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
+        dispatch(level, RowProduct { x, inputs, w, bias, out: out.reborrow(), op });
     }
-    let epilogue = Finish::identity(totals);
     let mut after = |panel: usize, rows: Range<usize>| {
         let lines = &mut out.panel_mut(panel)[rows.clone()];
         if let Some(z) = &mut z {
@@ -60,18 +52,16 @@ pub(crate) fn forward(level: Level, f: Forward) {
         }
         activation.forward_lines(level, lines);
     };
+    let after: Option<After> = if fused.is_none() { Some(&mut after) } else { None };
     if one_row {
-        return (0..w.n_panels()).for_each(|panel| after(panel, 0..1));
+        return after.into_iter().for_each(|f| (0..w.n_panels()).for_each(|panel| f(panel, 0..1)));
     }
-    let after: Option<After> = match activation {
-        Activation::Identity => None,
-        _ => Some(&mut after),
-    };
+    let epilogue = Finish { out: totals, floor: op.floor(), kept: None };
     dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
 }
 
 /// One layer's backward product on a block of rows.
-pub(crate) struct BackwardInput<'a> {
+pub(crate) struct BackwardInput<'a, A> {
     /// m x n: the deltas of the layer above
     pub(crate) d: Panels<'a>,
     /// n x k: the transposed weights
@@ -81,39 +71,35 @@ pub(crate) struct BackwardInput<'a> {
     /// m x k: the deltas of the layer below
     pub(crate) out: PanelsMut<'a>,
     /// of the layer below
-    pub(crate) activation: Activation,
+    pub(crate) activation: A,
 }
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
-pub(crate) fn backward_input(level: Level, b: BackwardInput) {
+pub(crate) fn backward_input<A: ElementwiseOp>(level: Level, b: BackwardInput<A>) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
     let (rows, x) = (x.rows, RowsView::from(x));
-    let (inputs, bias) = (None, None);
+    let (inputs, bias, fused) = (None, None, activation.fused());
     if rows == 1 && level != Level::portable() {
-        let (to, identity) = (out.reborrow(), Activation::Identity);
-        dispatch(level, RowProduct { x, inputs, w, bias, out: to, activation: identity });
-        for panel in 0..w.n_panels() {
-            activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+        let (to, op) = (out.reborrow(), FusedOp::Identity);
+        dispatch(level, RowProduct { x, inputs, w, bias, out: to, op });
+        if fused != Some(FusedOp::Identity) {
+            for panel in 0..w.n_panels() {
+                activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+            }
         }
         return;
     }
     let totals = field(&mut out);
-    if activation == Activation::Relu {
-        let kept = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
-        let epilogue = Finish { kept: Some(kept), ..Finish::identity(totals) };
-        return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
-    }
-    let epilogue = Finish::identity(totals);
+    let relu = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
+    let relu = (fused == Some(FusedOp::Relu)).then_some(relu);
+    let epilogue = Finish { out: totals, floor: FusedOp::Identity.floor(), kept: relu };
     let mut after = |panel: usize, rows: Range<usize>| {
         let lines = &mut out.panel_mut(panel)[rows.clone()];
         activation.backward_lines(level, &kept.panel(panel)[rows], lines);
     };
-    let after: Option<After> = match activation {
-        Activation::Identity => None,
-        _ => Some(&mut after),
-    };
+    let after: Option<After> = if fused.is_none() { Some(&mut after) } else { None };
     dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
 }
 

@@ -4,7 +4,7 @@ use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, has_vectors, panel_vectors};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
-use crate::optim::Rule;
+use super::store::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch, with_const};
 use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
@@ -52,7 +52,7 @@ impl<'a> Transposed<'a> {
 }
 
 /// w, slots = rule(w, slots, xᵀ·d); wt = wᵀ
-pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R) {
+pub(crate) fn update_weights<R: UpdateRule>(level: Level, mut b: WeightBlock, rule: R) {
     let (rows, cols) = (b.w.rows, b.w.cols);
     assert!(b.x.rows == b.d.rows && b.x.cols == rows && b.d.cols == cols);
     assert!(b.active.is_empty() || b.active.len() == b.x.n_panels());

@@ -6,6 +6,7 @@
 use super::errors::target;
 use super::{Output, Weighting};
 use crate::activation::Activation;
+use crate::gemm::ElementwiseOp;
 use crate::simd::{LINE, Level};
 
 pub(super) fn backward(level: Level, o: Output) {

@@ -2,6 +2,7 @@
 //! ∂L/∂z = c h′(e) ⊙ σ′(z), with c = 1/n for a mean over the n outputs.
 
 use super::{BlockTargets, Output};
+use crate::gemm::ElementwiseOp;
 use crate::simd::{LINE, Level};
 use crate::storage::Panels;
 

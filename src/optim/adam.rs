@@ -1,6 +1,7 @@
 //! Adam (Kingma and Ba 2015), in PyTorch's form.
 
-use super::{Optimizer, Rule};
+use super::Optimizer;
+use crate::gemm::UpdateRule;
 use crate::simd::Simd;
 
 /// Adam: m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)g²,
@@ -129,7 +130,7 @@ pub(super) struct AdamRule {
     decay_biases: bool,
 }
 
-impl Rule for AdamRule {
+impl UpdateRule for AdamRule {
     const SLOTS: usize = 2;
 
     fn for_biases(mut self) -> Self {

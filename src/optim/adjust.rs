@@ -4,8 +4,9 @@
 //! The order is PyTorch's: the gradient is clipped; L2 and L1 are added to it; the weight decays;
 //! the rule runs.
 
-use super::{Optimizer, Rule, check, sign};
+use super::{Optimizer, check, sign};
 use crate::error::{Error, Result};
+use crate::gemm::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::Panels;
 
@@ -123,7 +124,7 @@ impl Pass {
 }
 
 /// w, slots = rule(w, slots, the adjusted gradient), for one panel's rows or a bias.
-pub(crate) fn apply<R: Rule>(
+pub(crate) fn apply<R: UpdateRule>(
     level: Level,
     w: &mut [Line],
     g: &mut [Line],
@@ -144,7 +145,7 @@ struct Apply<'a, R> {
     pass: Pass,
 }
 
-impl<R: Rule> Kernel for Apply<'_, R> {
+impl<R: UpdateRule> Kernel for Apply<'_, R> {
     type Output = ();
 
     #[inline(always)]

@@ -78,16 +78,17 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gemm::UpdateRule;
+    use crate::optim::VisitRule;
     use crate::optim::adam::AdamW;
     use crate::optim::lion::Lion;
     use crate::optim::scaled::{Adagrad, RmsProp};
     use crate::optim::sgd::{Momentum, Sgd};
-    use crate::optim::{Rule, VisitRule};
     use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 
     struct Update<R>(R, f32, f32, [f32; 2]);
 
-    impl<R: Rule> Kernel for Update<R> {
+    impl<R: UpdateRule> Kernel for Update<R> {
         type Output = [f32; 3];
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> [f32; 3] {
@@ -105,7 +106,7 @@ mod tests {
 
     impl VisitRule for Visit {
         type Output = [f32; 3];
-        fn visit<R: Rule>(self, rule: R) -> [f32; 3] {
+        fn visit<R: UpdateRule>(self, rule: R) -> [f32; 3] {
             let slots = if R::SLOTS == 0 { [0.0; 2] } else { self.2 };
             dispatch(Level::best(), Update(rule, self.0, self.1, slots))
         }

@@ -1,6 +1,7 @@
 //! Lion (Chen et al. 2023): steps of one size, along the sign of a momentum.
 
-use super::{Optimizer, Rule};
+use super::Optimizer;
+use crate::gemm::UpdateRule;
 use crate::simd::Simd;
 
 /// Lion: u = sign(β₁·m + (1−β₁)g), w ← (1 − lr·λ)·w − lr·u, m ← β₂·m + (1−β₂)g. Good learning
@@ -58,7 +59,7 @@ pub(super) struct LionRule {
     take_m: f32,
 }
 
-impl Rule for LionRule {
+impl UpdateRule for LionRule {
     const SLOTS: usize = 1;
     #[inline(always)]
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {

@@ -1,6 +1,6 @@
 //! Optimisers: how a gradient changes a weight.
 //!
-//! A [`Rule`] is one optimiser's arithmetic with the step's numbers (learning rate, bias
+//! An [`UpdateRule`] is one optimiser's arithmetic with the step's numbers (learning rate, bias
 //! corrections) filled in; it runs inside the store of the gradient's product. An [`Optimizer`] is
 //! what users choose; it makes the rule of each step. The formulas are PyTorch's.
 //!
@@ -26,36 +26,12 @@ pub(crate) use schedule::{Rates, RatesState};
 pub use sgd::{Momentum, Sgd};
 
 use crate::error::{Error, Result};
+use crate::gemm::UpdateRule;
 use crate::simd::Simd;
-
-/// One optimiser's arithmetic on a vector of weights.
-pub(crate) trait Rule: Copy + Send + Sync {
-    /// State values a weight needs: the first so many of `slots`.
-    const SLOTS: usize;
-    /// The same for biases, which decay may leave out.
-    fn for_biases(self) -> Self {
-        self
-    }
-    /// The new weight from the weight and its gradient; updates the state.
-    fn update<S: Simd>(self, s: S, weight: S::V, gradient: S::V, slots: &mut [S::V; 2]) -> S::V;
-}
-
-/// Keeps the gradient itself: for products alone, and for steps that need the whole gradient
-/// first.
-#[derive(Clone, Copy)]
-pub(crate) struct Keep;
-
-impl Rule for Keep {
-    const SLOTS: usize = 0;
-    #[inline(always)]
-    fn update<S: Simd>(self, _: S, _: S::V, gradient: S::V, _: &mut [S::V; 2]) -> S::V {
-        gradient
-    }
-}
 
 /// g + scale · gradient: the sum over several batches. (Sgd's own arithmetic, so that the tiles are
 /// not compiled once more.)
-pub(crate) fn add_to(scale: f32) -> impl Rule {
+pub(crate) fn add_to(scale: f32) -> impl UpdateRule {
     sgd::SgdRule { lr: -scale }
 }
 
@@ -91,7 +67,7 @@ pub(crate) trait VisitRule {
     /// What it returns.
     type Output;
     /// Does the work.
-    fn visit<R: Rule>(self, rule: R) -> Self::Output;
+    fn visit<R: UpdateRule>(self, rule: R) -> Self::Output;
 }
 
 impl Optimizer {

@@ -1,6 +1,7 @@
 //! Optimisers that divide each gradient by the size it usually has: RMSprop and Adagrad.
 
-use super::{Optimizer, Rule};
+use super::Optimizer;
+use crate::gemm::UpdateRule;
 use crate::simd::Simd;
 
 /// RMSprop (Tieleman and Hinton 2012), in PyTorch's form: v ← α·v + (1−α)g²,
@@ -82,7 +83,7 @@ pub(super) struct ScaledRule {
     epsilon: f32,
 }
 
-impl Rule for ScaledRule {
+impl UpdateRule for ScaledRule {
     const SLOTS: usize = 1;
     #[inline(always)]
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {

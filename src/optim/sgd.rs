@@ -1,6 +1,7 @@
 //! Gradient descent, plain and with momentum.
 
-use super::{Optimizer, Rule};
+use super::Optimizer;
+use crate::gemm::UpdateRule;
 use crate::simd::Simd;
 
 /// Gradient descent: w ← w − lr·g.
@@ -28,7 +29,7 @@ pub(super) struct SgdRule {
     pub(super) lr: f32,
 }
 
-impl Rule for SgdRule {
+impl UpdateRule for SgdRule {
     const SLOTS: usize = 0;
     #[inline(always)]
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, _: &mut [S::V; 2]) -> S::V {
@@ -80,7 +81,7 @@ pub(super) struct MomentumRule {
     along_v: f32,
 }
 
-impl Rule for MomentumRule {
+impl UpdateRule for MomentumRule {
     const SLOTS: usize = 1;
     #[inline(always)]
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {

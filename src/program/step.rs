@@ -23,10 +23,11 @@ use super::tiles::Tiles;
 use super::update::Phase2;
 use super::views::{ColumnMemory, Crew, ParameterMemory};
 use crate::error::{Error, Result};
+use crate::gemm::UpdateRule;
 use crate::gemm::{self, Forward, LOOK_FROM};
 use crate::loss::Loss;
 use crate::network::Mlp;
-use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
+use crate::optim::{Adjustments, Optimizer, VisitRule};
 use crate::passes::Moments;
 use crate::threads::{Team, Way};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -344,7 +345,7 @@ struct Update<'a, 'b, 'c> {
 impl VisitRule for Update<'_, '_, '_> {
     type Output = ();
 
-    fn visit<R: Rule>(self, rule: R) {
+    fn visit<R: UpdateRule>(self, rule: R) {
         let Update { phase, tiles, memory, crew } = self;
         crew.run_tiles(tiles, memory, |tile| phase.update(tile, rule));
     }
