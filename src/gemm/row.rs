@@ -18,7 +18,7 @@ pub(crate) struct RowProduct<'a> {
     pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
     pub(crate) w: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: Option<&'a [Line]>,
     /// 1 x n
     pub(crate) out: PanelsMut<'a>,
@@ -56,7 +56,7 @@ impl RowProduct<'_> {
     /// # Safety
     /// The panels exist, and the shapes agree.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
         let RowProduct { x, inputs, w, bias, out, op } = self;
         let (k, (a, a_row, a_hop)) = (w.rows, x.geometry());

@@ -148,7 +148,7 @@ impl Phase1<'_> {
     /// Scans which inputs are zero in all of these rows.
     pub(crate) fn scan(&self, inputs: &mut ActiveInputs, x: Panels) {
         match self.scan {
-            true => _ = inputs.look(self.net.level, x.into()),
+            true => _ = inputs.scan_zeros(self.net.level, x.into()),
             false => inputs.take_all(),
         }
     }

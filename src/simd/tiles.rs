@@ -3,7 +3,7 @@
 use super::line::LINE;
 use super::operations::Simd;
 
-/// The tiles of a level: so many rows of so many panels, whose sums stay in registers.
+/// The tiles of a level: rows of a few panels, whose sums stay in registers.
 ///
 /// A vector FMA has a latency of 4 cycles and two start in each cycle, so a tile needs at least 8
 /// independent sums. The sums, the vectors of one depth step and one broadcast stay in registers.
@@ -77,7 +77,7 @@ impl TileShapes {
         self.rows.is_empty()
     }
 
-    /// The most rows, two or more, of a tile of so many panels; 0 where there is no such tile.
+    /// The most rows, two or more, of a tile of `panels` panels; 0 where there is no such tile.
     pub(crate) const fn max_rows(&self, panels: usize) -> usize {
         match panels {
             0 => 0,
@@ -87,19 +87,19 @@ impl TileShapes {
         }
     }
 
-    /// Panels of the next tile of a product of two rows or more, when so many panels are left.
+    /// Panels of the next tile of a product of two rows or more, when `left` panels are left.
     #[inline(always)]
     pub(crate) fn next_panels(&self, rows: usize, left: usize) -> usize {
         let (panels, few) = self.few_rows;
         if rows <= few && left >= panels { panels } else { left.min(self.rows.len()) }
     }
 
-    /// Whether a single row has a tile of so many panels.
+    /// Whether a single row has a tile of `panels` panels.
     pub(crate) const fn has_row_tile(&self, panels: usize) -> bool {
         contains(self.row_panels, panels)
     }
 
-    /// Panels of the next tile of a single row, when so many panels are left.
+    /// Panels of the next tile of a single row, when `left` panels are left.
     #[inline(always)]
     pub(crate) fn next_row_panels(&self, left: usize) -> usize {
         self.row_panels[left.min(self.row_panels.len()) - 1]
@@ -110,12 +110,12 @@ impl TileShapes {
         self.gradient_panels
     }
 
-    /// Whether a gradient has tiles of so many rows.
+    /// Whether a gradient has tiles of `rows` rows.
     pub(crate) const fn has_gradient_rows(&self, rows: usize) -> bool {
         contains(&self.gradient_rows, rows)
     }
 
-    /// Rows of a gradient's next tile, when so many of a panel's rows are left, 1 to 16.
+    /// Rows of a gradient's next tile, when `left` of a panel's rows are left, 1 to 16.
     #[inline(always)]
     pub(crate) fn next_gradient_rows(&self, left: usize) -> usize {
         self.gradient_rows[left - 1]
@@ -125,7 +125,7 @@ impl TileShapes {
     /// fit the registers.
     const fn fits(&self, rows: usize, vectors: usize) -> bool {
         let fewer = if rows < vectors { rows } else { vectors };
-        rows * vectors + fewer + 1 <= self.registers
+        rows * vectors + fewer < self.registers
     }
 }
 
