@@ -5,7 +5,7 @@ use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use super::store::UpdateRule;
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch, with_const};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch, next_gradient_rows, with_const};
 use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -180,7 +180,7 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
             let end = LINE.min(product.x.cols - x_panel * LINE);
             let mut row = 0;
             while row < end {
-                let rows = S::TILES.next_gradient_rows(end - row);
+                let rows = next_gradient_rows::<S>(end - row);
                 let mut k0 = samples.start;
                 while k0 < samples.end {
                     let at = At { x_panel, row, panel, k0 };

@@ -29,8 +29,7 @@ pub(crate) struct TileShapes {
     rows: &'static [usize],
     /// The wider tile of a product of few rows: its panels, and the most rows of such a product.
     few_rows: (usize, usize),
-    /// Panels of the next tile of a single row when one panel is left, two, and so on; the last
-    /// number holds for more.
+    /// Panels of a tile of a single row: the next one is the widest that is left.
     row_panels: &'static [usize],
     /// The most panels of a gradient's tile.
     gradient_panels: usize,
@@ -56,7 +55,7 @@ impl TileShapes {
         registers: 16,
         rows: &[6],
         few_rows: (2, 3),
-        row_panels: &[1, 2, 2, 4],
+        row_panels: &[1, 2, 4],
         gradient_panels: 1,
         // 16 = 6 + 5 + 5, 10 = 5 + 5, 9 = 5 + 4, 8 = 4 + 4.
         gradient_rows: [1, 2, 2, 4, 5, 6, 4, 4, 5, 5, 6, 6, 6, 6, 6, 6],
@@ -67,7 +66,7 @@ impl TileShapes {
         registers: 32,
         rows: &[10, 10, 8],
         few_rows: (4, 2),
-        row_panels: &[1, 2, 3, 4, 4, 4, 4, 8],
+        row_panels: &[1, 2, 3, 4, 8],
         gradient_panels: 3,
         gradient_rows: [1, 2, 2, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8],
     };
@@ -99,12 +98,6 @@ impl TileShapes {
         contains(self.row_panels, panels)
     }
 
-    /// Panels of the next tile of a single row, when `left` panels are left.
-    #[inline(always)]
-    pub(crate) fn next_row_panels(&self, left: usize) -> usize {
-        self.row_panels[left.min(self.row_panels.len()) - 1]
-    }
-
     /// The most panels of a gradient's tile.
     pub(crate) const fn max_gradient_panels(&self) -> usize {
         self.gradient_panels
@@ -115,10 +108,14 @@ impl TileShapes {
         contains(&self.gradient_rows, rows)
     }
 
-    /// Rows of a gradient's next tile, when `left` of a panel's rows are left, 1 to 16.
-    #[inline(always)]
-    pub(crate) fn next_gradient_rows(&self, left: usize) -> usize {
-        self.gradient_rows[left - 1]
+    /// Bit n is set if a gradient's next tile has `rows` rows when n of a panel's rows are left.
+    const fn gradient_lefts(&self, rows: usize) -> u32 {
+        let (mut lefts, mut left) = (0, 1);
+        while left <= LINE {
+            lefts |= ((self.gradient_rows[left - 1] == rows) as u32) << left;
+            left += 1;
+        }
+        lefts
     }
 
     /// Whether the sums of a tile, the fewer of its broadcasts and vectors, and one of the others
@@ -163,6 +160,36 @@ macro_rules! with_const {
 }
 pub(crate) use with_const;
 
+/// Returns the first of the constants 10 to 2 with `$holds`, else 1. It compares with each constant that
+/// has `$compiled`, so that the compiler joins the comparisons with a [`with_const`] that follows.
+macro_rules! first_const {
+    ($name:ident, if $compiled:expr, $holds:expr) => {
+        first_const!([10 9 8 7 6 5 4 3 2] $name, if $compiled, $holds)
+    };
+    ([$($n:literal)+] $name:ident, if $compiled:expr, $holds:expr) => {{
+        $(if const { const $name: usize = $n; $compiled } && { const $name: usize = $n; $holds } {
+            return $n;
+        })+
+        1
+    }};
+}
+
+/// Panels of the next tile of a single row, when `left` panels are left.
+#[inline(always)]
+pub(crate) fn next_row_panels<S: Simd>(left: usize) -> usize {
+    first_const!(P, if S::TILES.has_row_tile(P), left >= P)
+}
+
+/// Rows of a gradient's next tile, when `left` of a panel's rows are left, 1 to 16.
+#[inline(always)]
+pub(crate) fn next_gradient_rows<S: Simd>(left: usize) -> usize {
+    first_const!(
+        MR,
+        if S::TILES.has_gradient_rows(MR),
+        const { S::TILES.gradient_lefts(MR) } >> left & 1 == 1
+    )
+}
+
 /// Does not compile where a level has other lanes than the kernels know, or tiles that leave out a
 /// row or panel, or whose sums do not fit the registers.
 pub(super) const fn check_level<S: Simd>() {
@@ -181,13 +208,12 @@ pub(super) const fn check_level<S: Simd>() {
     let (panels, rows) = shapes.few_rows;
     assert!(panels > shapes.rows.len() && panels <= MAX && rows >= 2);
     assert!(rows <= MAX && shapes.fits(rows, panels * vectors));
-    assert!(!shapes.row_panels.is_empty());
-    let mut left = 1;
-    while left <= shapes.row_panels.len() {
-        let panels = shapes.row_panels[left - 1];
-        assert!(panels >= 1 && panels <= left && panels <= MAX);
-        assert!(shapes.fits(1, panels * vectors));
-        left += 1;
+    assert!(shapes.has_row_tile(1));
+    let mut i = 0;
+    while i < shapes.row_panels.len() {
+        let panels = shapes.row_panels[i];
+        assert!(panels >= 1 && panels <= MAX && shapes.fits(1, panels * vectors));
+        i += 1;
     }
     assert!(shapes.gradient_panels >= 1 && shapes.gradient_panels <= MAX);
     let mut left = 1;
