@@ -1,10 +1,10 @@
 //! The names of the layers in a file of others, and their order.
 
-use super::model::STATE;
+use super::metadata::STATE;
 use crate::error::{Error, Result};
 use crate::format::Contents;
 
-/// The names that the caller gives, if there is one a layer.
+/// The names that the caller gives, one per layer.
 pub(super) fn given_layers<'n>(order: &[&'n str], n_layers: usize) -> Result<Vec<&'n str>> {
     let refuse = |reason: String| Err(Error::config("order of the layers", reason));
     if order.len() != n_layers {
@@ -21,8 +21,8 @@ pub(super) fn given_layers<'n>(order: &[&'n str], n_layers: usize) -> Result<Vec
 /// The names of the layers in a file, in the order of the numbers in them.
 pub(super) fn numbered_layers<'n>(file: &Contents<'n>, n_layers: usize) -> Result<Vec<&'n str>> {
     let tensors = || {
-        let own = file.tensors().filter(|(name, _)| !name.starts_with(STATE));
-        own.map(|(name, is_float)| {
+        let local = file.tensors().filter(|(name, _)| !name.starts_with(STATE));
+        local.map(|(name, is_float)| {
             let (layer, what) = name.rsplit_once('.').unwrap_or(("", name));
             (name, layer, what, is_float)
         })

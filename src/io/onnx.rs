@@ -1,47 +1,47 @@
-//! ONNX export: a network as a graph of Gemm and activations that any runtime can serve.
+//! ONNX export: a network as a graph of Gemm and activations.
 //!
-//! Weights are streamed, so the export never holds a second copy of them. Opset 13, which every
-//! runtime knows; GELU and SiLU are therefore written out in the operations that opset has. Layer
-//! normalisation alone needs more: it came with opset 17, and written out it would be five
-//! operations that a runtime has to recognise.
+//! Weights are streamed: the export holds no second copy of them. Opset 13, which every runtime has;
+//! GELU and SiLU are therefore composed of its operations. Layer normalisation needs opset 17;
+//! composed, it would be five operations that a runtime has to recognise.
 
 use super::onnx_proto::{FLOAT, Number, node, tensor, value, vector};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::format::{Message, Values};
-use crate::network::{Dense, Mlp, Norm, NormKind};
+use crate::network::{LayerKind, LayerParameters, Mlp, NormKind};
 use crate::passes::EPSILON;
-use crate::simd::LINE;
 use std::io::Write;
 use std::path::Path;
 
-/// Bytes of a protobuf message at most, by its specification.
-const MOST: usize = (1 << 31) - 1;
+/// The limit of a protobuf message in bytes, by its specification.
+const MAX_BYTES: usize = (1 << 31) - 1;
 /// The version of the operators, and of the file format that came with it.
 const OPSET: (u64, u64) = (13, 7);
-/// The first of them with layer normalisation.
+/// The first versions with layer normalisation.
 const LAYER_NORM_OPSET: (u64, u64) = (17, 8);
-/// The names of the graph's ends.
+/// The names of the graph's input and output.
 const NAME_IN: &str = "input";
 const NAME_OUT: &str = "output";
 
 impl Mlp {
-    /// Writes the network as an ONNX model: input `input` (rows x n_in, any number of rows),
-    /// output `output` (rows x n_out; probabilities where the output layer is softmax), as
-    /// [`Mlp::predict`] gives them up to rounding (of the terms that are added: small outputs of
-    /// large terms that cancel may differ in more than their last digits); dropout is not in it. Opset 13, with layer
-    /// normalisation 17.
+    /// Writes the network as an ONNX model: input `input` (rows x n_in, any number of rows), output
+    /// `output` (rows x n_out; probabilities where the output layer is softmax). Opset 13, with layer
+    /// normalisation 17. Dropout is left out.
+    ///
+    /// A runtime returns what [`Mlp::predict`] returns, up to rounding. The rounding is that of the
+    /// terms of each sum: of an output that is small because large terms cancel, more than the last
+    /// digits may differ.
     ///
     /// # Errors
     /// [`Error::Io`] when writing fails, [`Error::Value`] when a parameter is not finite,
-    /// [`Error::Config`] when the model would have more than 2 GiB, ONNX's limit; an old file is
-    /// then as it was.
+    /// [`Error::Config`] when the model would have more than 2 GiB, ONNX's limit; then an old
+    /// file is unchanged.
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let model = self.onnx()?;
         crate::format::write_atomically(path.as_ref(), &mut |file| model.write(file))
     }
 
-    /// Writes the network as [`Mlp::save_onnx`] does, to anything.
+    /// Writes the network as [`Mlp::save_onnx`] does, to a writer.
     ///
     /// # Errors
     /// As [`Mlp::save_onnx`].
@@ -53,7 +53,7 @@ impl Mlp {
     fn onnx(&self) -> Result<Message<'_>> {
         self.check_finite()?;
         let mut graph = Graph::default();
-        // What goes into each layer, and what comes out of the last one.
+        // The values from layer to layer, from the network's input to its output.
         let mut names = vec![String::from(NAME_IN)];
         let last = self.layers.len().saturating_sub(1);
         for (i, layer) in self.layers.iter().enumerate() {
@@ -66,8 +66,8 @@ impl Mlp {
         message.append(graph.tensors);
         message.message(11, value(NAME_IN, self.n_in()));
         message.message(12, value(NAME_OUT, self.n_out()));
-        let is_layer = |l: &Dense| l.norm.as_ref().is_some_and(|n| n.kind == NormKind::Layer);
-        let (version, ir) = if self.layers.iter().any(is_layer) { LAYER_NORM_OPSET } else { OPSET };
+        let has_layer_norm = self.layers.iter().any(|l| l.spec.norm == Some(NormKind::Layer));
+        let (version, ir) = if has_layer_norm { LAYER_NORM_OPSET } else { OPSET };
         let mut opset = Message::default();
         opset.text(1, "");
         opset.number(2, version);
@@ -77,30 +77,32 @@ impl Mlp {
         model.message(7, message);
         model.message(8, opset);
         match model.length {
-            0..=MOST => Ok(model),
+            0..=MAX_BYTES => Ok(model),
             n => {
-                let reason = format!("{n} bytes, more than the {MOST} of an ONNX model");
+                let reason = format!("{n} bytes, more than the {MAX_BYTES} of an ONNX model");
                 Err(Error::config("ONNX", reason))
             }
         }
     }
 }
 
-/// A step of a layer; what comes out of all but the last has the layer's name and the step's.
+/// A step of a layer. The value of the last step has the layer's name, the others add the step's.
 enum Step<'a> {
-    Product,
-    Norm(&'a Norm),
-    Activation,
-    /// The residual connection's.
+    Product {
+        units: usize,
+    },
+    Norm(NormKind),
+    Activation(Activation),
+    /// The sum with the input of a residual block.
     Sum(&'a str),
 }
 
 impl Step<'_> {
     fn name(&self) -> &'static str {
         match self {
-            Step::Product => "z",
+            Step::Product { .. } => "z",
             Step::Norm(_) => "norm",
-            Step::Activation => "a",
+            Step::Activation(_) => "a",
             Step::Sum(_) => "sum",
         }
     }
@@ -114,97 +116,96 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// Adds layer `i` from the last of `names` to `to`. `names` are what went into each layer.
-    fn layer(&mut self, i: usize, layer: &'a Dense, names: &[String], to: &str) {
-        let mut steps = vec![Step::Product];
-        steps.extend(layer.norm.as_ref().map(Step::Norm));
-        if !matches!(layer.activation, Activation::Identity | Activation::Maxout { .. }) {
-            steps.push(Step::Activation);
+    /// Adds layer `i`, from the last of `names` to `to`. `names` are the inputs of this layer and of
+    /// those below.
+    fn layer(&mut self, i: usize, layer: &'a LayerParameters, names: &[String], to: &str) {
+        let mut steps = Vec::new();
+        match layer.spec.kind {
+            LayerKind::Dense { activation, .. } => {
+                steps.push(Step::Product { units: activation.units() });
+                steps.extend(layer.spec.norm.map(Step::Norm));
+                if !matches!(activation, Activation::Identity | Activation::Maxout { .. }) {
+                    steps.push(Step::Activation(activation));
+                }
+            }
         }
-        let back = layer.residual.checked_sub(1);
+        let back = layer.spec.residual.checked_sub(1);
         let source = back.and_then(|layers| names.iter().rev().nth(layers));
         steps.extend(source.map(|name| Step::Sum(name)));
         let mut from = names.last().cloned().unwrap_or_default();
-        // The layer's own tensors stand behind the constants of its activation.
-        let mut tensors = Message::default();
+        // The parameters stand behind the constants of the activation.
+        let mut parameters = Message::default();
         let mut steps = steps.into_iter().peekable();
         while let Some(step) = steps.next() {
             let out = match steps.peek() {
                 Some(_) => format!("layers.{i}.{}", step.name()),
                 None => to.into(),
             };
+            let Graph { nodes, tensors } = self;
+            let (ends, layer) = ((from.as_str(), out.as_str()), (i, layer));
             match step {
-                Step::Product => product(&mut self.nodes, &mut tensors, (i, layer), (&from, &out)),
-                Step::Norm(norm) => {
-                    normalise(&mut self.nodes, &mut tensors, (i, layer, norm), (&from, &out));
-                }
-                Step::Activation => {
-                    activate(&mut self.nodes, &mut self.tensors, layer.activation, (&from, &out));
-                }
-                Step::Sum(source) => node(&mut self.nodes, "Add", &[source, &from], &out, &[]),
+                Step::Product { units } => product(nodes, &mut parameters, layer, units, ends),
+                Step::Norm(norm) => normalise(nodes, &mut parameters, layer, norm, ends),
+                Step::Activation(activation) => activate(nodes, tensors, activation, ends),
+                Step::Sum(source) => node(nodes, "Add", &[source, &from], &out, &[]),
             }
             from = out;
         }
-        self.tensors.append(tensors);
+        self.tensors.append(parameters);
     }
 }
 
-/// Adds x·W + b of layer `i`; for maxout one product a piece, and the largest of them.
+/// Adds x·W + b of layer `i`; for maxout one product per unit, and the largest of them.
 fn product<'a>(
     graph: &mut Message<'a>,
     tensors: &mut Message<'a>,
-    (i, layer): (usize, &'a Dense),
+    (i, layer): (usize, &'a LayerParameters),
+    units: usize,
     (from, to): (&str, &str),
 ) {
-    let (n_out, pieces) = (layer.n_out(), layer.activation.pieces());
+    let (n_out, biases) = (layer.n_out(), layer.biases());
     let mut outputs = Vec::new();
-    let biases = layer.biases();
-    for piece in 0..pieces {
-        let own = |what: &str| match pieces {
+    for unit in 0..units {
+        let name = |what: &str| match units {
             1 => format!("layers.{i}.{what}"),
-            _ => format!("layers.{i}.piece.{piece}.{what}"),
+            _ => format!("layers.{i}.piece.{unit}.{what}"),
         };
-        let (weight, bias) = (own("weight"), own("bias"));
-        let out = if pieces == 1 { to.into() } else { own("z") };
+        let (weight, bias) = (name("weight"), name("bias"));
+        let out = if units == 1 { to.into() } else { name("z") };
         node(graph, "Gemm", &[from, &weight, &bias], &out, &[("transB", Number::Int(1))]);
-        // Each piece begins at a panel of its own.
-        let first_panel = piece.saturating_mul(n_out.div_ceil(LINE));
+        let first_panel = layer.first_panel(unit);
         let columns = Values::Columns { tensor: &layer.w, first_panel, n_cols: n_out };
         tensor(tensors, &[n_out, layer.n_in()], &weight, |message| message.values(9, columns));
-        // Users see the pieces of a neuron side by side.
-        vector(tensors, &bias, biases.iter().copied().skip(piece).step_by(pieces));
+        // The biases of a neuron's units are side by side.
+        vector(tensors, &bias, biases.iter().copied().skip(unit).step_by(units));
         outputs.push(out);
     }
-    if pieces > 1 {
+    if units > 1 {
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
         node(graph, "Max", &outputs, to, &[]);
     }
 }
 
 /// Adds the norm of layer `i`.
-fn normalise<'a>(
-    graph: &mut Message<'a>,
-    tensors: &mut Message<'a>,
-    (i, layer, norm): (usize, &Dense, &Norm),
+fn normalise(
+    graph: &mut Message,
+    tensors: &mut Message,
+    (i, layer): (usize, &LayerParameters),
+    norm: NormKind,
     (from, to): (&str, &str),
 ) {
     let name = |what: &str| format!("layers.{i}.{what}");
     let [gamma, beta, mean, variance] = ["gamma", "beta", "mean", "variance"].map(name);
-    let epsilon = [("epsilon", Number::Float(EPSILON))];
-    match norm.kind {
-        NormKind::Layer => {
-            node(graph, "LayerNormalization", &[from, &gamma, &beta], to, &epsilon);
-        }
-        NormKind::Batch => {
-            let inputs = [from, &gamma, &beta, &mean, &variance];
-            node(graph, "BatchNormalization", &inputs, to, &epsilon);
-        }
-    }
+    let (operator, inputs) = match norm {
+        NormKind::Layer => ("LayerNormalization", vec![from, &gamma, &beta]),
+        NormKind::Batch => ("BatchNormalization", vec![from, &gamma, &beta, &mean, &variance]),
+    };
+    node(graph, operator, &inputs, to, &[("epsilon", Number::Float(EPSILON))]);
     vector(tensors, &gamma, layer.norm_vector(1));
     vector(tensors, &beta, layer.norm_vector(2));
-    if norm.kind == NormKind::Batch {
-        for (which, name) in [(0, &mean), (1, &variance)] {
-            let values = norm.running(which).iter().flat_map(|line| line.0);
+    for (lines, name) in layer.running().into_iter().zip([&mean, &variance]) {
+        if !lines.is_empty() {
+            let values = lines.iter().flat_map(|line| line.0);
             vector(tensors, name, values.take(layer.n_out()));
         }
     }
@@ -222,50 +223,50 @@ fn activate<'a>(
         tensor(tensors, &[], &name, |message| message.bytes(9, &value.to_le_bytes()));
         name
     };
-    let alpha = |value| [("alpha", Number::Float(value))];
-    match activation {
+    // An operation of the opset, or several nodes, which return.
+    let (operator, attribute) = match activation {
         // No step of their own.
-        Activation::Identity | Activation::Maxout { .. } => {}
-        Activation::Sigmoid => node(graph, "Sigmoid", &[z], to, &[]),
-        Activation::Tanh => node(graph, "Tanh", &[z], to, &[]),
-        Activation::Relu => node(graph, "Relu", &[z], to, &[]),
-        Activation::LeakyRelu { slope } => node(graph, "LeakyRelu", &[z], to, &alpha(slope)),
-        Activation::Elu { alpha: a } => node(graph, "Elu", &[z], to, &alpha(a)),
+        Activation::Identity | Activation::Maxout { .. } => return,
+        Activation::Sigmoid => ("Sigmoid", None),
+        Activation::Tanh => ("Tanh", None),
+        Activation::Relu => ("Relu", None),
+        Activation::LeakyRelu { slope } => ("LeakyRelu", Some(("alpha", Number::Float(slope)))),
+        Activation::Elu { alpha } => ("Elu", Some(("alpha", Number::Float(alpha)))),
+        Activation::Softplus => ("Softplus", None),
+        Activation::Softsign => ("Softsign", None),
+        Activation::Softmax => ("Softmax", Some(("axis", Number::Int(1)))),
         Activation::Selu => {
-            // ONNX's defaults, said because tract rounds them to six digits.
+            // ONNX's defaults, written because tract rounds them to six digits.
             let constants = [("alpha", 1.673_263_2), ("gamma", 1.050_701)];
             let constants = constants.map(|(name, value)| (name, Number::Float(value)));
-            node(graph, "Selu", &[z], to, &constants);
+            return node(graph, "Selu", &[z], to, &constants);
         }
-        Activation::Softplus => node(graph, "Softplus", &[z], to, &[]),
-        Activation::Softsign => node(graph, "Softsign", &[z], to, &[]),
-        Activation::Softmax => node(graph, "Softmax", &[z], to, &[("axis", Number::Int(1))]),
         Activation::HardTanh => {
             let (low, high) = (constant("low", -1.0), constant("high", 1.0));
-            node(graph, "Clip", &[z, &low, &high], to, &[]);
+            return node(graph, "Clip", &[z, &low, &high], to, &[]);
         }
         Activation::Silu => {
             let sigmoid = format!("{to}.sigmoid");
             node(graph, "Sigmoid", &[z], &sigmoid, &[]);
-            node(graph, "Mul", &[z, &sigmoid], to, &[]);
+            return node(graph, "Mul", &[z, &sigmoid], to, &[]);
         }
         Activation::Gelu => {
             // z · ½ · (1 + erf(z / √2))
             let (root, half) = (constant("root", std::f32::consts::SQRT_2), constant("half", 0.5));
             let one = constant("one", 1.0);
-            let step = |what: &str| format!("{to}.{what}");
-            let (scaled, erf, sum, product) =
-                (step("scaled"), step("erf"), step("sum"), step("product"));
+            let [scaled, erf, sum, product] =
+                ["scaled", "erf", "sum", "product"].map(|step| format!("{to}.{step}"));
             node(graph, "Div", &[z, &root], &scaled, &[]);
             node(graph, "Erf", &[&scaled], &erf, &[]);
             node(graph, "Add", &[&erf, &one], &sum, &[]);
             node(graph, "Mul", &[z, &sum], &product, &[]);
-            node(graph, "Mul", &[&product, &half], to, &[]);
+            return node(graph, "Mul", &[&product, &half], to, &[]);
         }
         Activation::Step => {
             let (zero, reached) = (constant("zero", 0.0), format!("{to}.reached"));
             node(graph, "GreaterOrEqual", &[z, &zero], &reached, &[]);
-            node(graph, "Cast", &[&reached], to, &[("to", Number::Int(FLOAT))]);
+            return node(graph, "Cast", &[&reached], to, &[("to", Number::Int(FLOAT))]);
         }
-    }
+    };
+    node(graph, operator, &[z], to, attribute.as_slice());
 }
