@@ -69,7 +69,7 @@ fn bench(c: &mut Criterion<flops::Flops>, w: &Workload) {
 type Kind = (&'static str, fn(MlpBuilder) -> MlpBuilder);
 
 /// The hidden layers of 784-512-512-10 of other kinds, at batch 128 on one thread: a step's
-/// GFLOP/s, maxout's with the FLOPs of its pieces, beside those of ReLU.
+/// GFLOP/s, maxout's with the FLOPs of its units, beside those of ReLU.
 fn bench_kinds(c: &mut Criterion<flops::Flops>) {
     const BATCH: usize = 128;
     let relu = |b: MlpBuilder| b.dense(512, Activation::Relu);

@@ -130,7 +130,7 @@ fn distance_to_a_kink(network: &Network<f64>, batch: &Batch<f64>, loss: &Loss) -
     nearest
 }
 
-/// The same for one unit: for maxout, how far its two largest pieces are apart.
+/// The same for one unit: for maxout, how far its two largest units are apart.
 fn distance_to_kink_of(activation: Activation, unit: &[f64]) -> f64 {
     match activation {
         Activation::Relu
@@ -139,9 +139,9 @@ fn distance_to_kink_of(activation: Activation, unit: &[f64]) -> f64 {
         | Activation::Selu => unit[0].abs(),
         Activation::HardTanh => (unit[0].abs() - 1.0).abs(),
         Activation::Maxout { .. } => {
-            let mut pieces = unit.to_vec();
-            pieces.sort_by(f64::total_cmp);
-            pieces[pieces.len() - 1] - pieces[pieces.len() - 2]
+            let mut units = unit.to_vec();
+            units.sort_by(f64::total_cmp);
+            units[units.len() - 1] - units[units.len() - 2]
         }
         _ => f64::INFINITY,
     }

@@ -19,7 +19,7 @@ mod layer_names;
 mod metadata;
 mod model;
 mod onnx;
-mod onnx_proto;
+mod onnx_graph;
 mod pipeline;
 
 pub(crate) use metadata::{CHECKPOINT, STATE};

@@ -275,19 +275,15 @@ mod tests {
 
     #[test]
     fn every_kind_of_layer_survives_its_file() {
-        let net = Mlp::builder(5)
-            .dropout(0.25)
-            .dense(20, Activation::Relu)
-            .batch_norm()
-            .dropout(0.5)
-            .dense(20, Activation::Tanh)
-            .layer_norm()
-            .residual(1)
-            .maxout(7, 3)
-            .dense(3, Activation::Softmax)
-            .seed(4)
-            .build()
-            .unwrap();
+        let layers = [
+            "20 relu batch-norm dropout:0.5",
+            "20 tanh layer-norm residual:1",
+            "7 maxout:3",
+            "3 softmax",
+        ];
+        let inputs = Mlp::builder(5).dropout(0.25).seed(4);
+        let net = layers.iter().fold(inputs, |net, layer| net.layer(layer.parse().unwrap()));
+        let net = net.build().unwrap();
         let mut bytes = Vec::new();
         net.write_to(&mut bytes).unwrap();
         let back = Mlp::read_from(&bytes[..]).unwrap();

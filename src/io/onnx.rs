@@ -4,11 +4,11 @@
 //! GELU and SiLU are therefore composed of its operations. Layer normalisation needs opset 17;
 //! composed, it would be five operations that a runtime has to recognise.
 
-use super::onnx_proto::{FLOAT, Number, node, tensor, value, vector};
+use super::onnx_graph::{FLOAT, Graph, Number};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::format::{Message, Values};
-use crate::network::{LayerKind, LayerParameters, Mlp, NormKind};
+use crate::format::{Message, Values, write_atomically};
+use crate::network::{LayerKind, LayerParameters, Mlp, NormKind, NormParameters};
 use crate::passes::EPSILON;
 use std::io::Write;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Mlp {
     /// file is unchanged.
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let model = self.onnx()?;
-        crate::format::write_atomically(path.as_ref(), &mut |file| model.write(file))
+        write_atomically(path.as_ref(), &mut |file| model.write(file))
     }
 
     /// Writes the network as [`Mlp::save_onnx`] does, to a writer.
@@ -58,24 +58,12 @@ impl Mlp {
         let last = self.layers.len().saturating_sub(1);
         for (i, layer) in self.layers.iter().enumerate() {
             let to = if i == last { NAME_OUT.into() } else { format!("layers.{i}") };
-            graph.layer(i, layer, &names, &to);
+            add_layer(&mut graph, (i, layer), &names, &to);
             names.push(to);
         }
-        let mut message = graph.nodes;
-        message.text(2, "deltarule");
-        message.append(graph.tensors);
-        message.message(11, value(NAME_IN, self.n_in()));
-        message.message(12, value(NAME_OUT, self.n_out()));
         let has_layer_norm = self.layers.iter().any(|l| l.spec.norm == Some(NormKind::Layer));
-        let (version, ir) = if has_layer_norm { LAYER_NORM_OPSET } else { OPSET };
-        let mut opset = Message::default();
-        opset.text(1, "");
-        opset.number(2, version);
-        let mut model = Message::default();
-        model.number(1, ir);
-        model.text(2, "deltarule");
-        model.message(7, message);
-        model.message(8, opset);
+        let versions = if has_layer_norm { LAYER_NORM_OPSET } else { OPSET };
+        let model = graph.into_model(versions, [(NAME_IN, self.n_in()), (NAME_OUT, self.n_out())]);
         match model.length {
             0..=MAX_BYTES => Ok(model),
             n => {
@@ -86,79 +74,51 @@ impl Mlp {
     }
 }
 
-/// A step of a layer. The value of the last step has the layer's name, the others add the step's.
-enum Step<'a> {
-    Product {
-        units: usize,
-    },
-    Norm(NormKind),
-    Activation(Activation),
-    /// The sum with the input of a residual block.
-    Sum(&'a str),
-}
+/// A step of a layer: the suffix of its value's name, and what adds it from one value to another.
+type Step<'s, 'a> = (&'static str, Box<dyn FnOnce(&mut Graph<'a>, &str, &str) + 's>);
 
-impl Step<'_> {
-    fn name(&self) -> &'static str {
-        match self {
-            Step::Product { .. } => "z",
-            Step::Norm(_) => "norm",
-            Step::Activation(_) => "a",
-            Step::Sum(_) => "sum",
-        }
-    }
-}
-
-/// A graph's nodes and its constant tensors.
-#[derive(Default)]
-struct Graph<'a> {
-    nodes: Message<'a>,
-    tensors: Message<'a>,
-}
-
-impl<'a> Graph<'a> {
-    /// Adds layer `i`, from the last of `names` to `to`. `names` are the inputs of this layer and of
-    /// those below.
-    fn layer(&mut self, i: usize, layer: &'a LayerParameters, names: &[String], to: &str) {
-        let mut steps = Vec::new();
-        match layer.spec.kind {
-            LayerKind::Dense { activation, .. } => {
-                steps.push(Step::Product { units: activation.units() });
-                steps.extend(layer.spec.norm.map(Step::Norm));
-                if !matches!(activation, Activation::Identity | Activation::Maxout { .. }) {
-                    steps.push(Step::Activation(activation));
-                }
+/// Adds layer `i`, from the last of `names` to `to`. `names` are the inputs of this layer and of those
+/// below. The value of the last step has the layer's name, the others add the step's.
+fn add_layer<'a>(
+    graph: &mut Graph<'a>,
+    (i, layer): (usize, &'a LayerParameters),
+    names: &[String],
+    to: &str,
+) {
+    let mut steps: Vec<Step> = Vec::new();
+    match layer.spec.kind {
+        LayerKind::Dense { activation, .. } => {
+            let units = activation.units();
+            steps.push(("z", Box::new(move |g, x, z| product(g, (i, layer), units, (x, z)))));
+            if let Some(norm) = layer.spec.norm {
+                steps.push((
+                    "norm",
+                    Box::new(move |g, z, y| normalise(g, (i, layer), norm, (z, y))),
+                ));
+            }
+            if !matches!(activation, Activation::Identity | Activation::Maxout { .. }) {
+                steps.push(("a", Box::new(move |g, z, a| activate(g, activation, (z, a)))));
             }
         }
-        let back = layer.spec.residual.checked_sub(1);
-        let source = back.and_then(|layers| names.iter().rev().nth(layers));
-        steps.extend(source.map(|name| Step::Sum(name)));
-        let mut from = names.last().cloned().unwrap_or_default();
-        // The parameters stand behind the constants of the activation.
-        let mut parameters = Message::default();
-        let mut steps = steps.into_iter().peekable();
-        while let Some(step) = steps.next() {
-            let out = match steps.peek() {
-                Some(_) => format!("layers.{i}.{}", step.name()),
-                None => to.into(),
-            };
-            let Graph { nodes, tensors } = self;
-            let (ends, layer) = ((from.as_str(), out.as_str()), (i, layer));
-            match step {
-                Step::Product { units } => product(nodes, &mut parameters, layer, units, ends),
-                Step::Norm(norm) => normalise(nodes, &mut parameters, layer, norm, ends),
-                Step::Activation(activation) => activate(nodes, tensors, activation, ends),
-                Step::Sum(source) => node(nodes, "Add", &[source, &from], &out, &[]),
-            }
-            from = out;
-        }
-        self.tensors.append(parameters);
     }
+    let back = layer.spec.residual.checked_sub(1);
+    if let Some(source) = back.and_then(|layers| names.iter().rev().nth(layers)) {
+        steps.push(("sum", Box::new(|g, a, sum| g.node("Add", &[source, a], sum, &[]))));
+    }
+    let mut from = names.last().cloned().unwrap_or_default();
+    let mut steps = steps.into_iter().peekable();
+    while let Some((name, add)) = steps.next() {
+        let out =
+            if steps.peek().is_some() { format!("layers.{i}.{name}") } else { to.to_string() };
+        add(graph, &from, &out);
+        from = out;
+    }
+    graph.end_layer();
 }
 
 /// Adds x·W + b of layer `i`; for maxout one product per unit, and the largest of them.
 fn product<'a>(
-    graph: &mut Message<'a>,
-    tensors: &mut Message<'a>,
+    graph: &mut Graph<'a>,
     (i, layer): (usize, &'a LayerParameters),
     units: usize,
     (from, to): (&str, &str),
@@ -172,58 +132,47 @@ fn product<'a>(
         };
         let (weight, bias) = (name("weight"), name("bias"));
         let out = if units == 1 { to.into() } else { name("z") };
-        node(graph, "Gemm", &[from, &weight, &bias], &out, &[("transB", Number::Int(1))]);
+        graph.node("Gemm", &[from, &weight, &bias], &out, &[("transB", Number::Int(1))]);
         let first_panel = layer.first_panel(unit);
         let columns = Values::Columns { tensor: &layer.w, first_panel, n_cols: n_out };
-        tensor(tensors, &[n_out, layer.n_in()], &weight, |message| message.values(9, columns));
+        graph.matrix(&weight, [n_out, layer.n_in()], columns);
         // The biases of a neuron's units are side by side.
-        vector(tensors, &bias, biases.iter().copied().skip(unit).step_by(units));
+        graph.vector(&bias, biases.iter().copied().skip(unit).step_by(units));
         outputs.push(out);
     }
     if units > 1 {
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-        node(graph, "Max", &outputs, to, &[]);
+        graph.node("Max", &outputs, to, &[]);
     }
 }
 
 /// Adds the norm of layer `i`.
 fn normalise(
-    graph: &mut Message,
-    tensors: &mut Message,
+    graph: &mut Graph,
     (i, layer): (usize, &LayerParameters),
     norm: NormKind,
     (from, to): (&str, &str),
 ) {
-    let name = |what: &str| format!("layers.{i}.{what}");
-    let [gamma, beta, mean, variance] = ["gamma", "beta", "mean", "variance"].map(name);
-    let (operator, inputs) = match norm {
-        NormKind::Layer => ("LayerNormalization", vec![from, &gamma, &beta]),
-        NormKind::Batch => ("BatchNormalization", vec![from, &gamma, &beta, &mean, &variance]),
+    let operator = match norm {
+        NormKind::Layer => "LayerNormalization",
+        NormKind::Batch => "BatchNormalization",
     };
-    node(graph, operator, &inputs, to, &[("epsilon", Number::Float(EPSILON))]);
-    vector(tensors, &gamma, layer.norm_vector(1));
-    vector(tensors, &beta, layer.norm_vector(2));
-    for (lines, name) in layer.running().into_iter().zip([&mean, &variance]) {
-        if !lines.is_empty() {
-            let values = lines.iter().flat_map(|line| line.0);
-            vector(tensors, name, values.take(layer.n_out()));
-        }
+    let parameters = NormParameters::of(layer);
+    let vectors = parameters.vectors().into_iter().filter(|(_, values)| !values.is_empty());
+    let vectors: Vec<_> =
+        vectors.map(|(what, values)| (format!("layers.{i}.{what}"), values)).collect();
+    let names = vectors.iter().map(|(name, _)| name.as_str());
+    let inputs: Vec<&str> = [from].into_iter().chain(names).collect();
+    graph.node(operator, &inputs, to, &[("epsilon", Number::Float(EPSILON))]);
+    for (name, values) in &vectors {
+        graph.vector(name, values.iter().copied());
     }
 }
 
-/// Adds an activation from `z` to `to`; constants go to `tensors`.
-fn activate<'a>(
-    graph: &mut Message<'a>,
-    tensors: &mut Message<'a>,
-    activation: Activation,
-    (z, to): (&str, &str),
-) {
-    let mut constant = |what: &str, value: f32| {
-        let name = format!("{to}.{what}");
-        tensor(tensors, &[], &name, |message| message.bytes(9, &value.to_le_bytes()));
-        name
-    };
-    // An operation of the opset, or several nodes, which return.
+/// Adds an activation from `z` to `to`.
+fn activate(graph: &mut Graph, activation: Activation, (z, to): (&str, &str)) {
+    let inner = |what: &str| format!("{to}.{what}");
+    // The operation and its attribute. Activations of several nodes or attributes return.
     let (operator, attribute) = match activation {
         // No step of their own.
         Activation::Identity | Activation::Maxout { .. } => return,
@@ -239,34 +188,34 @@ fn activate<'a>(
             // ONNX's defaults, written because tract rounds them to six digits.
             let constants = [("alpha", 1.673_263_2), ("gamma", 1.050_701)];
             let constants = constants.map(|(name, value)| (name, Number::Float(value)));
-            return node(graph, "Selu", &[z], to, &constants);
+            return graph.node("Selu", &[z], to, &constants);
         }
         Activation::HardTanh => {
-            let (low, high) = (constant("low", -1.0), constant("high", 1.0));
-            return node(graph, "Clip", &[z, &low, &high], to, &[]);
+            let low = graph.constant(inner("low"), -1.0);
+            let high = graph.constant(inner("high"), 1.0);
+            return graph.node("Clip", &[z, &low, &high], to, &[]);
         }
         Activation::Silu => {
-            let sigmoid = format!("{to}.sigmoid");
-            node(graph, "Sigmoid", &[z], &sigmoid, &[]);
-            return node(graph, "Mul", &[z, &sigmoid], to, &[]);
+            let sigmoid = inner("sigmoid");
+            graph.node("Sigmoid", &[z], &sigmoid, &[]);
+            return graph.node("Mul", &[z, &sigmoid], to, &[]);
         }
         Activation::Gelu => {
             // z · ½ · (1 + erf(z / √2))
-            let (root, half) = (constant("root", std::f32::consts::SQRT_2), constant("half", 0.5));
-            let one = constant("one", 1.0);
-            let [scaled, erf, sum, product] =
-                ["scaled", "erf", "sum", "product"].map(|step| format!("{to}.{step}"));
-            node(graph, "Div", &[z, &root], &scaled, &[]);
-            node(graph, "Erf", &[&scaled], &erf, &[]);
-            node(graph, "Add", &[&erf, &one], &sum, &[]);
-            node(graph, "Mul", &[z, &sum], &product, &[]);
-            return node(graph, "Mul", &[&product, &half], to, &[]);
+            let constants = [("root", std::f32::consts::SQRT_2), ("half", 0.5), ("one", 1.0)];
+            let [root, half, one] = constants.map(|(name, x)| graph.constant(inner(name), x));
+            let [scaled, erf, sum, product] = ["scaled", "erf", "sum", "product"].map(inner);
+            graph.node("Div", &[z, &root], &scaled, &[]);
+            graph.node("Erf", &[&scaled], &erf, &[]);
+            graph.node("Add", &[&erf, &one], &sum, &[]);
+            graph.node("Mul", &[z, &sum], &product, &[]);
+            return graph.node("Mul", &[&product, &half], to, &[]);
         }
         Activation::Step => {
-            let (zero, reached) = (constant("zero", 0.0), format!("{to}.reached"));
-            node(graph, "GreaterOrEqual", &[z, &zero], &reached, &[]);
-            return node(graph, "Cast", &[&reached], to, &[("to", Number::Int(FLOAT))]);
+            let (zero, reached) = (graph.constant(inner("zero"), 0.0), inner("reached"));
+            graph.node("GreaterOrEqual", &[z, &zero], &reached, &[]);
+            return graph.node("Cast", &[&reached], to, &[("to", Number::Int(FLOAT))]);
         }
     };
-    node(graph, operator, &[z], to, attribute.as_slice());
+    graph.node(operator, &[z], to, attribute.as_slice());
 }

@@ -3,6 +3,7 @@
 use super::architecture::Architecture;
 use super::layer::LayerShape;
 use super::parameters::LayerParameters;
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::simd::Level;
 use crate::storage::{MatRef, Matrix};
@@ -44,6 +45,11 @@ impl Mlp {
     /// Number of outputs.
     pub fn n_out(&self) -> usize {
         self.layers[self.layers.len() - 1].n_out()
+    }
+
+    /// The activation of the output layer.
+    pub(crate) fn output_activation(&self) -> Activation {
+        self.layers[self.layers.len() - 1].spec.activation()
     }
 
     /// The description and the widths of each layer, from the input on.

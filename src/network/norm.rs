@@ -21,8 +21,16 @@ pub struct NormParameters {
 }
 
 impl NormParameters {
+    /// A copy of those of a layer with a norm.
+    pub(crate) fn of(layer: &LayerParameters) -> Self {
+        let [mean, variance] = layer.running();
+        let vectors = [layer.vector(1), layer.vector(2), mean, variance];
+        let [gamma, beta, mean, variance] = vectors.map(|lines| layer.unpadded(lines).collect());
+        NormParameters { gamma, beta, mean, variance }
+    }
+
     /// Each vector with its name.
-    fn vectors(&self) -> [(&'static str, &[f32]); 4] {
+    pub(crate) fn vectors(&self) -> [(&'static str, &[f32]); 4] {
         let NormParameters { gamma, beta, mean, variance } = self;
         [("gamma", gamma), ("beta", beta), ("mean", mean), ("variance", variance)]
     }
@@ -35,14 +43,7 @@ impl Mlp {
     /// [`Error::Config`] when there is no such layer.
     pub fn norm_parameters(&self, layer: usize) -> Result<Option<NormParameters>> {
         let layer = self.layer(layer)?;
-        let n_out = layer.n_out();
-        Ok(layer.spec.norm.map(|_| {
-            let values =
-                |lines: &[Line]| lines.iter().flat_map(|line| line.0).take(n_out).collect();
-            let [mean, variance] = layer.running().map(values);
-            let (gamma, beta) = (layer.norm_vector(1), layer.norm_vector(2));
-            NormParameters { gamma, beta, mean, variance }
-        }))
+        Ok(layer.spec.norm.map(|_| NormParameters::of(layer)))
     }
 
     /// Replaces the parameters of layer `layer`'s norm.

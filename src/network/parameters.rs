@@ -216,15 +216,14 @@ impl LayerParameters {
         (0..self.n_columns()).map(|c| self.b.at(0, self.place(c))).collect()
     }
 
-    /// γ (1) or β (2).
-    pub(crate) fn norm_vector(&self, vector: usize) -> Vec<f32> {
-        let values = self.vector(vector).iter().flat_map(|line| line.0);
-        values.take(self.n_out).collect()
+    /// The values of a vector of one value per neuron, without padding.
+    pub(super) fn unpadded<'a>(&self, lines: &'a [Line]) -> impl Iterator<Item = f32> + use<'a> {
+        lines.iter().flat_map(|line| line.0).take(self.n_out)
     }
 
     /// Every value that decides the outputs: weights row by row, biases, γ and β, running statistics.
     pub(super) fn values(&self) -> impl Iterator<Item = f32> + '_ {
-        let norm = (1..self.n_vectors()).flat_map(|v| self.norm_vector(v));
+        let norm = (1..self.n_vectors()).flat_map(|v| self.unpadded(self.vector(v)));
         let running = self.running.lines().iter().flat_map(|line| line.0);
         self.row_major().chain(self.biases()).chain(norm).chain(running)
     }

@@ -108,25 +108,19 @@ impl Mlp {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["layer", "shape", "activation", "parameters", "FLOPs forward", "FLOPs step"];
-        let rows = self.layers.iter().enumerate().map(|(i, l)| {
-            [
-                i.to_string(),
-                format!("{} x {}", l.shape.n_in, l.shape.n_out),
-                l.shape.layer.words(),
-                grouped(l.parameters),
-                grouped(l.forward_flops),
-                grouped(l.step_flops),
-            ]
-        });
-        let total = ["", "", "total", "", "", ""].map(String::from);
         let sums = [self.parameters(), self.forward_flops(), self.step_flops(1)].map(grouped);
-        let mut table = vec![head.map(String::from)];
-        table.extend(rows);
-        table.push(total);
-        let last = table.len() - 1;
-        table[last][3..].clone_from_slice(&sums);
-        let widths: [usize; 6] =
-            std::array::from_fn(|c| table.iter().map(|row| row[c].len()).max().unwrap_or(0));
+        let [parameters, forward, step] = sums;
+        let total = [String::new(), String::new(), "total".into(), parameters, forward, step];
+        let rows = self.layers.iter().enumerate().map(|(i, l)| {
+            let shape = format!("{} x {}", l.shape.n_in, l.shape.n_out);
+            let [parameters, forward, step] =
+                [l.parameters, l.forward_flops, l.step_flops].map(grouped);
+            [i.to_string(), shape, l.shape.layer.words(), parameters, forward, step]
+        });
+        let table: Vec<_> =
+            [head.map(String::from)].into_iter().chain(rows).chain([total]).collect();
+        let width = |c: usize| table.iter().map(|row| row[c].len()).max().unwrap_or(0);
+        let widths: [usize; 6] = std::array::from_fn(width);
         for row in &table {
             for (c, (cell, &width)) in row.iter().zip(&widths).enumerate() {
                 let gap = if c == 0 { "" } else { "  " };
@@ -149,15 +143,9 @@ impl fmt::Display for Summary {
 
 /// 1234567 as 1,234,567.
 fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    let digits = n.to_string().into_bytes();
+    let groups: Vec<_> = digits.rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
 #[cfg(test)]
@@ -204,7 +192,7 @@ FLOPs are a sample's; a step moves 1,229,824 bytes for its weights and 9,544 a s
     }
 
     #[test]
-    fn what_stands_around_a_layer_is_said_and_counted() {
+    fn options_of_layers_are_printed_and_counted() {
         let net = Mlp::builder(4)
             .maxout(6, 3)
             .dropout(0.5)

@@ -49,7 +49,7 @@ impl Kernel for Row<'_> {
             s.enter(RowProduct { x, inputs, w, bias, out, activation });
         }
         let mut a = rows.write(plan.program.output.a);
-        if net.layers[net.layers.len() - 1].spec.activation() == Activation::Softmax {
+        if net.output_activation() == Activation::Softmax {
             softmax_panels(s, &mut a, 0);
         }
         for (p, values) in out.chunks_mut(LINE).enumerate() {

@@ -91,7 +91,7 @@ impl<'a> Training<'a> {
         if setup.batch_size == 0 {
             return Err(Error::config("batch size", "expected at least 1, got 0"));
         }
-        let output = net.layers[net.layers.len() - 1].spec.activation();
+        let output = net.output_activation();
         let loss = setup.loss.unwrap_or(Loss::for_output(output));
         loss.check_output(output)?;
         if values && loss == Loss::CrossEntropy {

@@ -17,9 +17,9 @@ fn weights_begin_as_a_function_says() {
     assert!(matches!(build(both), Err(Error::Config { .. })));
 }
 
-/// Input times a maxout layer with two pieces w and −w is |wᵀx|.
+/// Input times a maxout layer of two units w and −w is |wᵀx|.
 #[test]
-fn two_opposite_pieces_are_an_absolute_value() {
+fn two_opposite_units_are_an_absolute_value() {
     let mut net = Mlp::builder(1).maxout(1, 2).dense(1, Activation::Identity).build().unwrap();
     net.set_parameters(0, MatRef::new(&[3.0, -3.0], 1, 2).unwrap(), &[0.0; 2]).unwrap();
     net.set_parameters(1, MatRef::new(&[1.0], 1, 1).unwrap(), &[0.5]).unwrap();
