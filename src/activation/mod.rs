@@ -77,13 +77,13 @@ pub enum Activation {
     /// element-wise methods here treat it as the identity and leave the row's work to the loss
     /// and to [`Level::softmax`].
     Softmax,
-    /// The largest of a neuron's `pieces` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
-    /// 2013), for hidden layers: a layer of n neurons has n · pieces columns of weights. Like
+    /// The largest of a neuron's `units` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
+    /// 2013), for hidden layers: a layer of n neurons has n · units columns of weights. Like
     /// softmax not a function of one element: the element-wise methods here treat it as the
     /// identity, and [`Activation::ALL`] leaves it out.
     Maxout {
-        /// Linear functions a neuron; at least 2.
-        pieces: usize,
+        /// Linear functions per neuron; at least 2.
+        units: usize,
     },
 }
 
@@ -167,10 +167,10 @@ impl Activation {
         }
     }
 
-    /// Linear functions a neuron: 1, for maxout its pieces.
-    pub(crate) fn pieces(self) -> usize {
+    /// Linear functions per neuron: 1, for maxout its units.
+    pub(crate) fn units(self) -> usize {
         match self {
-            Activation::Maxout { pieces } => pieces,
+            Activation::Maxout { units } => units,
             _ => 1,
         }
     }
@@ -247,10 +247,10 @@ impl Activation {
     /// output.
     pub fn validate(mut self) -> Result<()> {
         let place = self.name();
-        if let Activation::Maxout { pieces: pieces @ 0..2 } = self {
+        if let Activation::Maxout { units: units @ 0..2 } = self {
             return Err(Error::config(
-                "maxout: pieces",
-                format!("expected at least 2, got {pieces}"),
+                "maxout: units",
+                format!("expected at least 2, got {units}"),
             ));
         }
         match self.parameter() {
@@ -289,8 +289,8 @@ impl Activation {
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut copy = *self;
-        if let Activation::Maxout { pieces } = self {
-            return write!(f, "maxout:{pieces}");
+        if let Activation::Maxout { units } = self {
+            return write!(f, "maxout:{units}");
         }
         match copy.parameter() {
             Some((_, value)) => write!(f, "{}:{value}", self.name()),
@@ -313,10 +313,10 @@ impl FromStr for Activation {
         };
         let Some(mut found) = Activation::ALL.into_iter().find(|a| a.name() == name) else {
             if name == "maxout" {
-                let Some(Ok(pieces)) = value.map(str::parse) else {
-                    return refuse(format!("maxout needs a number of pieces; got {text:?}"));
+                let Some(Ok(units)) = value.map(str::parse) else {
+                    return refuse(format!("maxout needs a number of units; got {text:?}"));
                 };
-                let maxout = Activation::Maxout { pieces };
+                let maxout = Activation::Maxout { units };
                 return maxout.validate().map(|()| maxout);
             }
             let names = Activation::ALL.map(Activation::name).join(", ");

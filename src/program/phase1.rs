@@ -184,7 +184,7 @@ impl Phase1<'_> {
                     smoothing: self.step.smoothing,
                     classes: self.step.classes,
                 },
-                activation: net.layers[net.layers.len() - 1].activation,
+                activation: net.output_activation(),
             },
         );
         finite

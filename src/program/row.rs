@@ -56,7 +56,7 @@ impl Kernel for Row<'_> {
             }
         }
         let mut a = rows.write(plan.program.output.a);
-        if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+        if net.output_activation() == Activation::Softmax {
             softmax_panels(s, &mut a, 0);
         }
         for (p, values) in out.chunks_mut(LINE).enumerate() {

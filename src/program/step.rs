@@ -142,9 +142,8 @@ fn run_counted(
     let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
     make(net, ws, &mut crew, &change, (Some((bytes, threads)), step))?;
     for (layer, moments) in net.layers.iter_mut().zip(&ws.moments) {
-        let n_out = layer.n_out();
-        if let (Some(norm), Some(moments)) = (&mut layer.norm, moments) {
-            norm.observe(moments.values.each_ref().map(|lines| &lines[..]), n_out, rows);
+        if let Some(moments) = moments {
+            layer.observe(moments.values.each_ref().map(|lines| &lines[..]), rows);
         }
     }
     ws.choices.of(rows).done(rows);
