@@ -271,7 +271,7 @@ impl Builder {
 
 fn check_dropout(option: &str, rate: f32) -> Result<()> {
     // Above that all values are dropped.
-    crate::optim::check(option, rate, 0.0..1.0 - 1.0 / 65536.0)
+    crate::error::check_range(option, rate, 0.0..1.0 - 1.0 / 65536.0)
 }
 
 /// Weights that a user's function gives.
