@@ -1,7 +1,7 @@
 //! The activations without rounding: the identity, hard tanh, and the step of the
 //! McCulloch–Pitts neuron. NaN stays NaN; the derivative there is that of one side.
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::gemm::FusedOp;
 use crate::simd::Simd;
 

@@ -3,7 +3,7 @@
 //!
 //! Both are exact but for the one product. NaN stays NaN; the derivative there is the lower one.
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::gemm::FusedOp;
 use crate::simd::Simd;
 

@@ -2,8 +2,7 @@
 
 use super::layer::{Layer, LayerKind, LayerShape};
 use crate::activation::Activation;
-use crate::error::{Error, Result};
-use crate::optim::check;
+use crate::error::{Error, Result, check_range};
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,7 +42,7 @@ impl Architecture {
 
 fn check_dropout(option: &str, rate: f32) -> Result<()> {
     // A higher rate drops all values: rates are multiples of 1/65536.
-    check(option, rate, 0.0..1.0 - 1.0 / 65536.0)
+    check_range(option, rate, 0.0..1.0 - 1.0 / 65536.0)
 }
 
 fn check_layer(shapes: &[LayerShape], i: usize) -> Result<()> {

@@ -180,7 +180,7 @@ impl Phase1<'_> {
                 losses,
                 scale: 1.0 / self.batch.rows() as f32,
                 weighting: Weighting {
-                    shares: self.weights.map(|weights| &weights[range]),
+                    rows: self.weights.map(|weights| &weights[range]),
                     smoothing: self.step.smoothing,
                     classes: self.step.classes,
                 },

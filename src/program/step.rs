@@ -310,8 +310,9 @@ fn make(
             let memory = ParameterMemory { layers, states, gradients: &mut [] };
             let tiles = columns.map_or(&*tiles, Columns::tiles);
             let (at, biases) = ((step.update, step.lr), step.adjustments.biases);
-            let update = Update { phase, tiles, memory, crew };
-            step.optimizer.with_fused_rule(at, biases, update);
+            let rule = step.optimizer.fused_rule(at, biases);
+            let rule = rule.ok_or_else(|| Error::config("optimizer", "needs stored gradients"))?;
+            rule.visit(Update { phase, tiles, memory, crew });
             Ok(())
         }
     }

@@ -321,7 +321,7 @@ impl<'a> Training<'a> {
     /// [`Error::Config`] when it is negative or not finite, or with a decoupled decay λ so large that
     /// 1 − lr·λ is no longer above 0.
     pub fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
-        crate::optim::check("learning rate", lr, 0.0..f32::INFINITY)?;
+        crate::error::check_range("learning rate", lr, 0.0..f32::INFINITY)?;
         self.adjustments.check_rate(&self.optimizer, lr)?;
         self.lr = lr;
         Ok(())
@@ -421,7 +421,7 @@ impl fmt::Debug for Training<'_> {
 
 /// Checks label smoothing and class weights.
 fn check_weights(setup: &Setup, loss: Loss, n_out: usize) -> Result<()> {
-    crate::optim::check("label smoothing", setup.smoothing, 0.0..1.0)?;
+    crate::error::check_range("label smoothing", setup.smoothing, 0.0..1.0)?;
     if setup.smoothing > 0.0 && loss != Loss::CrossEntropy {
         return Err(Error::config("label smoothing", format!("needs cross-entropy, got {loss}")));
     }
