@@ -6,7 +6,7 @@ use super::phase1::Phase1;
 use super::views::{RowBlock, Side};
 use crate::activation::Activation;
 use crate::gemm::bf16::{self, SplitPart};
-use crate::gemm::{self, BackwardInput};
+use crate::gemm::{self, BackwardInput, ElementwiseOp};
 use crate::passes::{add, copy, maxout_backward};
 use crate::simd::Level;
 use crate::storage::{Panels, PanelsMut};

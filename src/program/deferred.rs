@@ -8,8 +8,9 @@ use super::tiles::{Tile, Tiles};
 use super::update::Phase2;
 use super::views::{Crew, ParameterMemory, TileMut, VectorMut};
 use crate::error::{Error, Result};
-use crate::network::{Dense, Mlp};
-use crate::optim::{Keep, Pass, Rule, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
+use crate::gemm::{StoreGradient, UpdateRule};
+use crate::network::{LayerParameters, Mlp};
+use crate::optim::{Pass, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
 use crate::simd::Line;
 
 /// The gradients of a run that keeps them.
@@ -23,7 +24,7 @@ pub(crate) struct Deferred {
 
 /// The parameters that an update changes, and their tiles.
 pub(crate) struct Target<'a> {
-    pub(crate) layers: &'a mut [Dense],
+    pub(crate) layers: &'a mut [LayerParameters],
     pub(crate) states: &'a mut [LayerState],
     pub(crate) tiles: &'a Tiles,
     /// Whole columns of the weights, where their norms are limited.
@@ -38,8 +39,9 @@ impl Target<'_> {
 
 impl Deferred {
     pub(crate) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
-        let gradient =
-            |layer: &Dense| Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
+        let gradient = |layer: &LayerParameters| {
+            Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
+        };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
         Ok(Deferred { gradients, squares: vec![0.0; tiles], waiting: Waiting::default() })
     }
@@ -96,7 +98,7 @@ impl Deferred {
         let tiles = target.tiles;
         if !phase.step.adjustments.needs_all() {
             crew.run_tiles(tiles, target.memory(&mut self.gradients), |mut tile| {
-                keep(phase, &mut tile, Keep);
+                keep(phase, &mut tile, StoreGradient);
                 update(phase, tile, pass);
             });
             limit_norms(phase, &mut target, crew);
@@ -105,7 +107,7 @@ impl Deferred {
         if change.rows > 0 {
             let memory = target.memory(&mut self.gradients);
             crew.run_tiles(tiles, memory, |mut tile| match change.accumulates {
-                false => keep(phase, &mut tile, Keep),
+                false => keep(phase, &mut tile, StoreGradient),
                 true => keep(phase, &mut tile, add_to(change.weight)),
             });
         }
@@ -167,7 +169,7 @@ pub(crate) fn pass(phase: &Phase2, scale: f32, reset: bool) -> Pass {
 }
 
 /// 2a of a tile: gradient = rule(gradient, xᵀ·d).
-fn keep<R: Rule>(phase: &Phase2, to: &mut TileMut, rule: R) {
+fn keep<R: UpdateRule>(phase: &Phase2, to: &mut TileMut, rule: R) {
     let tile = to.tile;
     if let Some(gradient) = &mut to.gradient {
         phase.weights(tile, gradient.reborrow().into(), rule);
@@ -180,7 +182,7 @@ fn keep<R: Rule>(phase: &Phase2, to: &mut TileMut, rule: R) {
 }
 
 /// The sum of the squares of the gradient of a tile.
-fn squares(dense: &Dense, gradient: &Slot, tile: &Tile) -> f64 {
+fn squares(dense: &LayerParameters, gradient: &Slot, tile: &Tile) -> f64 {
     let g = gradient.w.view().rows(tile.rows(dense.n_in())).panels(tile.outputs.clone());
     let mut sum = sum_of_squares(g, |panel| gradient.w.lanes(tile.outputs.start + panel));
     for vector in tile.vectors(dense) {
@@ -197,7 +199,7 @@ fn update(phase: &Phase2, tile: TileMut, pass: Pass) {
     struct Visit<'a, 'b>(&'a Phase2<'b>, TileMut<'a>, Pass);
     impl VisitRule for Visit<'_, '_> {
         type Output = ();
-        fn visit<R: Rule>(self, rule: R) {
+        fn visit<R: UpdateRule>(self, rule: R) {
             apply_rule(self.0, self.1, self.2, rule);
         }
     }
@@ -205,7 +207,7 @@ fn update(phase: &Phase2, tile: TileMut, pass: Pass) {
     step.optimizer.with_rule((step.update, step.lr), Visit(phase, tile, pass));
 }
 
-fn apply_rule<R: Rule>(phase: &Phase2, mut tile: TileMut, pass: Pass, rule: R) {
+fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: Pass, rule: R) {
     let (level, a) = (phase.level, phase.step.adjustments);
     let TileMut { w, slots, gradient, vectors, .. } = &mut tile;
     for p in 0..w.n_panels() {

@@ -3,6 +3,7 @@
 
 use super::ops::{Norm, Op, Product};
 use super::views::RowBlock;
+use crate::gemm::ElementwiseOp;
 use crate::network::Mlp;
 use crate::passes::{Mask, add, copy, maxout};
 use crate::simd::Line;

@@ -148,7 +148,7 @@ impl Phase1<'_> {
     /// Scans which inputs are zero in all of these rows.
     pub(crate) fn scan(&self, inputs: &mut ActiveInputs, x: Panels) {
         match self.scan {
-            true => _ = inputs.look(self.net.level, x.into()),
+            true => _ = inputs.scan_zeros(self.net.level, x.into()),
             false => inputs.take_all(),
         }
     }
@@ -180,11 +180,11 @@ impl Phase1<'_> {
                 losses,
                 scale: 1.0 / self.batch.rows() as f32,
                 weighting: Weighting {
-                    shares: self.weights.map(|weights| &weights[range]),
+                    rows: self.weights.map(|weights| &weights[range]),
                     smoothing: self.step.smoothing,
                     classes: self.step.classes,
                 },
-                activation: net.layers[net.layers.len() - 1].activation,
+                activation: net.output_activation(),
             },
         );
         finite

@@ -8,7 +8,8 @@ use super::change::Change;
 use super::deferred::{Deferred, pass};
 use super::tiles::Tile;
 use super::views::Crew;
-use crate::optim::{Keep, Pass, Rule, VisitRule, add_to, apply};
+use crate::gemm::{StoreGradient, UpdateRule};
+use crate::optim::{Pass, VisitRule, add_to, apply};
 use crate::simd::{LINE, Level, Line};
 use crate::storage::PanelsMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -102,7 +103,7 @@ impl Probe<'_> {
             let w = PanelsMut::new(&mut g, rows.len(), cols, ROWS);
             match self.change.accumulates {
                 true => phase.weights(tile, w.into(), add_to(self.change.weight)),
-                false => phase.weights(tile, w.into(), Keep),
+                false => phase.weights(tile, w.into(), StoreGradient),
             }
         }
         let state = &self.now.states[tile.layer].slots;
@@ -125,7 +126,7 @@ impl Probe<'_> {
                 let slots = [&mut [][..], &mut []];
                 match self.change.accumulates {
                     true => phase.vector((tile, vector), g, slots, add_to(self.change.weight)),
-                    false => phase.vector((tile, vector), g, slots, Keep),
+                    false => phase.vector((tile, vector), g, slots, StoreGradient),
                 }
             }
             let pass = self.pass.map(|pass| pass.for_vectors(phase.step.adjustments));
@@ -203,7 +204,7 @@ struct Visit<'a> {
 
 impl VisitRule for (Level, Visit<'_>) {
     type Output = ();
-    fn visit<R: Rule>(self, rule: R) {
+    fn visit<R: UpdateRule>(self, rule: R) {
         let (level, Visit { w, g, slots, pass }) = self;
         apply(level, w, g, slots, rule, pass);
     }

@@ -3,7 +3,7 @@
 use super::ops::INPUTS;
 use super::scratch::{Plan, Scratch, products};
 use crate::activation::{Activation, softmax_panels};
-use crate::gemm::RowProduct;
+use crate::gemm::{ElementwiseOp, FusedOp, RowProduct};
 use crate::network::Mlp;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 use crate::storage::{MatRef, RowsView};
@@ -45,11 +45,18 @@ impl Kernel for Row<'_> {
             let layer = &net.layers[product.layer];
             let ([x], [out]) = rows.get([product.x], [product.out]);
             let (x, inputs) = if product.x == INPUTS { (inputs, active) } else { (x.into(), None) };
-            let (w, bias, activation) = (layer.w.view(), Some(layer.bias()), product.activation);
-            s.enter(RowProduct { x, inputs, w, bias, out, activation });
+            let (w, bias, fused) = (layer.w.view(), Some(layer.bias()), product.activation.fused());
+            let op = fused.unwrap_or(FusedOp::Identity);
+            s.enter(RowProduct { x, inputs, w, bias, out, op });
+            if fused.is_none() {
+                let mut out = rows.write(product.out);
+                for p in 0..out.n_panels() {
+                    product.activation.forward_at(s, out.panel_mut(p));
+                }
+            }
         }
         let mut a = rows.write(plan.program.output.a);
-        if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+        if net.output_activation() == Activation::Softmax {
             softmax_panels(s, &mut a, 0);
         }
         for (p, values) in out.chunks_mut(LINE).enumerate() {

@@ -23,10 +23,11 @@ use super::tiles::Tiles;
 use super::update::Phase2;
 use super::views::{ColumnMemory, Crew, ParameterMemory};
 use crate::error::{Error, Result};
-use crate::gemm::{self, Forward, LOOK_FROM};
+use crate::gemm::UpdateRule;
+use crate::gemm::{self, Forward, MIN_SCAN_INPUTS};
 use crate::loss::Loss;
 use crate::network::Mlp;
-use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
+use crate::optim::{Adjustments, Optimizer, VisitRule};
 use crate::passes::Moments;
 use crate::threads::{Team, Way};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,9 +142,8 @@ fn run_counted(
     let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
     make(net, ws, &mut crew, &change, (Some((bytes, threads)), step))?;
     for (layer, moments) in net.layers.iter_mut().zip(&ws.moments) {
-        let n_out = layer.n_out();
-        if let (Some(norm), Some(moments)) = (&mut layer.norm, moments) {
-            norm.observe(moments.values.each_ref().map(|lines| &lines[..]), n_out, rows);
+        if let Some(moments) = moments {
+            layer.observe(moments.values.each_ref().map(|lines| &lines[..]), rows);
         }
     }
     ws.choices.of(rows).done(rows);
@@ -160,7 +160,7 @@ fn phase1(
 ) -> bool {
     let rows = batch.rows();
     let in_f32 = ws.states[0].parts.is_none() && ws.program.first_product().is_some();
-    let scans = net.n_in() >= LOOK_FROM && in_f32;
+    let scans = net.n_in() >= MIN_SCAN_INPUTS && in_f32;
     let scan = scans && (step.number % SCAN_INTERVAL == 1 || !ws.active.is_empty());
     let Workspace { program, batch: memory, states, moments, peaks, columns, weights, .. } = ws;
     let mut columns = columns.as_mut().filter(|_| threads > 1);
@@ -310,8 +310,9 @@ fn make(
             let memory = ParameterMemory { layers, states, gradients: &mut [] };
             let tiles = columns.map_or(&*tiles, Columns::tiles);
             let (at, biases) = ((step.update, step.lr), step.adjustments.biases);
-            let update = Update { phase, tiles, memory, crew };
-            step.optimizer.with_fused_rule(at, biases, update);
+            let rule = step.optimizer.fused_rule(at, biases);
+            let rule = rule.ok_or_else(|| Error::config("optimizer", "needs stored gradients"))?;
+            rule.visit(Update { phase, tiles, memory, crew });
             Ok(())
         }
     }
@@ -344,7 +345,7 @@ struct Update<'a, 'b, 'c> {
 impl VisitRule for Update<'_, '_, '_> {
     type Output = ();
 
-    fn visit<R: Rule>(self, rule: R) {
+    fn visit<R: UpdateRule>(self, rule: R) {
         let Update { phase, tiles, memory, crew } = self;
         crew.run_tiles(tiles, memory, |tile| phase.update(tile, rule));
     }

@@ -7,9 +7,9 @@ use super::ops::Program;
 use super::step::Step;
 use super::tiles::Tile;
 use super::views::{TileMut, VectorMut};
+use crate::gemm::UpdateRule;
 use crate::gemm::bf16::{self, Scaling, SplitPart};
 use crate::gemm::{BiasBlock, Transposed, WeightBlock, transpose, update_bias, update_weights};
-use crate::optim::Rule;
 use crate::simd::{LINE, Level, Line};
 use crate::storage::{PanelMatrix, Panels, PanelsMut, lanes};
 
@@ -47,7 +47,7 @@ impl<'a> From<PanelsMut<'a>> for TileWeights<'a> {
 
 impl Phase2<'_> {
     /// w, slots = rule(w, slots, xᵀ·d)
-    pub(crate) fn weights<R: Rule>(&self, tile: &Tile, to: TileWeights, rule: R) {
+    pub(crate) fn weights<R: UpdateRule>(&self, tile: &Tile, to: TileWeights, rule: R) {
         let TileWeights { w, slots, wt, part } = to;
         if let Some(PartRows { by, x, d }) = &self.parts[tile.layer] {
             let at = (tile.inputs.start * LINE, tile.outputs.start);
@@ -62,7 +62,7 @@ impl Phase2<'_> {
     }
 
     /// The same for a tile's lines of vector `vector` of its layer.
-    pub(crate) fn vector<R: Rule>(
+    pub(crate) fn vector<R: UpdateRule>(
         &self,
         (tile, vector): (&Tile, usize),
         bias: &mut [Line],
@@ -75,7 +75,7 @@ impl Phase2<'_> {
     }
 
     /// Updates a tile with a rule that is fused into the gradient's store.
-    pub(crate) fn update<R: Rule>(&self, tile: TileMut, rule: R) {
+    pub(crate) fn update<R: UpdateRule>(&self, tile: TileMut, rule: R) {
         let TileMut { tile, width, w, slots, mut wt, part, vectors, .. } = tile;
         let to = TileWeights { w, slots, wt: wt.as_mut().map(Transposed::reborrow), part };
         self.weights(tile, to, rule);

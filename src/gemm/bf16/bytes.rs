@@ -33,13 +33,12 @@ impl Scaling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation;
     use crate::gemm::bf16::amx;
     use crate::gemm::bf16::precision::Unit;
     use crate::gemm::bf16::tests::{chain, matrix, relative_error, split, ways};
     use crate::gemm::bf16::*;
+    use crate::gemm::store::{Identity, StoreGradient};
     use crate::math::threefry;
-    use crate::optim::Keep;
     use crate::simd::{LINE, Level, Line};
     use crate::storage::{PanelMatrix, RowSource};
 
@@ -106,7 +105,7 @@ mod tests {
             PanelMatrix::with_stride(m, n, m).unwrap(),
             PanelMatrix::with_stride(k, n, k.next_multiple_of(LINE)).unwrap(),
         );
-        let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
+        let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Identity);
         let (bytes, w, bias, out) = (Some(scaling), &sw, &bias[..], z.view_mut());
         let (x, next) = (sx.view(), None);
         forward(level, Forward { by, x, bytes, w, bias, out, z: None, activation, next });
@@ -114,7 +113,7 @@ mod tests {
         update_weights(
             level,
             Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None },
-            Keep,
+            StoreGradient,
         );
         [z, dw]
     }
@@ -189,7 +188,7 @@ mod tests {
             let mut six = PanelMatrix::with_stride(m, n, m).unwrap();
             let (sx, sw) =
                 (split(&x, k, Role::Inputs, by, level), split(&w, n, Role::Weights, by, level));
-            let (bytes, z, activation, next) = (None, None, Activation::Identity, None);
+            let (bytes, z, activation, next) = (None, None, Identity, None);
             let f = Forward {
                 by,
                 x: sx.view(),

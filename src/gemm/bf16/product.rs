@@ -6,15 +6,14 @@ use super::bytes::Scaling;
 use super::fill::SplitPart;
 use super::operand::{Operand, Split, SplitRows};
 use super::precision::{ROWS, SplitBy};
-use crate::activation::Activation;
 use crate::gemm::epilogue::{Epilogue, Field, Place, Update};
-use crate::optim::Rule;
+use crate::gemm::store::{ElementwiseOp, FusedOp, UpdateRule};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut};
 use std::ops::Range;
 
 /// One layer's forward product on a block of rows.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, A> {
     pub(crate) by: SplitBy,
     /// m x k
     pub(crate) x: SplitRows<'a>,
@@ -23,30 +22,30 @@ pub(crate) struct Forward<'a> {
     pub(crate) bytes: Option<Scaling>,
     /// k x n
     pub(crate) w: &'a Split,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a [Line],
     /// m x n
     pub(crate) out: PanelsMut<'a>,
     /// m x n: where z = x·w + b goes when backward will need it
     pub(crate) z: Option<PanelsMut<'a>>,
-    pub(crate) activation: Activation,
+    pub(crate) activation: A,
     /// The same rows of the next layer's inputs, which the outputs are.
     pub(crate) next: Option<SplitPart<'a>>,
 }
 
 /// out = σ(x·w + bias)
-pub(crate) fn forward(level: Level, f: Forward) {
+pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
     let Forward { by, x, bytes, w, bias, mut out, mut z, activation, mut next } = f;
     let SplitRows { split: x, first, rows } = x;
     assert!(x.shape().1 == w.shape().0 && out.cols == w.shape().1);
     assert!(bias.len() == out.n_panels() && out.rows <= rows);
     assert!(z.as_ref().is_none_or(|z| z.rows == out.rows && z.cols == out.cols));
-    let after = |out: &mut PanelsMut, panels: Range<usize>| {
+    let after = &mut |out: &mut PanelsMut, panels: Range<usize>| {
         for panel in panels.clone() {
             if let Some(z) = &mut z {
                 z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
             }
-            if activation != Activation::Identity {
+            if activation.fused() != Some(FusedOp::Identity) {
                 activation.forward_lines(level, out.panel_mut(panel));
             }
         }
@@ -59,7 +58,7 @@ pub(crate) fn forward(level: Level, f: Forward) {
 }
 
 /// One layer's backward product on a block of rows.
-pub(crate) struct Backward<'a> {
+pub(crate) struct Backward<'a, A> {
     pub(crate) by: SplitBy,
     /// m x n: the deltas of the layer above
     pub(crate) d: SplitRows<'a>,
@@ -70,20 +69,20 @@ pub(crate) struct Backward<'a> {
     /// m x k: the deltas of the layer below
     pub(crate) out: PanelsMut<'a>,
     /// of the layer below
-    pub(crate) activation: Activation,
+    pub(crate) activation: A,
     /// The same rows of the operand that the deltas of the layer below are.
     pub(crate) next: Option<SplitPart<'a>>,
 }
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
-pub(crate) fn backward_input(level: Level, b: Backward) {
+pub(crate) fn backward_input<A: ElementwiseOp>(level: Level, b: Backward<A>) {
     let Backward { by, d, w, kept, mut out, activation, mut next } = b;
     let SplitRows { split: d, first, rows } = d;
     assert!(d.shape().1 == w.shape().1 && out.cols == w.shape().0);
     assert!(out.rows <= rows);
     assert!(kept.rows == out.rows && kept.cols == out.cols);
-    let after = |out: &mut PanelsMut, panels: Range<usize>| {
-        if activation != Activation::Identity {
+    let after = &mut |out: &mut PanelsMut, panels: Range<usize>| {
+        if activation.fused() != Some(FusedOp::Identity) {
             for panel in panels.clone() {
                 activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
             }
@@ -97,7 +96,7 @@ pub(crate) fn backward_input(level: Level, b: Backward) {
 }
 
 /// `out = bias + left·right`, and `after` for each stripe of two panels.
-struct Rows<'a, 'b, F> {
+struct Rows<'a, 'b> {
     by: SplitBy,
     /// Left and right.
     operands: (Operand<'a>, Operand<'a>),
@@ -105,14 +104,14 @@ struct Rows<'a, 'b, F> {
     first: usize,
     bias: Option<&'a [Line]>,
     out: &'a mut PanelsMut<'b>,
-    after: F,
+    after: &'a mut dyn FnMut(&mut PanelsMut, Range<usize>),
 }
 
-impl<F: FnMut(&mut PanelsMut, Range<usize>)> Kernel for Rows<'_, '_, F> {
+impl Kernel for Rows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
         let (rows, n_panels) = (self.out.rows, self.out.n_panels());
         let mut sums = [[Line::ZERO; LINE]; 4];
         let (left, right) = self.operands;
@@ -170,7 +169,7 @@ pub(crate) struct Gradient<'a> {
 }
 
 /// w, slots = rule(w, slots, xᵀ·d); split = w
-pub(crate) fn update_weights<R: Rule>(level: Level, mut g: Gradient, rule: R) {
+pub(crate) fn update_weights<R: UpdateRule>(level: Level, mut g: Gradient, rule: R) {
     let (rows, cols) = (g.w.rows, g.w.cols);
     assert!(g.at.0 + rows <= g.x.shape().1 && g.at.1 * LINE + cols <= g.d.shape().1);
     for slot in g.slots.iter().take(R::SLOTS) {

@@ -4,8 +4,8 @@ use super::amx;
 use super::precision::Unit;
 use super::*;
 use crate::activation::Activation;
+use crate::gemm::store::{Identity, StoreGradient};
 use crate::math::threefry;
-use crate::optim::Keep;
 use crate::simd::{LINE, Level, Line};
 use crate::storage::PanelMatrix;
 
@@ -89,7 +89,7 @@ fn products(level: Level, by: SplitBy, (m, k, n): (usize, usize, usize)) -> [Pan
     };
     let (mut z, mut dx, mut dw) = (zeros(m, n), zeros(m, k), zeros(k, n));
     let kept = zeros(m, k);
-    let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
+    let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Identity);
     let (bytes, kept, w, bias) = (None, kept.view(), &sw, &bias[..]);
     let (x, d, out) = (sx.view(), sd.view(), z.view_mut());
     forward(level, Forward { by, x, bytes, w, bias, out, z: None, activation, next: None });
@@ -97,7 +97,7 @@ fn products(level: Level, by: SplitBy, (m, k, n): (usize, usize, usize)) -> [Pan
     backward_input(level, Backward { by, d, w, kept, out, activation, next: None });
     let (x, d, at, slots, w) = (&sx, &sd, (0, 0), [None, None], dw.view_mut());
     let g = Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None };
-    update_weights(level, g, Keep);
+    update_weights(level, g, StoreGradient);
     [z, dx, dw]
 }
 
@@ -124,6 +124,19 @@ fn products_are_as_exact_as_their_parts() {
                 check(&place, &dx, (m, k, n), |i, l| at(&d, i, l), |l, j| at(&w, j, l), e);
                 let e = bound(m, by.parts);
                 check(&place, &dw, (k, n, m), |i, l| at(&x, l, i), |l, j| at(&d, l, j), e);
+            }
+        }
+    }
+}
+
+#[test]
+fn levels_with_fused_multiply_adds_give_the_same_bits() {
+    for parts in 1..=3 {
+        let by = SplitBy { unit: Unit::Fma, parts };
+        let want = products(Level::software(), by, (40, 200, 70));
+        for level in Level::available().filter(|&level| level != Level::portable()) {
+            for (got, want) in products(level, by, (40, 200, 70)).iter().zip(&want) {
+                assert_eq!(got.lines(), want.lines(), "{} {parts} parts", level.name());
             }
         }
     }
