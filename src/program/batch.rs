@@ -271,7 +271,7 @@ impl BatchTargets<'_> {
 }
 
 /// Checks rows that a caller holds: shapes and labels. (NaN and infinity are found on the way
-/// into the first layer, see [`first_odd_value`].)
+/// into the first layer, see [`first_non_finite_value`].)
 pub(crate) fn check_rows(
     net: &Mlp,
     loss: Loss,
@@ -326,7 +326,7 @@ pub(crate) fn check_rows(
 }
 
 /// The error that names the first value of a batch that is not finite.
-pub(crate) fn first_odd_value(batch: &Batch) -> Error {
+pub(crate) fn first_non_finite_value(batch: &Batch) -> Error {
     let find = |place: &str, m: MatRef, counts: &dyn Fn(usize) -> bool| {
         let rows = (0..m.rows()).filter(|r| counts(*r));
         let values = rows.flat_map(|r| m.row(r).iter().enumerate().map(move |v| (r, v)));

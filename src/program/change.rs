@@ -1,7 +1,6 @@
 //! What a step is about to change: gradients that wait for an update, and parameters; and whether it
 //! may.
 
-use super::deferred::Deferred;
 use crate::optim::Adjustments;
 
 /// What was summed up since the last update: Σ Sᵦ gᵦ over the batches, with gᵦ the gradient of a
@@ -59,18 +58,17 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// What a batch does of which `rows` rows count.
+    /// The change by a batch of which `rows` rows count, when this much waits.
     pub(crate) fn of_batch(
-        deferred: Option<&Deferred>,
+        mut waiting: Waiting,
         adjustments: &Adjustments,
         rows: usize,
         weight: BatchWeight,
     ) -> Change {
-        let Some(deferred) = deferred.filter(|_| adjustments.accumulate > 1) else {
+        if adjustments.accumulate <= 1 {
             let (updates, waiting) = (rows > 0, Waiting::default());
             return Change { rows, weight: 1.0, total: 1.0, accumulates: false, updates, waiting };
-        };
-        let mut waiting = deferred.counts();
+        }
         waiting.batches += 1;
         if let (true, BatchWeight::Sum(sum)) = (waiting.weight == 0.0, weight)
             && sum > 0.0
@@ -86,8 +84,7 @@ impl Change {
     }
 
     /// The update from what waits, without another batch; none where nothing that counts does.
-    pub(crate) fn of_rest(deferred: &Deferred) -> Option<Change> {
-        let waiting = deferred.counts();
+    pub(crate) fn of_rest(waiting: Waiting) -> Option<Change> {
         let (total, accumulates, updates) = (waiting.weight, true, true);
         let change = Change { rows: 0, weight: 0.0, total, accumulates, updates, waiting };
         (waiting.weight > 0.0).then_some(change)

@@ -2,10 +2,10 @@
 //! the gradient of a tile is kept (2a), then a pass over it changes the weights (2b). Where the
 //! update needs no other tile, 2b follows at once, while the tile is in the cache.
 
-use super::buffers::{LayerState, Slot};
 use super::change::{Change, Waiting};
+use super::phase2::Phase2;
+use super::state::{LayerState, Slot};
 use super::tiles::{Tile, Tiles};
-use super::update::Phase2;
 use super::views::{Crew, ParameterMemory, TileMut, VectorMut};
 use crate::error::{Error, Result};
 use crate::gemm::{StoreGradient, UpdateRule};
@@ -51,9 +51,10 @@ impl Deferred {
         &self.gradients
     }
 
-    /// The gradients, and room for a number a tile.
+    /// The gradients that wait for an update, and one number per tile.
     pub(crate) fn parts(&mut self) -> (&[Slot], &mut [f64]) {
-        (&self.gradients, &mut self.squares)
+        let gradients = if self.waiting() { &self.gradients[..] } else { &[] };
+        (gradients, &mut self.squares)
     }
 
     /// What waits for an update.

@@ -2,7 +2,8 @@
 
 use super::batch::{Ordered, gather_features};
 use super::ops::Outputs;
-use super::scratch::{BLOCK_ROWS, Plan, Scratch, argmax};
+use super::plan::Plan;
+use super::scratch::{BLOCK_ROWS, Scratch, argmax};
 use crate::activation::Activation;
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};

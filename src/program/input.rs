@@ -1,8 +1,9 @@
 //! A batch of bytes that the first layer's products take as they are.
 
 use super::batch::{Batch, Ordered};
-use super::buffers::LayerState;
-use super::ops::{INPUTS, Op, Program};
+use super::compile::Program;
+use super::ops::{INPUTS, Op};
+use super::state::LayerState;
 use crate::gemm::bf16::Scaling;
 
 /// Rows of bytes, and what they stand for.

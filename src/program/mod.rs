@@ -3,39 +3,49 @@
 
 mod backward;
 mod batch;
+mod block;
 mod bounds;
-mod buffers;
 mod change;
 mod columns;
+mod compile;
 mod deferred;
 mod evaluate;
 mod forward;
 mod input;
 mod ops;
+mod peaks;
 mod phase1;
+mod phase2;
+mod plan;
 mod predictor;
 mod probe;
 mod row;
 mod scratch;
+mod stages;
+mod state;
 mod step;
 mod tiles;
-mod update;
+mod train;
 mod views;
+mod workspace;
 mod zeros;
 
 pub use batch::BatchTargets;
 pub(crate) use batch::{Batch, SampleWeights, check_rows, check_sample_weights};
-pub(crate) use buffers::{Needs, Slot, Workspace};
 pub(crate) use change::Waiting;
 pub(crate) use deferred::Deferred;
 pub(crate) use evaluate::{check_data, evaluate, multiply_adds};
 pub use predictor::Predictor;
-pub(crate) use step::{Outcome, Step, flush, run};
+pub(crate) use state::Slot;
+pub(crate) use step::{Outcome, Step};
+pub(crate) use train::{flush, run};
+pub(crate) use workspace::{Needs, Workspace};
 
 /// What the tests of padding look into.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use super::buffers::{BatchRows, LayerState, Moments, PartRows};
     pub(crate) use super::columns::Columns;
     pub(crate) use super::ops::Op;
+    pub(crate) use super::state::{LayerState, Moments, PartRows};
+    pub(crate) use super::workspace::BatchRows;
 }

@@ -1,35 +1,20 @@
-//! Phase 1 of a training step on a block of rows: the program forwards, the loss, and the program in
-//! reverse to the deltas of every layer.
-//!
-//! Batch normalisation needs sums over the whole batch, so each such operation cuts phase 1 twice.
-//! With n of them there are 2n + 1 stages with a join between each two:
-//!
-//! ```text
-//! stage 0      gather, forward to the first z that is normalised
-//! join         its mean and variance
-//! stage 1      forward from there to the next one's z …
-//! stage n      … forward to the end; loss; backward to ∂L/∂y of the last one
-//! join         the sums that its ∂L/∂z needs
-//! stage n + 1  backward from there to ∂L/∂y of the one before …
-//! stage 2n     … backward to the first layer
-//! ```
+//! What all blocks of rows share in phase 1 of a training step, and the products of its forward pass.
 
 use super::batch::Batch;
-use super::bounds::Peaks;
-use super::buffers::{LayerState, Moments};
-use super::forward::{Pass, forward};
+use super::compile::Program;
+use super::forward::Pass;
 use super::input::Bytes;
-use super::ops::{Buffer, INPUTS, Norm, Op, Product, Program};
+use super::ops::{INPUTS, Product};
+use super::peaks::Peaks;
+use super::state::{LayerState, Moments};
 use super::step::Step;
-use super::views::{BatchBlock, RowBlock, Side};
+use super::views::{RowBlock, Side};
 use crate::gemm::bf16::{self, SplitPart};
 use crate::gemm::{self, ActiveInputs, Forward};
-use crate::loss::{BlockTargets, Output, Weighting};
 use crate::network::Mlp;
-use crate::passes::Mask;
+use crate::passes::{Mask, largest};
 use crate::simd::Line;
 use crate::storage::{PanelMatrix, Panels};
-use std::ops::Range;
 
 /// What the tasks of phase 1 share.
 pub(crate) struct Phase1<'a> {
@@ -50,99 +35,29 @@ pub(crate) struct Phase1<'a> {
     pub(crate) step: &'a Step<'a>,
 }
 
-/// The work between two joins.
-pub(crate) struct Stage {
-    forward: Range<usize>,
-    /// Whether the loss is in between.
-    loss: bool,
-    /// Walked in reverse.
-    backward: Range<usize>,
-    /// The batch normalisation that follows, and in which direction.
-    pub(crate) join: Option<Join>,
-}
-
-/// Sums over the batch.
-#[derive(Clone, Copy)]
-pub(crate) enum Join {
-    /// Of z.
-    Forward(Norm),
-    /// Of g and g ⊙ ẑ.
-    Backward(Norm),
-}
-
-impl Program {
-    pub(crate) fn n_stages(&self) -> usize {
-        2 * self.joins.len() + 1
-    }
-
-    pub(crate) fn stage(&self, stage: usize) -> Stage {
-        let (joins, n, end) = (&self.joins, self.joins.len(), self.ops.len());
-        let norm = |join: usize| match self.ops[joins[join]] {
-            Op::BatchNorm(norm) => norm,
-            other => unreachable!("{other:?} is no join"),
-        };
-        // The joins that lie before the forward part, and behind the backward part.
-        let below = 2 * n - stage;
-        Stage {
-            forward: match stage {
-                0 => 0..joins.first().copied().unwrap_or(end),
-                _ if stage <= n => joins[stage - 1]..joins.get(stage).copied().unwrap_or(end),
-                _ => end..end,
-            },
-            loss: stage == n,
-            backward: match stage {
-                _ if stage < n => 0..0,
-                _ => {
-                    let from = below.checked_sub(1).map_or(0, |join| joins[join] + 1);
-                    from..joins.get(below).map_or(end, |join| join + 1)
-                }
-            },
-            join: match stage {
-                _ if stage < n => Some(Join::Forward(norm(stage))),
-                _ => below.checked_sub(1).map(|join| Join::Backward(norm(join))),
-            },
-        }
-    }
-}
-
 impl Phase1<'_> {
-    /// A stage for a block of rows. Returns whether the batch's values are finite.
-    pub(crate) fn stage(&self, stage: usize, block: BatchBlock) -> bool {
-        let Stage { forward: ops, loss, backward, join } = self.program.stage(stage);
-        let BatchBlock { mut rows, labels, losses, inputs } = block;
-        let mut finite = true;
-        let first = if stage == 0 { self.done } else { 0 };
-        if stage == 0 && first == 0 {
-            finite &= self.gather(&mut rows);
-        }
-        let mut pass = Training { phase: self, inputs };
-        for op in &self.program.ops[ops.start + first..ops.end] {
-            forward(self.net, op, &mut rows, &mut pass);
-        }
-        if loss {
-            finite &= self.loss(&mut rows, labels, losses);
-        }
-        for op in self.program.ops[backward].iter().rev() {
-            self.backward(op, &mut rows);
-        }
-        if let (None, Some(product)) = (join, self.program.first_product()) {
-            // Once for all tiles of the first layer, and while the deltas are in the cache.
-            pass.inputs.check_deltas(self.net.level, rows.read(product.d));
-        }
-        finite
+    /// The largest feature of some rows, and whether it is finite.
+    pub(crate) fn note_features(&self, largest: f32) -> bool {
+        self.peaks[0].note_batch(self.net, largest);
+        largest.is_finite()
     }
 
-    fn gather(&self, rows: &mut RowBlock) -> bool {
-        if let Some(bytes) = self.bytes {
-            let ([], [], [x]) = rows.with_parts([], [], [Some(Side::Inputs(0))]);
-            if let Some(mut x) = x {
-                x.fill_bytes(self.net.level, bytes.rows, bytes.scaling);
-            }
-            // A data set refuses a scale by which a byte's value is not finite.
-            return true;
+    /// Notes the largest input of a layer after the first, unless it is known.
+    pub(crate) fn note_inputs(&self, layer: usize, x: Panels) {
+        let below = &self.net.layers[layer - 1];
+        if !below.is_within_one() {
+            let largest = largest(self.net.level, x, below.n_out());
+            self.peaks[layer].note_input(largest);
         }
-        let first = rows.first();
-        self.note_features(self.batch.features(self.net, first, rows.write(INPUTS)))
+    }
+
+    /// Notes the largest delta of layer `i`, whose deltas are complete.
+    pub(crate) fn note_deltas(&self, i: usize, rows: &RowBlock) {
+        let n_out = self.net.layers[i].n_out();
+        for &of in &self.program.parameters[i].vectors {
+            let largest = largest(self.net.level, rows.read(of), n_out);
+            self.peaks[i].note_delta(largest);
+        }
     }
 
     /// Scans which inputs are zero in all of these rows.
@@ -153,43 +68,6 @@ impl Phase1<'_> {
         }
     }
 
-    /// The loss, and the deltas of the output layer.
-    fn loss(&self, rows: &mut RowBlock, labels: &mut [u32], losses: &mut [f64]) -> bool {
-        let (net, output) = (self.net, self.program.output);
-        let range = rows.first()..rows.first() + rows.len();
-        let mut finite = true;
-        let targets = Buffer(self.program.shapes.len());
-        let is_classes = !labels.is_empty();
-        if is_classes {
-            self.batch.labels(range.start, labels);
-        } else {
-            finite = self.batch.values(net, range.start, rows.write(targets));
-        }
-        let read = [output.z.unwrap_or(INPUTS), if is_classes { INPUTS } else { targets }];
-        let ([z, y], [a, d]) = rows.get(read, [output.a, output.d]);
-        self.step.loss.backward(
-            net.level,
-            Output {
-                a,
-                z: output.z.map(|_| z),
-                targets: match is_classes {
-                    true => BlockTargets::Classes(labels),
-                    false => BlockTargets::Values(y),
-                },
-                d,
-                losses,
-                scale: 1.0 / self.batch.rows() as f32,
-                weighting: Weighting {
-                    rows: self.weights.map(|weights| &weights[range]),
-                    smoothing: self.step.smoothing,
-                    classes: self.step.classes,
-                },
-                activation: net.output_activation(),
-            },
-        );
-        finite
-    }
-
     /// The dropout of a layer's outputs; layer 0 is the inputs.
     pub(crate) fn mask(&self, layer: usize, rate: f32) -> Mask {
         Mask::new(rate, self.step.seed, self.step.number, layer)
@@ -197,9 +75,9 @@ impl Phase1<'_> {
 }
 
 /// The forward pass of a training step.
-struct Training<'a> {
-    phase: &'a Phase1<'a>,
-    inputs: &'a mut ActiveInputs,
+pub(crate) struct Training<'a> {
+    pub(crate) phase: &'a Phase1<'a>,
+    pub(crate) inputs: &'a mut ActiveInputs,
 }
 
 impl Pass for Training<'_> {

@@ -1,7 +1,9 @@
 //! Predicting.
 
 use super::ops::Outputs;
-use super::scratch::{BLOCK_ROWS, Plan, Scratch, SplitWeights};
+use super::plan::Plan;
+use super::row::RowProducts;
+use super::scratch::{BLOCK_ROWS, Scratch, SplitWeights};
 use crate::activation::{Activation, softmax_panels};
 use crate::error::{Error, Result};
 use crate::gemm::bf16::Precision;
@@ -27,8 +29,8 @@ pub struct Predictor<'a> {
     rows: usize,
     /// For a precision that is not f32.
     split: Option<SplitWeights>,
-    /// Whether a single row can take the short way.
-    plain: bool,
+    /// The short way of a single row, where there is one.
+    row: Option<RowProducts>,
 }
 
 /// Multiply-adds below which no team is made at all: they take one thread a third of a microsecond
@@ -71,8 +73,8 @@ impl<'a> Predictor<'a> {
         let plan = Plan::new(net, Outputs::OfLayer);
         let scratch = scratch(net, &plan, rows, &team, None)?;
         let choices = Choices::new(rows, net.n_parameters());
-        let plain = plan.is_plain(net.level);
-        Ok(Predictor { net, plan, team, choices, scratch, rows, split: None, plain })
+        let row = RowProducts::new(&plan, net.level);
+        Ok(Predictor { net, plan, team, choices, scratch, rows, split: None, row })
     }
 
     /// The same at another precision, with the network's weights split anew.
@@ -81,7 +83,7 @@ impl<'a> Predictor<'a> {
     /// [`Error::Memory`] when the memory for the split weights cannot be had.
     pub fn precision(mut self, precision: Precision) -> Result<Self> {
         let by = precision.split(self.net.level());
-        self.plain = by.is_none() && self.plan.is_plain(self.net.level);
+        self.row = RowProducts::new(&self.plan, self.net.level).filter(|_| by.is_none());
         self.split = by.map(|by| SplitWeights::new(self.net, by)).transpose()?;
         self.scratch = scratch(self.net, &self.plan, self.rows, &self.team, self.split.as_ref())?;
         Ok(self)
@@ -131,8 +133,8 @@ impl<'a> Predictor<'a> {
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
             return self.team.check();
         }
-        if rows == 1 && self.plain {
-            self.scratch[0].forward_row(net, &self.plan, x, out.row_mut(0));
+        if let (1, Some(row)) = (rows, &self.row) {
+            row.forward(net, &self.plan, &mut self.scratch[0], (x, out.row_mut(0)));
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);

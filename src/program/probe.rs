@@ -3,9 +3,9 @@
 //! second time, and only where weights, states or gradients come near the end of f32's range.
 
 use super::bounds::Before;
-use super::buffers::Slot;
 use super::change::Change;
-use super::deferred::{Deferred, pass};
+use super::deferred::pass;
+use super::phase2::Phase2;
 use super::tiles::Tile;
 use super::views::Crew;
 use crate::gemm::{StoreGradient, UpdateRule};
@@ -27,44 +27,43 @@ type Block = [Line; PANELS * ROWS];
 /// taken larger by so much.
 const ROUNDING: f64 = 1.0 + 1e-4;
 
-/// Tries a change. Returns the first layer in which something would not be finite.
-pub(crate) fn probe(
-    now: &Before,
-    tiles: &[Tile],
-    deferred: Option<&mut Deferred>,
-    change: &Change,
-    crew: &mut Crew,
-) -> Option<usize> {
-    let phase = now.phase;
-    let (gradients, squares) = match deferred {
-        Some(deferred) => deferred.parts(),
-        None => (&[][..], &mut [][..]),
-    };
-    let worst = AtomicUsize::new(usize::MAX);
-    let mut probe = Probe { now, gradients, change, pass: None };
-    if let Some(limit) = phase.step.adjustments.clip_norm.filter(|_| change.updates) {
-        crew.fill(squares, |i| probe.tile(&tiles[i], &worst));
-        let mean = f64::from(change.scale());
-        let norm = squares.iter().sum::<f64>().sqrt() * mean;
-        let clip = (f64::from(limit) / (norm + 1e-6) * ROUNDING).min(1.0);
-        probe.pass = Some(pass(phase, (mean * clip) as f32, false));
-    } else if change.updates {
-        probe.pass = Some(pass(phase, change.scale(), false));
-    }
-    crew.run(tiles.len(), |i| _ = probe.tile(&tiles[i], &worst));
-    Some(worst.into_inner()).filter(|layer| *layer < usize::MAX)
-}
-
-struct Probe<'a> {
-    now: &'a Before<'a>,
-    /// The sums that wait, where gradients are summed up.
-    gradients: &'a [Slot],
+/// A change to try.
+pub(crate) struct Probe<'a> {
+    before: &'a Before<'a>,
+    phase: &'a Phase2<'a>,
     change: &'a Change,
     /// The update, if it is tried too.
     pass: Option<Pass>,
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
+    pub(crate) fn new(before: &'a Before, phase: &'a Phase2, change: &'a Change) -> Self {
+        Probe { before, phase, change, pass: None }
+    }
+
+    /// Tries the change. Returns the first layer in which something would not be finite. `squares` has
+    /// room for one number per tile, where norms are limited.
+    pub(crate) fn run(
+        mut self,
+        tiles: &[Tile],
+        squares: &mut [f64],
+        crew: &mut Crew,
+    ) -> Option<usize> {
+        let (phase, change) = (self.phase, self.change);
+        let worst = AtomicUsize::new(usize::MAX);
+        if let Some(limit) = phase.step.adjustments.clip_norm.filter(|_| change.updates) {
+            crew.fill(squares, |i| self.tile(&tiles[i], &worst));
+            let mean = f64::from(change.scale());
+            let norm = squares.iter().sum::<f64>().sqrt() * mean;
+            let clip = (f64::from(limit) / (norm + 1e-6) * ROUNDING).min(1.0);
+            self.pass = Some(pass(phase, (mean * clip) as f32, false));
+        } else if change.updates {
+            self.pass = Some(pass(phase, change.scale(), false));
+        }
+        crew.run(tiles.len(), |i| _ = self.tile(&tiles[i], &worst));
+        Some(worst.into_inner()).filter(|layer| *layer < usize::MAX)
+    }
+
     /// Tries a tile; returns the sum of the squares of its gradient.
     fn tile(&self, tile: &Tile, worst: &AtomicUsize) -> f64 {
         let mut squares = 0.0;
@@ -87,12 +86,12 @@ impl Probe<'_> {
     /// Tries a block; returns the sum of the squares of its gradient, NaN where something is not
     /// finite.
     fn block(&self, tile: &Tile) -> f64 {
-        let (phase, dense) = (self.now.phase, &self.now.net.layers[tile.layer]);
+        let (phase, dense) = (self.phase, &self.before.net.layers[tile.layer]);
         let rows = tile.rows(dense.n_in());
         let cols = dense.columns().min(tile.outputs.end * LINE) - tile.outputs.start * LINE;
         let mut squares = 0.0;
         let mut g: Block = [Line::ZERO; PANELS * ROWS];
-        let sums = self.gradients.get(tile.layer).filter(|_| self.change.accumulates);
+        let sums = self.before.waiting.get(tile.layer).filter(|_| self.change.accumulates);
         if let Some(sums) = sums {
             let sums = sums.w.view().rows(rows.clone()).panels(tile.outputs.clone());
             for p in 0..sums.n_panels() {
@@ -106,7 +105,7 @@ impl Probe<'_> {
                 false => phase.weights(tile, w.into(), StoreGradient),
             }
         }
-        let state = &self.now.states[tile.layer].slots;
+        let state = &self.before.states[tile.layer].slots;
         for (p, panel) in tile.outputs.clone().enumerate() {
             let place = (tile.layer, panel);
             let at = panel * dense.w.ld() + rows.start;
@@ -149,7 +148,7 @@ impl Probe<'_> {
         slots: impl Iterator<Item = Copied<ROWS>>,
         pass: Option<Pass>,
     ) -> f64 {
-        let (phase, net) = (self.now.phase, self.now.net);
+        let (phase, net) = (self.phase, self.before.net);
         let lanes = net.layers[layer].w.lanes(panel);
         let used = |lines: &[Line]| -> f64 {
             let values = lines.iter().flat_map(|line| &line.0[..lanes]);

@@ -1,28 +1,38 @@
 //! A single row through a network of products alone, inside one dispatch.
 
-use super::ops::INPUTS;
-use super::scratch::{Plan, Scratch, products};
+use super::ops::{INPUTS, Product};
+use super::plan::Plan;
+use super::scratch::Scratch;
+use super::views::RowBlock;
 use crate::activation::{Activation, softmax_panels};
 use crate::gemm::{ElementwiseOp, FusedOp, RowProduct};
 use crate::network::Mlp;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 use crate::storage::{MatRef, RowsView};
 
-impl Plan {
-    /// Whether a single row can take the short way: nothing but products, on micro-kernels.
-    pub(crate) fn is_plain(&self, level: Level) -> bool {
-        self.program.is_products() && level != Level::portable()
-    }
-}
+/// The products of a network that has nothing else.
+pub(crate) struct RowProducts(Vec<Product>);
 
-impl Scratch {
-    /// The outputs of one row, of a network whose plan [is plain](Plan::is_plain).
-    pub(crate) fn forward_row(&mut self, net: &Mlp, plan: &Plan, x: MatRef, out: &mut [f32]) {
-        dispatch(net.level, Row { scratch: self, net, plan, x, out });
+impl RowProducts {
+    /// None where a prediction has other operations, or no micro-kernels.
+    pub(crate) fn new(plan: &Plan, level: Level) -> Option<RowProducts> {
+        plan.products().filter(|_| level != Level::portable()).map(RowProducts)
+    }
+
+    /// The outputs of one row. The scratch and these products were made for the plan.
+    pub(crate) fn forward(
+        &self,
+        net: &Mlp,
+        plan: &Plan,
+        scratch: &mut Scratch,
+        (x, out): (MatRef, &mut [f32]),
+    ) {
+        dispatch(net.level, Row { products: &self.0, scratch, net, plan, x, out });
     }
 }
 
 struct Row<'a> {
+    products: &'a [Product],
     scratch: &'a mut Scratch,
     net: &'a Mlp,
     plan: &'a Plan,
@@ -37,11 +47,11 @@ impl Kernel for Row<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Row { scratch, net, plan, x, out } = self;
+        let Row { products, scratch, net, plan, x, out } = self;
         let inputs = RowsView::RowMajor(x);
         let active = scratch.zeros.scan(net, inputs);
-        let mut rows = plan.rows(&mut scratch.matrices, 1);
-        for product in products(&plan.program) {
+        let mut rows = RowBlock::all(&mut scratch.matrices, &plan.places, 1);
+        for product in products {
             let layer = &net.layers[product.layer];
             let ([x], [out]) = rows.get([product.x], [product.out]);
             let (x, inputs) = if product.x == INPUTS { (inputs, active) } else { (x.into(), None) };
@@ -55,7 +65,7 @@ impl Kernel for Row<'_> {
                 }
             }
         }
-        let mut a = rows.write(plan.program.output.a);
+        let mut a = rows.write(plan.output);
         if net.output_activation() == Activation::Softmax {
             softmax_panels(s, &mut a, 0);
         }

@@ -1,9 +1,10 @@
-//! What a worker needs to predict: a program's buffers in as few matrices as possible, and its
-//! products in f32, in bf16, or shared out among a team.
+//! One worker's predictions: the buffers of a plan, and its products in f32, in bf16, or shared out
+//! among a team.
 
 use super::forward::{Pass, forward};
-use super::ops::{Buffer, INPUTS, Op, Outputs, Product, Program};
-use super::views::{Place, RowBlock};
+use super::ops::{INPUTS, Product};
+use super::plan::Plan;
+use super::views::RowBlock;
 use super::zeros::Zeros;
 use crate::error::Result;
 use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
@@ -17,56 +18,6 @@ use crate::threads::Team;
 /// RowBlock of a block: 16 tiles of 6 rows, so that each panel of weights that comes from L2 or L3 is
 /// used for 25,000 cycles, while the block's activations (96 KiB per 256 columns) stay in L2.
 pub(crate) const BLOCK_ROWS: usize = 96;
-
-/// A program, and where its buffers lie in a prediction.
-pub(crate) struct Plan {
-    pub(crate) program: Program,
-    places: Vec<Place>,
-    /// Columns of each matrix.
-    widths: Vec<usize>,
-    /// A buffer like the outputs, which no operation uses.
-    spare: Buffer,
-}
-
-impl Plan {
-    pub(crate) fn new(net: &Mlp, outputs: Outputs) -> Plan {
-        let program = Program::new(net, outputs);
-        let spare = Buffer(program.shapes.len());
-        // The operation that reads a buffer last; a matrix is free for the next one after that.
-        let mut last_use = vec![0; program.shapes.len()];
-        for (at, op) in program.inference().enumerate() {
-            let used = op.reads().into_iter().chain(op.makes());
-            used.flatten().for_each(|buffer| last_use[buffer.0] = at);
-        }
-        (last_use[INPUTS.0], last_use[program.output.a.0]) = (usize::MAX, usize::MAX);
-        let mut places = Place::of_each(&program.shapes);
-        let mut widths = vec![net.n_in()];
-        let mut free: Vec<usize> = Vec::new();
-        let mut live: Vec<Buffer> = Vec::new();
-        let take = |free: &mut Vec<usize>, widths: &mut Vec<usize>, cols: usize| {
-            let matrix = free.pop().unwrap_or_else(|| {
-                widths.push(0);
-                widths.len() - 1
-            });
-            widths[matrix] = widths[matrix].max(cols);
-            Place { matrix, cols }
-        };
-        for (at, op) in program.inference().enumerate() {
-            for buffer in op.makes().into_iter().flatten() {
-                let cols = program.shapes[buffer.0].cols();
-                places[buffer.0] = take(&mut free, &mut widths, cols);
-                live.push(buffer);
-            }
-            live.retain(|buffer| {
-                let is_live = last_use[buffer.0] > at;
-                free.extend((!is_live).then_some(places[buffer.0].matrix));
-                is_live
-            });
-        }
-        places.push(take(&mut free, &mut widths, net.n_out()));
-        Plan { program, places, widths, spare }
-    }
-}
 
 /// The weights of a network as operands of bf16 products, none where a layer uses f32.
 pub(crate) struct SplitWeights {
@@ -135,7 +86,7 @@ impl Scratch {
 
     /// A caller's rows, where they lie if only products read them.
     pub(crate) fn inputs<'a>(&mut self, net: &Mlp, plan: &Plan, x: MatRef<'a>) -> Inputs<'a> {
-        match plan.program.needs_inputs_in_panels() {
+        match plan.gathers_inputs {
             false => Inputs::RowMajor(x),
             true => self.fill(net, x.rows(), |to| _ = gather(net.level, x, 0, to)),
         }
@@ -199,17 +150,17 @@ impl Scratch {
             Inputs::RowMajor(x) => (Some(x), x.rows()),
             Inputs::Gathered(rows) => (None, rows),
         };
-        let active = plan.program.first_product().and_then(|_| {
+        let active = plan.product_reads_inputs.then(|| {
             let lines = matrices[INPUTS.0].lines();
             let gathered = || Panels::new(lines, rows, net.n_in(), padded_rows(rows)).into();
             zeros.scan(net, x.map_or_else(gathered, RowsView::RowMajor))
         });
-        let mut pass = Prediction { net, x, active, parts, products };
+        let mut pass = Prediction { net, x, active: active.flatten(), parts, products };
         let mut rows = RowBlock::all(matrices, &plan.places, rows);
-        for op in plan.program.inference() {
+        for op in &plan.ops {
             forward(net, op, &mut rows, &mut pass);
         }
-        rows.into_pair(plan.program.output.a, plan.spare)
+        rows.into_pair(plan.output, plan.spare)
     }
 }
 
@@ -295,23 +246,9 @@ pub(crate) fn argmax(m: Panels, row: usize) -> u32 {
     (1..m.cols).fold(0, |best, c| if value(c) > value(best) { c } else { best }) as u32
 }
 
-/// The products of a program that has nothing else, in order.
-pub(crate) fn products(program: &Program) -> impl Iterator<Item = &Product> {
-    program.inference().filter_map(|op| match op {
-        Op::Product(product) => Some(product),
-        _ => None,
-    })
-}
-
-impl Plan {
-    /// A block of rows of a scratch that was made for this plan.
-    pub(super) fn rows<'a>(&'a self, matrices: &'a mut [PanelMatrix], rows: usize) -> RowBlock<'a> {
-        RowBlock::all(matrices, &self.places, rows)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::ops::Outputs;
     use super::*;
     use crate::activation::Activation;
     use crate::math::{Purpose, Stream};
@@ -346,20 +283,5 @@ mod tests {
                 assert_eq!(got, want, "{} {rows} {n_in} {gap}", level.name());
             }
         }
-    }
-
-    /// Three matrices besides the inputs suffice for any depth: operand, result, and one per residual
-    /// connection that is open.
-    #[test]
-    fn a_prediction_needs_few_matrices() {
-        let hidden = |b: crate::network::MlpBuilder| b.dense(20, Activation::Relu);
-        let mut builder = Mlp::builder(5);
-        for _ in 0..10 {
-            builder = hidden(builder).batch_norm();
-        }
-        let plain = builder.clone().dense(2, Activation::Softmax).build().unwrap();
-        assert_eq!(Plan::new(&plain, Outputs::OfLayer).widths, [5, 20, 20]);
-        let residual = hidden(hidden(builder)).residual(2).dense(2, Activation::Softmax);
-        assert_eq!(Plan::new(&residual.build().unwrap(), Outputs::OfLayer).widths, [5, 20, 20, 20]);
     }
 }

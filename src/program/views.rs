@@ -2,8 +2,8 @@
 //! overlap, a block of rows in phase 1 and a tile of the parameters in phase 2. Everything above works
 //! with what it is handed, and borrows.
 
-use super::buffers::{LayerState, PartRows, Slot};
 use super::ops::{Buffer, Shape};
+use super::state::{LayerState, PartRows, Slot};
 use super::tiles::{Tile, Tiles};
 use crate::gemm::bf16::{SplitBy, SplitPart};
 use crate::gemm::{ActiveInputs, Transposed};

@@ -1,53 +1,23 @@
 //! Everything a training step writes besides the network: allocated once.
 
-use super::bounds::{Bounds, Peaks};
+use super::bounds::Bounds;
 use super::columns::Columns;
+use super::compile::Program;
 use super::deferred::Deferred;
-use super::ops::{INPUTS, Op, Outputs, Program};
+use super::ops::{INPUTS, Op, Outputs, Shape};
+use super::peaks::Peaks;
+use super::state::{LayerState, Moments, PartRows};
 use super::tiles::Tiles;
 use super::views::{BatchMemory, Place};
 use crate::error::Result;
 use crate::gemm::ActiveInputs;
-use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
+use crate::gemm::bf16::{self, SplitBy};
 use crate::loss::Loss;
 use crate::network::Mlp;
 use crate::optim::Optimizer;
-use crate::simd::{LINE, Line};
+use crate::simd::LINE;
 use crate::storage::{PanelMatrix, padded_rows};
 use crate::threads::{Choices, block_rows};
-
-/// Values shaped like the parameters of a layer.
-pub(crate) struct Slot {
-    pub(crate) w: PanelMatrix,
-    pub(crate) b: PanelMatrix,
-}
-
-/// What an update changes of a layer besides its parameters.
-pub(crate) struct LayerState {
-    /// columns x n_in: the transposed weights, where the backward pass multiplies them in f32; 0
-    /// between the units of maxout
-    pub(crate) wt: Option<PanelMatrix>,
-    /// n_in x columns: the weights as operands, where the layer's products multiply bf16
-    pub(crate) parts: Option<Split>,
-    /// the optimiser's state
-    pub(crate) slots: Vec<Slot>,
-}
-
-/// The operands of a layer whose products multiply bf16, besides its weights.
-pub(crate) struct PartRows {
-    pub(crate) by: SplitBy,
-    /// batch x n_in
-    pub(crate) x: Split,
-    /// batch x columns: ∂L/∂z
-    pub(crate) d: Split,
-}
-
-/// The sums over the batch that batch normalisation needs, one line per panel each: mean and variance
-/// of z, and the means of g and g ⊙ ẑ.
-pub(crate) struct Moments {
-    pub(crate) values: [Vec<Line>; 2],
-    pub(crate) gradients: [Vec<Line>; 2],
-}
 
 /// The rows of a batch, and what they become.
 pub(crate) struct BatchRows {
@@ -65,7 +35,7 @@ pub(crate) struct BatchRows {
 
 /// Everything of a training run.
 pub(crate) struct Workspace {
-    /// BatchRows that the buffers have room for.
+    /// Rows that the buffers have room for.
     pub(crate) rows: usize,
     pub(crate) program: Program,
     pub(crate) batch: BatchRows,
@@ -96,7 +66,7 @@ pub(crate) struct Workspace {
 
 /// What a workspace is for.
 pub(crate) struct Needs {
-    /// BatchRows of a batch at most.
+    /// Rows of a batch at most.
     pub(crate) rows: usize,
     pub(crate) threads: usize,
     pub(crate) loss: Loss,
@@ -219,59 +189,14 @@ impl BatchRows {
 /// A matrix for each buffer of a program, and one for the target values.
 fn matrices(net: &Mlp, program: &Program, rows: usize, values: bool) -> Result<Vec<PanelMatrix>> {
     let ld = padded_rows(rows);
-    let matrix =
-        |shape: &super::ops::Shape| PanelMatrix::side_by_side(rows, shape.width, shape.n, ld);
+    let matrix = |shape: &Shape| PanelMatrix::side_by_side(rows, shape.width, shape.n, ld);
     let mut matrices = program.shapes.iter().map(matrix).collect::<Result<Vec<_>>>()?;
     let targets = if values { net.n_out() } else { 0 };
     matrices.push(PanelMatrix::with_stride(rows, targets, ld)?);
     Ok(matrices)
 }
 
-impl LayerState {
-    fn new(net: &Mlp, i: usize, slots: usize, by: Option<SplitBy>) -> Result<Self> {
-        let layer = &net.layers[i];
-        let (n_in, columns) = (layer.n_in(), layer.columns());
-        let slot = || Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
-        let by = by.and_then(|by| by.of_layer(n_in, columns));
-        let parts = by.map(|by| -> Result<Split> {
-            let w = Split::new(Role::Weights, (n_in, columns), by, along(i))?;
-            Ok(w.side_by_side(layer.n_out()))
-        });
-        let wt = match (i, by) {
-            (0, _) | (_, Some(_)) => None,
-            _ => Some(PanelMatrix::with_stride(columns, n_in, columns.next_multiple_of(LINE))?),
-        };
-        let slots = (0..slots).map(|_| slot()).collect::<Result<_>>()?;
-        Ok(LayerState { wt, parts: parts.transpose()?, slots })
-    }
-}
-
-/// The tiles of a layer's deltas and weights. Nobody asks for the gradient of the network's inputs.
-fn along(layer: usize) -> Along {
-    if layer == 0 { Along::Rows } else { Along::Both }
-}
-
-impl PartRows {
-    fn new(net: &Mlp, i: usize, rows: usize, by: Option<SplitBy>) -> Result<Option<Self>> {
-        let (n_in, columns) = (net.layers[i].n_in(), net.layers[i].columns());
-        let Some(by) = by.and_then(|by| by.of_layer(n_in, columns)) else { return Ok(None) };
-        let x = Split::new(Role::Inputs, (rows, n_in), by, Along::Both)?;
-        Ok(Some(PartRows { by, x, d: Split::new(Role::Deltas, (rows, columns), by, along(i))? }))
-    }
-}
-
-impl Moments {
-    /// Those of a layer of a program; none without batch normalisation.
-    fn new(net: &Mlp, program: &Program, layer: usize) -> Option<Moments> {
-        let is_here = |op: &Op| matches!(op, Op::BatchNorm(norm) if norm.layer == layer);
-        let panels = net.layers[layer].n_out().div_ceil(LINE);
-        let lines = || [vec![Line::ZERO; panels], vec![Line::ZERO; panels]];
-        let moments = || Moments { values: lines(), gradients: lines() };
-        program.ops.iter().any(is_here).then(moments)
-    }
-}
-
-/// BatchRows of a block of phase 1 at most: its activations (256 KiB for 256 columns) stay in L2 while
+/// Rows of a block of phase 1 at most: its activations (256 KiB for 256 columns) stay in L2 while
 /// the weights stream past.
 const BLOCK_ROWS: usize = 256;
 
@@ -279,7 +204,7 @@ const BLOCK_ROWS: usize = 256;
 /// 2 MiB of L2 that CPUs with AMX have.
 const PART_ROWS: usize = 128;
 
-/// BatchRows of a block of phase 1 for a batch of `rows`.
+/// Rows of a block of phase 1 for a batch of `rows`.
 pub(crate) fn rows_of_block(rows: usize, threads: usize, states: &[LayerState]) -> usize {
     match states.iter().any(|state| state.parts.is_some()) {
         false => block_rows(rows, threads, BLOCK_ROWS),

@@ -1,9 +1,10 @@
 //! Phase 2 of a training step: the gradient of a tile of parameters, from activations and deltas that
 //! nobody writes any more, and the update in its store.
 
-use super::buffers::PartRows;
 use super::columns::Columns;
-use super::ops::Program;
+use super::compile::Program;
+use super::state::PartRows;
+
 use super::step::Step;
 use super::tiles::Tile;
 use super::views::{TileMut, VectorMut};
