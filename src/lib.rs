@@ -40,7 +40,7 @@ pub use network::{
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use program::{BatchTargets, Predictor};
 pub use run::{
-    Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, Every, History, Progress, RateRange,
+    Cancel, Control, EarlyStopping, StopReason, Epoch, Epochs, CheckpointInterval, History, Progress, RangeTest,
     StepRecord, Trainer, Training,
 };
 pub use simd::Level;

@@ -5,9 +5,9 @@
 //! update, the network of the best epoch, and a text with the run's options and where it stands.
 //! Randomness is counted, so no generator has a state.
 
-use super::checkpointer::{Every, Saver};
+use super::checkpointer::{CheckpointInterval, Saver};
 use super::epochs::Epochs;
-use super::history::{Ending, History};
+use super::history::{StopReason, History};
 use super::spec::{Kind, recipe};
 use super::state::{self, State};
 use super::tensors::{TEXT, encode_checkpoint, fill, parts};
@@ -33,14 +33,14 @@ impl<'a> Trainer<'a> {
     /// state is not finite, the run ends with [`Error::Value`] and the file is as it was.
     ///
     /// ```no_run
-    /// use deltarule::{Activation, Adam, Every, Mlp, Trainer, data};
+    /// use deltarule::{Activation, Adam, CheckpointInterval, Mlp, Trainer, data};
     /// use std::path::Path;
     ///
     /// let data = data::digits();
     /// let mut net = Mlp::builder(64).dense(10, Activation::Softmax).build()?;
     /// let path = Path::new("run.safetensors");
     /// let mut trainer =
-    ///     Trainer::new(Adam::new(0.01)).epochs(100).checkpoint(path, Every::Epochs(1));
+    ///     Trainer::new(Adam::new(0.01)).epochs(100).checkpoint(path, CheckpointInterval::Epochs(1));
     /// if path.exists() {
     ///     trainer = trainer.resume(path);
     /// }
@@ -192,7 +192,7 @@ impl Epochs<'_, '_> {
         let History { precision, hardware, .. } = self.history;
         self.history = History { precision, hardware, ..state.history };
         let is_whole = self.history.epochs.len() == self.trainer.epochs;
-        if is_whole || self.history.ending == Ending::EarlyStopping {
+        if is_whole || self.history.stop_reason == StopReason::EarlyStopping {
             self.end();
         }
     }

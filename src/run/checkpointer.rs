@@ -20,7 +20,7 @@ pub enum Every {
 /// are complete before the run goes on, but the disk takes its time.
 pub(super) struct Saver {
     path: PathBuf,
-    every: Every,
+    every: CheckpointInterval,
     writing: Option<JoinHandle<Result<()>>>,
     alone: bool,
 }
@@ -28,8 +28,8 @@ pub(super) struct Saver {
 impl Saver {
     /// # Errors
     /// [`Error::Config`] for a checkpoint after every 0.
-    pub(super) fn new(path: &Path, every: Every, threads: Threads) -> Result<Self> {
-        if matches!(every, Every::Epochs(0) | Every::Steps(0)) {
+    pub(super) fn new(path: &Path, every: CheckpointInterval, threads: Threads) -> Result<Self> {
+        if matches!(every, CheckpointInterval::Epochs(0) | CheckpointInterval::Steps(0)) {
             return Err(Error::config("checkpoint", "expected every 1 or more, got 0"));
         }
         remove_unfinished(path);
@@ -39,12 +39,12 @@ impl Saver {
 
     /// Whether one is due after a step, the run's `steps`th.
     pub(super) fn is_due_after_step(&self, steps: u64) -> bool {
-        matches!(self.every, Every::Steps(n) if steps.is_multiple_of(n))
+        matches!(self.every, CheckpointInterval::Steps(n) if steps.is_multiple_of(n))
     }
 
     /// Whether one is due after an epoch, the run's `epochs`th.
     pub(super) fn is_due_after_epoch(&self, epochs: u64) -> bool {
-        matches!(self.every, Every::Epochs(n) if epochs.is_multiple_of(n))
+        matches!(self.every, CheckpointInterval::Epochs(n) if epochs.is_multiple_of(n))
     }
 
     /// Begins to write `bytes`; with [`Threads::One`] writes them.
@@ -91,17 +91,17 @@ mod tests {
     fn checkpoints_are_due_when_they_were_asked_for() {
         let saver = |every| Saver::new(Path::new("nowhere/file"), every, Threads::One).unwrap();
         let due = |s: Saver, n| (s.is_due_after_step(n), s.is_due_after_epoch(n));
-        assert_eq!(due(saver(Every::Steps(3)), 6), (true, false));
-        assert_eq!(due(saver(Every::Steps(3)), 7), (false, false));
-        assert_eq!(due(saver(Every::Epochs(2)), 4), (false, true));
-        assert_eq!(due(saver(Every::Epochs(2)), 5), (false, false));
-        assert!(Saver::new(Path::new("file"), Every::Steps(0), Threads::One).is_err());
+        assert_eq!(due(saver(CheckpointInterval::Steps(3)), 6), (true, false));
+        assert_eq!(due(saver(CheckpointInterval::Steps(3)), 7), (false, false));
+        assert_eq!(due(saver(CheckpointInterval::Epochs(2)), 4), (false, true));
+        assert_eq!(due(saver(CheckpointInterval::Epochs(2)), 5), (false, false));
+        assert!(Saver::new(Path::new("file"), CheckpointInterval::Steps(0), Threads::One).is_err());
     }
 
     #[test]
     fn an_error_of_the_thread_reaches_the_next_call() {
         let mut saver =
-            Saver::new(Path::new("/nowhere/at/all"), Every::Steps(1), Threads::Current).unwrap();
+            Saver::new(Path::new("/nowhere/at/all"), CheckpointInterval::Steps(1), Threads::Current).unwrap();
         saver.start(vec![1]).unwrap();
         assert!(matches!(saver.start(vec![2]), Err(Error::Io { path: Some(_), .. })));
         assert!(saver.wait().is_ok());

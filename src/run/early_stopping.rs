@@ -18,8 +18,8 @@ use std::fmt;
 ///     .build()?;
 /// let history = Trainer::new(Adam::new(0.01))
 ///     .epochs(200)
-///     .validate(&test)
-///     .early_stopping(EarlyStopping::on_accuracy().patience(5))
+///     .validation(&test)
+///     .early_stopping(EarlyStopping::on_validation_accuracy().patience(5))
 ///     .fit(&mut net, &train)?;
 /// assert!(history.epochs.len() < 200);
 /// # Ok::<(), deltarule::Error>(())
@@ -108,7 +108,7 @@ impl<'a> EarlyStopping<'a> {
             }
             _ => match (self.needs, validation) {
                 (Needs::Validation | Needs::Classes, None) => {
-                    refuse("needs a validation set: Trainer::validate")
+                    refuse("needs a validation set: Trainer::validation")
                 }
                 (Needs::Classes, Some(data)) if is_regression(data) => {
                     refuse("a regression has no accuracy to watch")

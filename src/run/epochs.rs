@@ -3,7 +3,7 @@
 use super::checkpoint::Saving;
 use super::clock::Moment;
 use super::early_stopping::{Verdict, Watch};
-use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
+use super::history::{Control, StopReason, Epoch, History, Progress, StepRecord};
 use super::state::Partial;
 use super::trainer::Trainer;
 use super::training::{BatchLoss, Training};
@@ -81,12 +81,12 @@ impl Epochs<'_, '_> {
     }
 
     fn stop(&mut self, ending: Ending) {
-        (self.history.stopped, self.history.ending) = (true, ending);
+        (self.history.stopped, self.history.stop_reason) = (true, ending);
     }
 
     /// Ends the run with an error.
     fn fail(&mut self) {
-        self.stop(Ending::Failed);
+        self.stop(StopReason::Failed);
         self.end();
     }
 
@@ -116,16 +116,16 @@ impl Epochs<'_, '_> {
             rates.epoch(report.validation.as_ref().map_or(loss, |v| v.loss));
         }
         if let Some(callback) = &mut self.trainer.on_epoch
-            && callback(&report) == Control::Stop
+            && callback(&report) == ControlFlow::Break(())
         {
-            self.stop(Ending::Callback);
+            self.stop(StopReason::Callback);
         }
         if let Some(stopping) = &self.trainer.stopping {
             match self.watch.look(stopping, &report) {
                 Verdict::Better => self.best = Some(self.training.network().clone()),
                 Verdict::Wait => {}
                 // Whatever else stopped it: this run is over, and does not go on from a checkpoint.
-                Verdict::Stop => self.stop(Ending::EarlyStopping),
+                Verdict::Stop => self.stop(StopReason::EarlyStopping),
             }
         }
         self.history.epochs.push(report.clone());
@@ -152,7 +152,7 @@ impl Epochs<'_, '_> {
         let done = self.partial.batches;
         for (i, batch) in order.chunks(self.batch_size).enumerate().skip(done) {
             if self.trainer.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
-                self.stop(Ending::Cancelled);
+                self.stop(StopReason::Cancelled);
                 self.save()?;
                 break;
             }
@@ -183,8 +183,8 @@ impl Epochs<'_, '_> {
             if let Some(callback) = &mut self.trainer.on_step {
                 let (epochs, step) = (self.trainer.epochs, i + 1);
                 let progress = Progress { epoch, epochs, step, steps, loss, learning_rate };
-                if callback(&progress) == Control::Stop {
-                    self.stop(Ending::Callback);
+                if callback(&progress) == ControlFlow::Break(()) {
+                    self.stop(StopReason::Callback);
                 }
             }
             if is_due || self.history.stopped {

@@ -9,14 +9,14 @@ use crate::network::Mlp;
 /// Losses at growing learning rates.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct RateRange {
+pub struct RangeTest {
     /// The rate of each step.
     pub rates: Vec<f32>,
     /// The loss before each step, as a running mean (0.9 of the old one, corrected for its start).
     pub losses: Vec<f64>,
 }
 
-impl RateRange {
+impl RangeTest {
     /// The rate at which the loss falls fastest per factor of the rate: a good one to begin with,
     /// or to give to one cycle.
     pub fn steepest(&self) -> Option<f32> {
@@ -36,13 +36,13 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// As [`Trainer::run`]; [`Error::Config`] when the range is empty or `steps` is below 2.
-    pub fn rate_range(
+    pub fn range_test(
         &self,
         net: &Mlp,
         data: &Dataset,
         (from, to): (f32, f32),
         steps: usize,
-    ) -> Result<RateRange> {
+    ) -> Result<RangeTest> {
         if !(from > 0.0 && from < to && to.is_finite()) || steps < 2 {
             let reason = format!("expected 0 < from < to and 2 steps, got {from}..{to}, {steps}");
             return Err(Error::config("learning-rate range", reason));
@@ -55,7 +55,7 @@ impl Trainer<'_> {
         let mut training = Training::new(&mut copy, &setup, values)?;
         training.check(data)?;
         let batches = data.len().div_ceil(setup.batch_size);
-        let mut range = RateRange { rates: Vec::new(), losses: Vec::new() };
+        let mut range = RangeTest { rates: Vec::new(), losses: Vec::new() };
         let (mut mean, mut weight, mut best) = (0.0, 1.0, f64::INFINITY);
         for i in 0..steps {
             let batch = i % batches;

@@ -29,7 +29,7 @@ impl Training<'_> {
     ///     .dense(4, Activation::Tanh)
     ///     .dense(1, Activation::Sigmoid)
     ///     .build()?;
-    /// let mut training = Trainer::new(Adam::new(0.05)).start_regression(&mut net)?;
+    /// let mut training = Trainer::new(Adam::new(0.05)).session_values(&mut net)?;
     /// if path.exists() {
     ///     training.load_checkpoint(&path)?;
     /// }

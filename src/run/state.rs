@@ -5,7 +5,7 @@
 //! are written, as they are written, or an error that names the line.
 
 use super::counts;
-use super::history::{Ending, Epoch, History, StepRecord};
+use super::history::{StopReason, Epoch, History, StepRecord};
 use super::lines::{Lines, Reason, Words};
 use crate::metrics::Evaluation;
 use crate::optim::RatesState;
@@ -90,8 +90,8 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
             writeln!(out, "watched {}", s.watch.1)?;
         }
         writeln!(out, "best {}", u8::from(s.has_best))?;
-        let ending = match (s.history.stopped, s.history.ending) {
-            (true, Ending::EarlyStopping) => "early-stopping",
+        let ending = match (s.history.stopped, s.history.stop_reason) {
+            (true, StopReason::EarlyStopping) => "early-stopping",
             // A run that a callback or another thread stopped goes on when it is resumed.
             _ => "open",
         };
@@ -173,9 +173,9 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
         let fits = has_best == s.watch.0.is_some();
         fits.then_some(has_best).ok_or_else(|| "does not agree with what is watched".into())
     })?;
-    (s.history.stopped, s.history.ending) = lines.next("ending", |w| match w.word()? {
-        "open" => Ok((false, Ending::Finished)),
-        "early-stopping" => Ok((true, Ending::EarlyStopping)),
+    (s.history.stopped, s.history.stop_reason) = lines.next("ending", |w| match w.word()? {
+        "open" => Ok((false, StopReason::Finished)),
+        "early-stopping" => Ok((true, StopReason::EarlyStopping)),
         other => Err(format!("{other:?} is no ending")),
     })?;
     let mut number = 0usize;
@@ -259,7 +259,7 @@ mod tests {
         // Weighted runs have more to say.
         (s.partial.weight, s.waiting) = (0.1, Waiting { batches: 2, weight: 1.7, unit: 0.125 });
         (s.watch, s.has_best, s.rates) = ((None, 4), false, None);
-        (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
+        (s.history.stopped, s.history.stop_reason) = (true, StopReason::EarlyStopping);
         let (_, back) = read(&write(&[], &s)).unwrap();
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
     }

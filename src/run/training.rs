@@ -34,7 +34,7 @@ pub(super) struct Setup {
 }
 
 /// A network in training, for people with their own loop: call [`Training::step`] with one batch
-/// after the other. Made by [`Trainer::start`](crate::Trainer::start).
+/// after the other. Made by [`Trainer::session`](crate::Trainer::session).
 ///
 /// A step allocates nothing (at the levels `avx2` and `avx512`). While it exists the session
 /// borrows the network; drop it to use the network again.
