@@ -132,6 +132,19 @@ impl Error {
     }
 }
 
+/// Checks that an option lies in a half-open range, which NaN never does.
+///
+/// # Errors
+/// [`Error::Config`] that names the option and the range.
+pub(crate) fn check_range(option: &str, value: f32, range: std::ops::Range<f32>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let std::ops::Range { start, end } = range;
+    let reason = format!("expected a number from {start} to below {end}, got {value}");
+    Err(Error::config(option, reason))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,7 +35,8 @@ pub use gradient::check_gradients;
 pub use io::Pipeline;
 pub use loss::Loss;
 pub use network::{
-    Builder, Init, LayerShape, LayerSummary, Mlp, NormKind, NormParameters, Summary,
+    Init, Layer, LayerKind, LayerShape, LayerSummary, Mlp, MlpBuilder, NormKind, NormParameters,
+    Summary,
 };
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use program::{BatchTargets, Predictor};
@@ -46,3 +47,10 @@ pub use run::{
 pub use simd::Level;
 pub use storage::{MatMut, MatRef, Matrix};
 pub use threads::Threads;
+
+/// The frozen digests once more, in the unit tests: their levels include the one in software.
+#[cfg(test)]
+#[path = "../tests/contract.rs"]
+mod contract;
+#[cfg(test)]
+extern crate self as deltarule;

@@ -26,7 +26,7 @@ const ACTIVATIONS: [Activation; 15] = [
     Activation::Softsign,
     Activation::HardTanh,
     Activation::Softmax,
-    Activation::Maxout { pieces: 3 },
+    Activation::Maxout { units: 3 },
 ];
 
 fn losses() -> Vec<Loss> {
@@ -46,7 +46,7 @@ fn losses() -> Vec<Loss> {
 /// Two hidden layers of `hidden`, an output of `output`.
 fn network(hidden: Activation, output: Activation, data: &mut Data) -> Network<f64> {
     let mut layer = |n_in, n_out, activation: Activation| {
-        let columns = n_out * activation.pieces();
+        let columns = n_out * activation.units();
         let weight = data.f64s(n_in * columns);
         Layer::new(n_in, n_out, activation, weight, data.f64s(columns)).unwrap()
     };
@@ -108,7 +108,7 @@ fn distance_to_a_kink(network: &Network<f64>, batch: &Batch<f64>, loss: &Loss) -
     let outputs = network.layer_outputs(batch.x).unwrap();
     let mut nearest = f64::INFINITY;
     for (layer, output) in network.layers.iter().zip(&outputs) {
-        for unit in output.z.chunks(layer.activation.pieces()) {
+        for unit in output.z.chunks(layer.activation.units()) {
             nearest = nearest.min(distance_to_kink_of(layer.activation, unit));
         }
     }
@@ -130,7 +130,7 @@ fn distance_to_a_kink(network: &Network<f64>, batch: &Batch<f64>, loss: &Loss) -
     nearest
 }
 
-/// The same for one unit: for maxout, how far its two largest pieces are apart.
+/// The same for one unit: for maxout, how far its two largest units are apart.
 fn distance_to_kink_of(activation: Activation, unit: &[f64]) -> f64 {
     match activation {
         Activation::Relu
@@ -139,9 +139,9 @@ fn distance_to_kink_of(activation: Activation, unit: &[f64]) -> f64 {
         | Activation::Selu => unit[0].abs(),
         Activation::HardTanh => (unit[0].abs() - 1.0).abs(),
         Activation::Maxout { .. } => {
-            let mut pieces = unit.to_vec();
-            pieces.sort_by(f64::total_cmp);
-            pieces[pieces.len() - 1] - pieces[pieces.len() - 2]
+            let mut units = unit.to_vec();
+            units.sort_by(f64::total_cmp);
+            units[units.len() - 1] - units[units.len() - 2]
         }
         _ => f64::INFINITY,
     }
@@ -270,7 +270,7 @@ fn what_does_not_fit_is_an_error() {
     assert!(Network::<f32>::new(vec![]).is_err());
     assert!(Layer::new(2, 2, Activation::Relu, vec![0.0; 3], vec![0.0; 2]).is_err());
     assert!(Layer::new(2, 2, Activation::Relu, vec![0.0; 4], vec![0.0; 4]).is_err());
-    assert!(Layer::new(2, 2, Activation::Maxout { pieces: 2 }, vec![0.0; 8], vec![0.0; 4]).is_ok());
+    assert!(Layer::new(2, 2, Activation::Maxout { units: 2 }, vec![0.0; 8], vec![0.0; 4]).is_ok());
     let layer = || Layer::new(2, 3, Activation::Relu, vec![0.0; 6], vec![0.0; 3]).unwrap();
     assert!(Network::new(vec![layer(), layer()]).is_err());
 

@@ -5,7 +5,10 @@
 //! A tail goes through the same operations in a padded buffer, so that an element's bits depend
 //! neither on its position nor on the length.
 
-use super::{Activation, Elementwise, Visit};
+use super::elementwise::{Elementwise, Visit};
+use super::table::Activation;
+use crate::error::{Error, Result};
+use crate::gemm::{ElementwiseOp, FusedOp};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// One function of a vector: a forward pass, or anything else without state.
@@ -53,71 +56,6 @@ fn backward_groups<S: Simd, E: Elementwise>(
     }
 }
 
-/// Lines become σ of themselves.
-struct ForwardLines<'a, E>(E, &'a mut [[f32; LINE]]);
-
-impl<E: Elementwise> Kernel for ForwardLines<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        map_groups(s, Forward(self.0), self.1);
-    }
-}
-
-/// d = d · σ′(kept), line by line.
-struct BackwardLines<'a, E>(E, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
-
-impl<E: Elementwise> Kernel for BackwardLines<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        backward_groups(s, self.0, self.1, self.2);
-    }
-}
-
-impl Activation {
-    /// Lines become σ of themselves.
-    pub(crate) fn forward_lines(self, level: Level, lines: &mut [Line]) {
-        struct Run<'a>(Level, &'a mut [[f32; LINE]]);
-        impl Visit for Run<'_> {
-            type Output = ();
-            fn visit<E: Elementwise>(self, e: E) {
-                dispatch(self.0, ForwardLines(e, self.1));
-            }
-        }
-        self.with(Run(level, Line::groups_mut(lines)));
-    }
-
-    /// The same inside a level.
-    #[inline(always)]
-    pub(crate) fn forward_here<S: Simd>(self, s: S, lines: &mut [Line]) {
-        struct Run<'a, S>(S, &'a mut [[f32; LINE]]);
-        impl<S: Simd> Visit for Run<'_, S> {
-            type Output = ();
-            #[inline(always)]
-            fn visit<E: Elementwise>(self, e: E) {
-                self.0.enter(ForwardLines(e, self.1));
-            }
-        }
-        self.with(Run(s, Line::groups_mut(lines)));
-    }
-
-    /// d = d · σ′(kept), line by line.
-    pub(crate) fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
-        assert_eq!(kept.len(), d.len(), "kept and d");
-        struct Run<'a>(Level, &'a [[f32; LINE]], &'a mut [[f32; LINE]]);
-        impl Visit for Run<'_> {
-            type Output = ();
-            fn visit<E: Elementwise>(self, e: E) {
-                dispatch(self.0, BackwardLines(e, self.1, self.2));
-            }
-        }
-        self.with(Run(level, Line::groups(kept), Line::groups_mut(d)));
-    }
-}
-
 /// A padded copy of a tail.
 #[inline(always)]
 fn padded(tail: &[f32]) -> [f32; LINE] {
@@ -139,9 +77,11 @@ impl<M: Map> Kernel for MapSlice<'_, M> {
     fn run<S: Simd>(self, s: S) {
         let (groups, tail) = self.x.as_chunks_mut::<LINE>();
         map_groups(s, self.f, groups);
-        let mut group = [padded(tail)];
-        map_groups(s, self.f, &mut group);
-        tail.copy_from_slice(&group[0][..tail.len()]);
+        if !tail.is_empty() {
+            let mut group = [padded(tail)];
+            map_groups(s, self.f, &mut group);
+            tail.copy_from_slice(&group[0][..tail.len()]);
+        }
     }
 }
 
@@ -160,9 +100,11 @@ impl<E: Elementwise> Kernel for BackwardSlice<'_, E> {
         let (kept, kept_tail) = self.kept.as_chunks::<LINE>();
         let (d, d_tail) = self.d.as_chunks_mut::<LINE>();
         backward_groups(s, self.e, kept, d);
-        let mut group = padded(d_tail);
-        backward_groups(s, self.e, &[padded(kept_tail)], std::slice::from_mut(&mut group));
-        d_tail.copy_from_slice(&group[..d_tail.len()]);
+        if !d_tail.is_empty() {
+            let mut group = [padded(d_tail)];
+            backward_groups(s, self.e, &[padded(kept_tail)], &mut group);
+            d_tail.copy_from_slice(&group[0][..d_tail.len()]);
+        }
     }
 }
 
@@ -171,26 +113,84 @@ pub(super) fn map_slice<M: Map>(level: Level, f: M, x: &mut [f32]) {
     dispatch(level, MapSlice { f, x });
 }
 
-/// x = σ(x) over a slice of any length.
-pub(super) fn forward(activation: Activation, level: Level, x: &mut [f32]) {
-    struct AtLevel<'a>(Level, &'a mut [f32]);
-    impl Visit for AtLevel<'_> {
-        type Output = ();
-        fn visit<E: Elementwise>(self, e: E) {
-            map_slice(self.0, Forward(e), self.1);
+impl Activation {
+    /// Replaces every z in `x` by σ(z).
+    pub fn forward(self, level: Level, x: &mut [f32]) {
+        struct Run<'a>(Level, &'a mut [f32]);
+        impl Visit for Run<'_> {
+            type Output = ();
+            fn visit<E: Elementwise>(self, e: E) {
+                map_slice(self.0, Forward(e), self.1);
+            }
         }
+        self.with(Run(level, x));
     }
-    activation.with(AtLevel(level, x));
+
+    /// Multiplies every element of `d` by σ′ at that place. `kept` is what [`forward`] gave, or
+    /// for [`Gelu`] and [`Silu`] what it was given.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the lengths differ.
+    ///
+    /// [`forward`]: Activation::forward
+    /// [`Gelu`]: Activation::Gelu
+    /// [`Silu`]: Activation::Silu
+    pub fn backward(self, level: Level, kept: &[f32], d: &mut [f32]) -> Result<()> {
+        if kept.len() != d.len() {
+            let place = format!("{}: kept and d", self.name());
+            return Err(Error::shape(place, format!("{} elements", kept.len()), d.len()));
+        }
+        self.multiply_derivative(level, kept, d);
+        Ok(())
+    }
+
+    fn multiply_derivative(self, level: Level, kept: &[f32], d: &mut [f32]) {
+        struct Run<'a>(Level, &'a [f32], &'a mut [f32]);
+        impl Visit for Run<'_> {
+            type Output = ();
+            fn visit<E: Elementwise>(self, e: E) {
+                dispatch(self.0, BackwardSlice { e, kept: self.1, d: self.2 });
+            }
+        }
+        assert_eq!(kept.len(), d.len(), "kept and d");
+        self.with(Run(level, kept, d));
+    }
+
+    /// [`ElementwiseOp::forward_lines`] inside a level.
+    #[inline(always)]
+    pub(crate) fn forward_at<S: Simd>(self, s: S, x: &mut [Line]) {
+        struct Run<'a, S>(S, &'a mut [f32]);
+        impl<S: Simd> Visit for Run<'_, S> {
+            type Output = ();
+            #[inline(always)]
+            fn visit<E: Elementwise>(self, e: E) {
+                self.0.enter(MapSlice { f: Forward(e), x: self.1 });
+            }
+        }
+        self.with(Run(s, Line::groups_mut(x).as_flattened_mut()));
+    }
 }
 
-/// d = d · σ′(kept) over slices of one length.
-pub(super) fn backward(activation: Activation, level: Level, kept: &[f32], d: &mut [f32]) {
-    struct AtLevel<'a>(Level, &'a [f32], &'a mut [f32]);
-    impl Visit for AtLevel<'_> {
-        type Output = ();
-        fn visit<E: Elementwise>(self, e: E) {
-            dispatch(self.0, BackwardSlice { e, kept: self.1, d: self.2 });
+impl ElementwiseOp for Activation {
+    #[inline]
+    fn fused(self) -> Option<FusedOp> {
+        struct Ask;
+        impl Visit for Ask {
+            type Output = Option<FusedOp>;
+            #[inline(always)]
+            fn visit<E: Elementwise>(self, _: E) -> Option<FusedOp> {
+                E::FUSED
+            }
         }
+        self.with(Ask)
     }
-    activation.with(AtLevel(level, kept, d));
+
+    fn forward_lines(self, level: Level, x: &mut [Line]) {
+        self.forward(level, Line::groups_mut(x).as_flattened_mut());
+    }
+
+    fn backward_lines(self, level: Level, kept: &[Line], d: &mut [Line]) {
+        let (kept, d) = (Line::groups(kept).as_flattened(), Line::groups_mut(d).as_flattened_mut());
+        self.multiply_derivative(level, kept, d);
+    }
 }

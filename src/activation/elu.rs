@@ -7,7 +7,7 @@
 //!
 //! Error: at most 1 ULP at every level, for any α of at least 2⁻¹⁰⁰ (`tests/activations/ulp.rs`).
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::math::expm1_parts;
 use crate::simd::Simd;
 

@@ -7,7 +7,7 @@
 //! Error: at most 7 ULP over all 2³² inputs (`tests/activations/ulp.rs`), of the two roundings of
 //! q, which the steep q P(q) doubles, and of five more in a row; −∞ gives −0, the limit.
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::math::{exp_parts, horner};
 use crate::simd::Simd;
 

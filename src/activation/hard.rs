@@ -1,15 +1,17 @@
 //! The activations without rounding: the identity, hard tanh, and the step of the
 //! McCulloch–Pitts neuron. NaN stays NaN; the derivative there is that of one side.
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
+use crate::gemm::FusedOp;
 use crate::simd::Simd;
 
 /// z
 #[derive(Clone, Copy)]
-pub(crate) struct Identity;
+pub(super) struct Identity;
 
 impl Elementwise for Identity {
     const KEEPS: Keeps = Keeps::Output;
+    const FUSED: Option<FusedOp> = Some(FusedOp::Identity);
 
     #[inline(always)]
     fn forward<S: Simd>(self, _: S, z: S::V) -> S::V {

@@ -3,15 +3,17 @@
 //!
 //! Both are exact but for the one product. NaN stays NaN; the derivative there is the lower one.
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
+use crate::gemm::FusedOp;
 use crate::simd::Simd;
 
 /// max(0, z)
 #[derive(Clone, Copy)]
-pub(crate) struct Relu;
+pub(super) struct Relu;
 
 impl Elementwise for Relu {
     const KEEPS: Keeps = Keeps::Output;
+    const FUSED: Option<FusedOp> = Some(FusedOp::Relu);
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {

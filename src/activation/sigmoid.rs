@@ -6,7 +6,7 @@
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::math::{TWO_POWERS, quartic, reduce};
 use crate::simd::Simd;
 

@@ -3,8 +3,8 @@
 //! Error: at most 2 ULP, the sigmoid's and one product's (`tests/activations/ulp.rs`); −∞ gives
 //! −0, the limit.
 
+use super::elementwise::{Elementwise, Keeps};
 use super::sigmoid::{END, tail_parts};
-use super::{Elementwise, Keeps};
 use crate::simd::Simd;
 
 /// z σ(z)

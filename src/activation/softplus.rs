@@ -3,7 +3,7 @@
 //!
 //! Error: at most 1.8 ULP over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::math::{exp_negative, expm1_negative, ln_1p_unit};
 use crate::simd::Simd;
 

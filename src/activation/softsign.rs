@@ -3,7 +3,7 @@
 //! Error: at most 1.5 ULP, of one sum and one quotient (`tests/activations/ulp.rs`); ±∞ gives ±1,
 //! the limit.
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::simd::Simd;
 
 /// z / (1 + |z|)

@@ -5,7 +5,7 @@
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::{Elementwise, Keeps};
+use super::elementwise::{Elementwise, Keeps};
 use crate::math::{WHOLE, horner, quartic};
 use crate::simd::Simd;
 use std::f32::consts::{LN_2, LOG2_E};

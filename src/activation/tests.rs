@@ -1,8 +1,9 @@
 //! What only the crate itself can see: lines, kept values, and the softmax's sums.
 
 use super::softmax::RowSum;
-use super::*;
-use crate::simd::{Kernel, LINE, Line, dispatch};
+use super::{Activation, Keeps, softmax_panels};
+use crate::gemm::ElementwiseOp;
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::PanelsMut;
 
 /// Rows of lines with ordinary and special values.

@@ -1,7 +1,7 @@
 //! The gradient of a bias and its update.
 
 use super::blocking::K_BLOCK;
-use crate::optim::Rule;
+use super::store::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::Panels;
 
@@ -10,14 +10,14 @@ use crate::storage::Panels;
 pub(crate) struct BiasBlock<'a> {
     /// batch x n
     pub(crate) d: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a mut [Line],
     /// optimiser state, shaped like the bias, as many as the rule has slots
     pub(crate) slots: [&'a mut [Line]; 2],
 }
 
 /// bias, slots = rule(bias, slots, column sums of d)
-pub(crate) fn update_bias<R: Rule>(level: Level, b: BiasBlock, rule: R) {
+pub(crate) fn update_bias<R: UpdateRule>(level: Level, b: BiasBlock, rule: R) {
     assert!(b.bias.len() == b.d.n_panels());
     assert!(b.slots.iter().take(R::SLOTS).all(|s| s.len() == b.bias.len()));
     dispatch(level, BiasUpdate { b, rule });
@@ -28,7 +28,7 @@ struct BiasUpdate<'a, R> {
     rule: R,
 }
 
-impl<R: Rule> Kernel for BiasUpdate<'_, R> {
+impl<R: UpdateRule> Kernel for BiasUpdate<'_, R> {
     type Output = ();
 
     #[inline(always)]

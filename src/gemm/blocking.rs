@@ -1,76 +1,22 @@
-//! Tile shapes and blocks: every number of the products, with its reason.
+//! Blocks: the numbers of the products besides the tiles of the levels, with their reasons.
 
-use crate::simd::Simd;
+use crate::simd::{LINE, Simd};
 
 /// Depth of a block. Part of the numeric contract (one chain of fused multiply-adds a block, block
 /// sums added in order), so it never changes; chosen because 256 lines of a panel are 16 KiB, half
 /// of the smallest L1 in use, and because the rounding error grows with 256 + K/256, not with K.
 pub(crate) const K_BLOCK: usize = 256;
 
-/// Rows of a tile at most, by the number of panels that it spans.
-///
-/// A vector FMA has a latency of 4 cycles and two start each cycle, so a tile needs at least 8
-/// independent sums. The sums, the vectors of one depth step and one broadcast stay in registers (16
-/// at AVX2, 32 at AVX-512). Loads do not exceed FMAs, since two of each start in a cycle.
-///
-/// | level | panels | vectors | rows | sums | loads per FMA | for |
-/// |---|---|---|---|---|---|---|
-/// | AVX2 | 1 | 2 | 6 | 12 of 16 registers | 8 / 12 | everything else |
-/// | AVX2 | 2 | 4 | 3 | 12 | 7 / 12 | 2 or 3 rows |
-/// | AVX-512 | 3 | 3 | 8 | 24 of 32 registers | 11 / 24 | everything else |
-/// | AVX-512 | 2 | 2 | 10 | 20 | 12 / 20 | the last two panels; outputs up to 32 wide |
-/// | AVX-512 | 1 | 1 | 10 | 10 | 11 / 10 | the last panel; outputs up to 16 wide |
-/// | AVX-512 | 4 | 4 | 2 | 8 | 6 / 8 | 2 rows |
-///
-/// From 12 rows on the compiler no longer keeps the sums of two panels in registers. One row has
-/// tiles of its own, see [`row_panels`].
-pub(super) const fn max_rows<S: Simd>(panels: usize) -> usize {
-    match (S::LANES, panels) {
-        (16, 4) => 2,
-        (16, 3) => 8,
-        (16, _) => 10,
-        (_, 2) => 3,
-        _ => 6,
-    }
+/// Vectors per panel of a tile of `panels` panels: a single panel may need a part of them, for its
+/// last columns.
+#[inline(always)]
+pub(super) fn panel_vectors<S: Simd>(panels: usize, columns_left: usize) -> usize {
+    if panels == 1 { columns_left.min(LINE).div_ceil(S::LANES) } else { S::VECTORS }
 }
 
-/// Panels of a tile for one row, when so many panels are left: eight vectors, which hide the latency
-/// with 9 loads for 8 FMAs (one row is bound by memory anyway).
-#[inline(always)]
-pub(super) fn row_panels<S: Simd>(left: usize) -> usize {
-    match S::LANES {
-        16 if left >= 8 => 8,
-        _ if left >= 4 => 4,
-        16 => left,
-        _ => left.min(2),
-    }
-}
-
-/// Panels of a tile for a product with so many rows, two or more, when so many panels are left.
-#[inline(always)]
-pub(super) fn tile_panels<S: Simd>(rows: usize, left: usize) -> usize {
-    match (S::LANES, rows) {
-        (16, 2) if left >= 4 => 4,
-        (16, _) => left.min(3),
-        (_, 2 | 3) if left >= 2 => 2,
-        _ => 1,
-    }
-}
-
-/// Rows of the next tile of a gradient when so many of a panel's 16 are left: 8 + 8 at AVX-512 and
-/// 6 + 5 + 5 at AVX2. Only a layer's last inputs take the low tiles, so that few heights are enough:
-/// each is compiled for every optimiser.
-#[inline(always)]
-pub(super) const fn weight_rows<S: Simd>(left: usize) -> usize {
-    match (S::LANES, left) {
-        (16, 8..) => 8,
-        // 16 = 6 + 5 + 5, 10 = 5 + 5, 9 = 5 + 4, 8 = 4 + 4.
-        (8, 6 | 11..) => 6,
-        (8, 5 | 9..) => 5,
-        (_, 4..) => 4,
-        (_, 2..) => 2,
-        _ => 1,
-    }
+/// Whether a tile of `panels` panels may have `vectors` vectors per panel.
+pub(super) const fn has_vectors<S: Simd>(panels: usize, vectors: usize) -> bool {
+    vectors == S::VECTORS || panels == 1 && vectors < S::VECTORS
 }
 
 /// `n` rows in the fewest tiles of at most `most` rows, heights as equal as can be (10 rows are

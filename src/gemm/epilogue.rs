@@ -1,8 +1,7 @@
 //! What happens to a tile's sums while they are in registers: bias and activation, ⊙ σ′, or the
 //! optimiser's update of the very weights whose gradient the sums are.
 
-use crate::activation::{Elementwise, Relu};
-use crate::optim::Rule;
+use super::store::UpdateRule;
 use crate::simd::{LINE, Simd};
 
 /// A vector's place relative to the epilogue's first element.
@@ -72,8 +71,8 @@ impl Field<*mut f32> {
 
 /// Takes the finished total of a vector.
 pub(super) trait Epilogue: Copy {
-    /// The epilogue of a tile: its places count from there. One address a tile and field, instead
-    /// of one a vector.
+    /// The epilogue of a tile: its places count from there. One address per tile and field, instead
+    /// of one per vector.
     fn tile(self, row: usize, panel: usize) -> Self;
 
     /// # Safety
@@ -87,17 +86,10 @@ pub(super) trait Epilogue: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     pub(super) out: Field<*mut f32>,
-    /// 0 for ReLU, −∞ for the identity.
+    /// Of the function, see [`FusedOp::floor`].
     pub(super) floor: f32,
     /// Backward: what forward kept of the layer below, if that has ReLU.
     pub(super) kept: Option<Field<*const f32>>,
-}
-
-impl Finish {
-    /// What leaves a total as it is.
-    pub(super) fn identity(out: Field<*mut f32>) -> Self {
-        Finish { out, floor: f32::NEG_INFINITY, kept: None }
-    }
 }
 
 impl Epilogue for Finish {
@@ -112,7 +104,10 @@ impl Epilogue for Finish {
         // SAFETY: by this function's contract.
         unsafe {
             let total = match self.kept {
-                Some(kept) => s.mul(total, Relu.derivative(s, kept.load(s, at))),
+                Some(kept) => {
+                    let positive = s.lt(s.splat(0.0), kept.load(s, at));
+                    s.mul(total, s.select(positive, s.splat(1.0), s.splat(0.0)))
+                }
                 // The second one, where that is NaN.
                 None => s.max(s.splat(self.floor), total),
             };
@@ -129,7 +124,7 @@ pub(super) struct Update<R> {
     pub(super) rule: R,
 }
 
-impl<R: Rule> Epilogue for Update<R> {
+impl<R: UpdateRule> Epilogue for Update<R> {
     #[inline(always)]
     fn tile(self, row: usize, panel: usize) -> Self {
         let slots = self.slots.map(|slot| slot.tile(row, panel));

@@ -3,14 +3,14 @@
 //! just found its way to the first tile.
 
 use super::active::ActiveInputs;
-use super::blocking::{K_BLOCK, row_panels};
+use super::blocking::{K_BLOCK, has_vectors, panel_vectors};
 use super::microkernel::{Chunks, Operands, Rows, block_sums};
-use crate::activation::Activation;
-use crate::simd::{Kernel, LINE, Line, Simd};
+use super::store::FusedOp;
+use crate::simd::{Kernel, LINE, Line, Simd, next_row_panels, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 
-/// out = σ(bias + x·w) for one row, bit for bit as for the row in any company; for a level with
-/// micro-kernels.
+/// out = op(bias + x·w) for one row, bit for bit as for the row among others; for a level with
+/// tiles.
 pub(crate) struct RowProduct<'a> {
     /// 1 x k
     pub(crate) x: RowsView<'a>,
@@ -18,12 +18,11 @@ pub(crate) struct RowProduct<'a> {
     pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
     pub(crate) w: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: Option<&'a [Line]>,
     /// 1 x n
     pub(crate) out: PanelsMut<'a>,
-    /// Softmax is the caller's.
-    pub(crate) activation: Activation,
+    pub(crate) op: FusedOp,
 }
 
 impl Kernel for RowProduct<'_> {
@@ -38,34 +37,15 @@ impl Kernel for RowProduct<'_> {
         assert!(self.bias.is_none_or(|bias| bias.len() == n_panels));
         let mut p = 0;
         while p < n_panels {
-            let panels = row_panels::<S>(n_panels - p);
-            // SAFETY: the panels are there, and the assertions are what `tile` asks for.
-            unsafe {
-                // `const` conditions, so that only the shapes of this level are compiled.
-                if const { S::LANES == 8 } {
-                    match panels {
-                        1 if self.w.cols - p * LINE <= 8 => self.tile::<S, 1, 1>(s, p),
-                        1 => self.tile::<S, 1, 2>(s, p),
-                        2 => self.tile::<S, 2, 2>(s, p),
-                        _ => self.tile::<S, 4, 2>(s, p),
-                    }
-                } else {
-                    match panels {
-                        1 => self.tile::<S, 1, 1>(s, p),
-                        2 => self.tile::<S, 2, 1>(s, p),
-                        3 => self.tile::<S, 3, 1>(s, p),
-                        4 => self.tile::<S, 4, 1>(s, p),
-                        _ => self.tile::<S, 8, 1>(s, p),
-                    }
-                }
-            }
+            let panels = next_row_panels::<S>(n_panels - p);
+            let vectors = panel_vectors::<S>(panels, self.w.cols - p * LINE);
+            with_const!(P = panels, if S::TILES.has_row_tile(P), {
+                with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
+                    // SAFETY: the panels are there, and the assertions are what `tile` asks for.
+                    unsafe { self.tile::<S, P, H>(s, p) }
+                })
+            });
             p += panels;
-        }
-        let done = [Activation::Relu, Activation::Identity, Activation::Softmax];
-        if !done.contains(&self.activation) {
-            for p in 0..n_panels {
-                self.activation.forward_here(s, self.out.panel_mut(p));
-            }
         }
     }
 }
@@ -76,9 +56,9 @@ impl RowProduct<'_> {
     /// # Safety
     /// The panels exist, and the shapes agree.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
-        let RowProduct { x, inputs, w, bias, out, activation } = self;
+        let RowProduct { x, inputs, w, bias, out, op } = self;
         let (k, (a, a_row, a_hop)) = (w.rows, x.geometry());
         let mut totals = [[s.splat(0.0); H]; P];
         if let Some(bias) = bias {
@@ -118,12 +98,10 @@ impl RowProduct<'_> {
                 }
             }
         }
-        let relu = *activation == Activation::Relu;
+        let floor = s.splat(op.floor());
         for q in 0..P {
             for h in 0..H {
-                let z = totals[q][h];
-                let a = if relu { s.max(s.splat(0.0), z) } else { z };
-                s.store(a, &mut out.panel_mut(p + q)[0].0[h * S::LANES..]);
+                s.store(s.max(floor, totals[q][h]), &mut out.panel_mut(p + q)[0].0[h * S::LANES..]);
             }
         }
     }

@@ -1,20 +1,20 @@
-//! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
+//! The products whose result has one row per sample: X·W (forward) and D·Wᵀ (backward).
 
 use super::active::ActiveInputs;
 use super::blocking::{
-    Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, ROW_BLOCK, max_rows, tile_panels,
+    Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, ROW_BLOCK, has_vectors, panel_vectors,
 };
 use super::epilogue::{Epilogue, Field, Finish, Place};
 use super::microkernel::{Chunk, Chunks, Operands, Rows, block_sums};
 use super::portable;
 use super::row::RowProduct;
-use crate::activation::Activation;
-use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+use super::store::{ElementwiseOp, FusedOp};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 use std::ops::Range;
 
 /// One layer's forward product on a block of rows.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, A> {
     /// m x k
     pub(crate) x: RowsView<'a>,
     /// The inputs to take, if some may be left out: those are zero in all rows, and their weights
@@ -22,37 +22,29 @@ pub(crate) struct Forward<'a> {
     pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
     pub(crate) w: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a [Line],
     /// m x n
     pub(crate) out: PanelsMut<'a>,
     /// m x n: where z = x·w + b goes when backward will need it
     pub(crate) z: Option<PanelsMut<'a>>,
-    pub(crate) activation: Activation,
+    pub(crate) activation: A,
 }
 
 /// out = σ(x·w + bias)
-pub(crate) fn forward(level: Level, f: Forward) {
+pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
     let (m, n) = (f.x.rows(), f.w.cols);
     let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
     assert!(inputs.is_none_or(|inputs| inputs.n_in() == x.cols()));
     assert!(x.cols() == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
     assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
     let bias = Some(bias);
-    let one_row = m == 1 && level != Level::portable();
-    if one_row && z.is_none() {
-        return dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
-    }
-    let totals = field(&mut out);
-    if activation == Activation::Relu && z.is_none() {
-        let epilogue = Finish { floor: 0.0, ..Finish::identity(totals) };
-        return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
-    }
+    let fused = activation.fused().filter(|_| z.is_none());
+    let op = fused.unwrap_or(FusedOp::Identity);
+    let (totals, one_row) = (field(&mut out), m == 1 && level != Level::portable());
     if one_row {
-        let (out, activation) = (out.reborrow(), Activation::Identity);
-        dispatch(level, RowProduct { x, inputs, w, bias, out, activation });
+        dispatch(level, RowProduct { x, inputs, w, bias, out: out.reborrow(), op });
     }
-    let epilogue = Finish::identity(totals);
     let mut after = |panel: usize, rows: Range<usize>| {
         let lines = &mut out.panel_mut(panel)[rows.clone()];
         if let Some(z) = &mut z {
@@ -60,18 +52,16 @@ pub(crate) fn forward(level: Level, f: Forward) {
         }
         activation.forward_lines(level, lines);
     };
+    let after: Option<After> = if fused.is_none() { Some(&mut after) } else { None };
     if one_row {
-        return (0..w.n_panels()).for_each(|panel| after(panel, 0..1));
+        return after.into_iter().for_each(|f| (0..w.n_panels()).for_each(|panel| f(panel, 0..1)));
     }
-    let after: Option<After> = match activation {
-        Activation::Identity => None,
-        _ => Some(&mut after),
-    };
+    let epilogue = Finish { out: totals, floor: op.floor(), kept: None };
     dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
 }
 
 /// One layer's backward product on a block of rows.
-pub(crate) struct BackwardInput<'a> {
+pub(crate) struct BackwardInput<'a, A> {
     /// m x n: the deltas of the layer above
     pub(crate) d: Panels<'a>,
     /// n x k: the transposed weights
@@ -81,39 +71,35 @@ pub(crate) struct BackwardInput<'a> {
     /// m x k: the deltas of the layer below
     pub(crate) out: PanelsMut<'a>,
     /// of the layer below
-    pub(crate) activation: Activation,
+    pub(crate) activation: A,
 }
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
-pub(crate) fn backward_input(level: Level, b: BackwardInput) {
+pub(crate) fn backward_input<A: ElementwiseOp>(level: Level, b: BackwardInput<A>) {
     let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
     assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
     assert!(kept.rows == x.rows && kept.cols == w.cols);
     let (rows, x) = (x.rows, RowsView::from(x));
-    let (inputs, bias) = (None, None);
+    let (inputs, bias, fused) = (None, None, activation.fused());
     if rows == 1 && level != Level::portable() {
-        let (to, identity) = (out.reborrow(), Activation::Identity);
-        dispatch(level, RowProduct { x, inputs, w, bias, out: to, activation: identity });
-        for panel in 0..w.n_panels() {
-            activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+        let (to, op) = (out.reborrow(), FusedOp::Identity);
+        dispatch(level, RowProduct { x, inputs, w, bias, out: to, op });
+        if fused != Some(FusedOp::Identity) {
+            for panel in 0..w.n_panels() {
+                activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
+            }
         }
         return;
     }
     let totals = field(&mut out);
-    if activation == Activation::Relu {
-        let kept = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
-        let epilogue = Finish { kept: Some(kept), ..Finish::identity(totals) };
-        return dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after: None });
-    }
-    let epilogue = Finish::identity(totals);
+    let relu = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
+    let relu = (fused == Some(FusedOp::Relu)).then_some(relu);
+    let epilogue = Finish { out: totals, floor: FusedOp::Identity.floor(), kept: relu };
     let mut after = |panel: usize, rows: Range<usize>| {
         let lines = &mut out.panel_mut(panel)[rows.clone()];
         activation.backward_lines(level, &kept.panel(panel)[rows], lines);
     };
-    let after: Option<After> = match activation {
-        Activation::Identity => None,
-        _ => Some(&mut after),
-    };
+    let after: Option<After> = if fused.is_none() { Some(&mut after) } else { None };
     dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
 }
 
@@ -131,7 +117,7 @@ struct Product<'a> {
     x: RowsView<'a>,
     inputs: Option<&'a ActiveInputs>,
     w: Panels<'a>,
-    /// One line a panel of w.
+    /// One line per panel of w.
     bias: Option<&'a [Line]>,
     totals: Field<*mut f32>,
     epilogue: Finish,
@@ -148,7 +134,7 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (rows, n_panels) = (self.x.rows(), self.w.n_panels());
-        if const { !S::MICROKERNEL } {
+        if const { S::TILES.is_empty() } {
             // SAFETY: every field is valid at every place of the result (see `Product`), which is
             // exclusively ours.
             unsafe { portable::rows(s, self.x, self.w, self.bias, self.epilogue) };
@@ -182,23 +168,14 @@ impl Product<'_> {
             let block = Block { a, a_row, rows: rows.clone(), k0, k: depth, last, chunks };
             let mut p = 0;
             while p < n_panels {
-                let panels = tile_panels::<S>(rows.len(), n_panels - p);
+                let panels = S::TILES.next_panels(rows.len(), n_panels - p);
+                let vectors = panel_vectors::<S>(panels, self.w.cols - p * LINE);
                 let at = (&*self, &block, p);
-                // `const` conditions, so that only the shapes of this level are compiled.
-                if const { S::LANES == 8 } {
-                    match panels {
-                        1 if self.w.cols - p * LINE <= 8 => s.enter(Stripe::<1, 1>(at)),
-                        1 => s.enter(Stripe::<1, 2>(at)),
-                        _ => s.enter(Stripe::<2, 2>(at)),
-                    }
-                } else {
-                    match panels {
-                        1 => s.enter(Stripe::<1, 1>(at)),
-                        2 => s.enter(Stripe::<2, 1>(at)),
-                        3 => s.enter(Stripe::<3, 1>(at)),
-                        _ => s.enter(Stripe::<4, 1>(at)),
-                    }
-                }
+                with_const!(P = panels, if S::TILES.max_rows(P) > 0, {
+                    with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
+                        s.enter(Stripe::<P, H>(at))
+                    })
+                });
                 if block.last
                     && let Some(after) = &mut self.after
                 {
@@ -222,7 +199,7 @@ struct Block<'a> {
     chunks: &'a [Chunk],
 }
 
-/// All rows of P panels, from a panel on, for one block, H vectors a panel.
+/// All rows of P panels, from a panel on, for one block, H vectors per panel.
 struct Stripe<'a, 'b, const P: usize, const H: usize>((&'a Product<'b>, &'a Block<'a>, usize));
 
 impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
@@ -232,45 +209,18 @@ impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
     fn run<S: Simd>(self, s: S) {
         let Stripe((product, block, panel)) = self;
         let mut next = product.next::<P>(block, panel);
-        for (row, rows) in Balanced::new(block.rows.len(), max_rows::<S>(P)).iter() {
+        for (row, rows) in Balanced::new(block.rows.len(), const { S::TILES.max_rows(P) }).iter() {
             let row = block.rows.start + row;
             next.prefetch(s);
-            // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
-            unsafe {
-                match rows {
-                    2 => product.tile::<S, 2, P, H>(s, block, row, panel),
-                    3 if const { max_rows::<S>(P) >= 3 } => {
-                        product.tile::<S, 3, P, H>(s, block, row, panel)
-                    }
-                    4 if const { max_rows::<S>(P) >= 4 } => {
-                        product.tile::<S, 4, P, H>(s, block, row, panel)
-                    }
-                    5 if const { max_rows::<S>(P) >= 5 } => {
-                        product.tile::<S, 5, P, H>(s, block, row, panel)
-                    }
-                    6 if const { max_rows::<S>(P) >= 6 } => {
-                        product.tile::<S, 6, P, H>(s, block, row, panel)
-                    }
-                    7 if const { max_rows::<S>(P) >= 7 } => {
-                        product.tile::<S, 7, P, H>(s, block, row, panel)
-                    }
-                    8 if const { max_rows::<S>(P) >= 8 } => {
-                        product.tile::<S, 8, P, H>(s, block, row, panel)
-                    }
-                    9 if const { max_rows::<S>(P) >= 9 } => {
-                        product.tile::<S, 9, P, H>(s, block, row, panel)
-                    }
-                    10 if const { max_rows::<S>(P) >= 10 } => {
-                        product.tile::<S, 10, P, H>(s, block, row, panel)
-                    }
-                    _ => unreachable!("`Balanced` keeps to the most"),
-                }
-            }
+            with_const!(MR = rows, if MR >= 2 && MR <= S::TILES.max_rows(P), {
+                // SAFETY: `Balanced` stays inside the rows, and the caller counted the panels.
+                unsafe { product.tile::<S, MR, P, H>(s, block, row, panel) }
+            });
         }
     }
 }
 
-/// Lines of weights that the next stripe will read, fetched a few a tile: with 64 rows a stripe
+/// Lines of weights that the next stripe will read, fetched a few per tile: with 64 rows a stripe
 /// takes 16,000 cycles, and the 16 KiB of each next panel come from L3 behind a jump that the
 /// hardware does not foresee. (64 x 2048 x 2048: 72 to 82 GFLOP/s on one core with a peak of 92.)
 struct Next<const P: usize> {
@@ -278,7 +228,7 @@ struct Next<const P: usize> {
     /// Floats from one panel to the next.
     panel: usize,
     left: usize,
-    /// Lines of each panel a tile.
+    /// Lines of each panel per tile.
     a_tile: usize,
 }
 
@@ -295,13 +245,13 @@ impl<const P: usize> Next<P> {
 }
 
 impl Product<'_> {
-    /// What follows the P panels from `panel` on in this block of the depth, where it pays.
+    /// What follows the P panels from `panel` on in this block of the depth, where fetching it is worthwhile.
     #[inline(always)]
     fn next<const P: usize>(&self, block: &Block, panel: usize) -> Next<P> {
         let (w, rows) = (&self.w, block.rows.len());
-        let pays = rows >= PREFETCH_ROWS && w.rows * w.cols >= PREFETCH_WEIGHTS;
+        let worthwhile = rows >= PREFETCH_ROWS && w.rows * w.cols >= PREFETCH_WEIGHTS;
         let line = w.as_ptr().wrapping_add(((panel + P) * w.ld + block.k0) * LINE);
-        let left = if pays && panel + P < w.n_panels() { block.k } else { 0 };
+        let left = if worthwhile && panel + P < w.n_panels() { block.k } else { 0 };
         Next { line, panel: w.ld * LINE, left, a_tile: (block.k * 4).div_ceil(rows) }
     }
 
@@ -310,7 +260,7 @@ impl Product<'_> {
     /// # Safety
     /// The rows and panels exist.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,

@@ -1,11 +1,11 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
-use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, weight_rows};
+use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, has_vectors, panel_vectors};
 use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
-use crate::optim::Rule;
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
+use super::store::UpdateRule;
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch, next_gradient_rows, with_const};
 use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub(crate) struct WeightBlock<'a> {
     pub(crate) x: Panels<'a>,
     /// batch x block's columns
     pub(crate) d: Panels<'a>,
-    /// one element a panel of x, a bit a column: those that are zero in the whole batch may be left
+    /// one element per panel of x, one bit per column: those that are zero in the whole batch may be left
     /// out, since d is finite; empty where there are none
     pub(crate) active: &'a [u16],
     /// the weights
@@ -35,14 +35,24 @@ impl<'a> Transposed<'a> {
     /// # Safety
     /// The block begins with a group of 16 rows, and so does the block of weights that it is the
     /// copy of. The memory of both has whole groups, of which nobody else uses a row as long as the
-    /// answer lives.
+    /// result lives.
     pub(crate) unsafe fn new(wt: PanelsMut<'a>) -> Self {
         Transposed(wt)
+    }
+
+    /// The same block for a while.
+    pub(crate) fn reborrow(&mut self) -> Transposed<'_> {
+        Transposed(self.0.reborrow())
+    }
+
+    /// Its values.
+    pub(crate) fn panels_mut(&mut self) -> &mut PanelsMut<'a> {
+        &mut self.0
     }
 }
 
 /// w, slots = rule(w, slots, xᵀ·d); wt = wᵀ
-pub(crate) fn update_weights<R: Rule>(level: Level, mut b: WeightBlock, rule: R) {
+pub(crate) fn update_weights<R: UpdateRule>(level: Level, mut b: WeightBlock, rule: R) {
     let (rows, cols) = (b.w.rows, b.w.cols);
     assert!(b.x.rows == b.d.rows && b.x.cols == rows && b.d.cols == cols);
     assert!(b.active.is_empty() || b.active.len() == b.x.n_panels());
@@ -80,7 +90,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if const { !S::MICROKERNEL } {
+        if const { S::TILES.is_empty() } {
             // SAFETY: `update_weights` checked that the epilogue's fields have the block's shape, and
             // the block is exclusively ours.
             unsafe { portable::weights(s, self.x, self.d, self.epilogue) };
@@ -107,7 +117,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 #[repr(C, align(64))]
 struct Totals([[[f32; LINE]; LINE]; BLOCK_PANELS * BLOCK_PANELS]);
 
-/// The parts of `n`, so many at a time.
+/// The parts of `n`, of at most `step`.
 fn parts(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(step).map(move |first| first..n.min(first.saturating_add(step)))
 }
@@ -118,7 +128,7 @@ struct Pass {
     x_panels: Range<usize>,
     d_panels: Range<usize>,
     samples: Range<usize>,
-    /// One a panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
+    /// One per panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
     /// d.
     totals: Field<*mut f32>,
 }
@@ -128,24 +138,14 @@ impl<E: Epilogue> Product<'_, E> {
     fn pass<S: Simd>(&self, s: S, pass: Pass) {
         let mut p = pass.d_panels.start;
         while p < pass.d_panels.end {
-            let panels = match S::LANES {
-                16 => (pass.d_panels.end - p).min(3),
-                _ => 1,
-            };
+            let panels = (pass.d_panels.end - p).min(S::TILES.max_gradient_panels());
+            let vectors = panel_vectors::<S>(panels, self.d.cols - p * LINE);
             let at = (self, &pass, p);
-            // `const` conditions, so that only the shapes of this level are compiled.
-            if const { S::LANES == 8 } {
-                match self.d.cols - p * LINE {
-                    ..=8 => s.enter(Column::<_, 1, 1>(at)),
-                    _ => s.enter(Column::<_, 1, 2>(at)),
-                }
-            } else {
-                match panels {
-                    1 => s.enter(Column::<_, 1, 1>(at)),
-                    2 => s.enter(Column::<_, 2, 1>(at)),
-                    _ => s.enter(Column::<_, 3, 1>(at)),
-                }
-            }
+            with_const!(P = panels, if P <= S::TILES.max_gradient_panels(), {
+                with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
+                    s.enter(Column::<_, P, H>(at))
+                })
+            });
             p += panels;
         }
     }
@@ -161,7 +161,7 @@ struct At {
     k0: usize,
 }
 
-/// The weight rows of a pass's panels of x, up to 16 a panel, for P panels of d, H vectors a panel.
+/// The weight rows of a pass's panels of x, up to 16 a panel, for P panels of d, H vectors per panel.
 struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, &'a Pass, usize));
 
 impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P, H> {
@@ -180,30 +180,15 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
             let end = LINE.min(product.x.cols - x_panel * LINE);
             let mut row = 0;
             while row < end {
-                let rows = weight_rows::<S>(end - row);
+                let rows = next_gradient_rows::<S>(end - row);
                 let mut k0 = samples.start;
                 while k0 < samples.end {
                     let at = At { x_panel, row, panel, k0 };
-                    // SAFETY: the rows are left, and the caller counted the panels; the blocks come
-                    // in order, and the pass has totals for this panel of x, or for any.
-                    unsafe {
-                        let totals = totals.tile(row, 0);
-                        match rows {
-                            8 if const { S::LANES == 16 } => {
-                                product.tile::<S, 8, P, H>(s, at, totals)
-                            }
-                            6 if const { S::LANES == 8 } => {
-                                product.tile::<S, 6, P, H>(s, at, totals)
-                            }
-                            5 if const { S::LANES == 8 } => {
-                                product.tile::<S, 5, P, H>(s, at, totals)
-                            }
-                            4 => product.tile::<S, 4, P, H>(s, at, totals),
-                            2 => product.tile::<S, 2, P, H>(s, at, totals),
-                            1 => product.tile::<S, 1, P, H>(s, at, totals),
-                            _ => unreachable!("`weight_rows` knows no other height"),
-                        }
-                    }
+                    with_const!(MR = rows, if S::TILES.has_gradient_rows(MR), {
+                        // SAFETY: the rows are left, and the caller counted the panels; the blocks
+                        // come in order, and the pass has totals for this panel of x, or for any.
+                        unsafe { product.tile::<S, MR, P, H>(s, at, totals.tile(row, 0)) }
+                    });
                     k0 += K_BLOCK;
                 }
                 row += rows;
@@ -223,7 +208,7 @@ impl<E: Epilogue> Product<'_, E> {
     /// The lanes and panels exist; `totals` has MR rows of P panels, and holds what the blocks
     /// before left there.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,

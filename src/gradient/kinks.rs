@@ -13,8 +13,8 @@ pub(super) fn of_layer(activation: Activation, z: &[f64], pieces: &mut Vec<u8>) 
         Activation::HardTanh => {
             pieces.extend(z.iter().map(|&z| u8::from(z > -1.0) + u8::from(z >= 1.0)));
         }
-        Activation::Maxout { pieces: k } => {
-            // Which piece is the largest, bit by bit: a number of pieces may not fit a byte.
+        Activation::Maxout { units: k } => {
+            // Which unit is the largest, bit by bit: a number of units may not fit a byte.
             for unit in z.chunks(k) {
                 let largest = unit.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 pieces.extend(unit.iter().map(|&z| u8::from(z == largest)));

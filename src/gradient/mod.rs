@@ -106,13 +106,13 @@ pub fn gradients(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Res
 pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
     let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
     let layers = net.layers().enumerate().map(|(layer, shape)| {
-        if shape.norm.is_some() || shape.residual > 0 {
+        if shape.layer.norm.is_some() || shape.layer.residual > 0 {
             let reason = "norms and residual connections are not part of the reference network";
             return Err(Error::config(format!("layer {layer}"), reason));
         }
         let weights = wide(net.weights(layer)?.as_slice());
         let biases = wide(&net.biases(layer)?);
-        let activation = reference_activation(shape.activation);
+        let activation = reference_activation(shape.layer.activation());
         reference::Layer::new(shape.n_in, shape.n_out, activation, weights, biases)
     });
     reference::Network::new(layers.collect::<Result<_>>()?)
@@ -136,7 +136,7 @@ pub(crate) fn reference_activation(activation: crate::Activation) -> reference::
         Fast::HardTanh => Plain::HardTanh,
         Fast::Step => Plain::Step,
         Fast::Softmax => Plain::Softmax,
-        Fast::Maxout { pieces } => Plain::Maxout { pieces },
+        Fast::Maxout { units } => Plain::Maxout { units },
     }
 }
 

@@ -58,15 +58,15 @@ impl<'a> Plain<'a> {
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
         let layers = net.layers().enumerate().map(|(i, shape)| {
             let (w, b) = (wide(net.weights(i)?.as_slice()), wide(&net.biases(i)?));
-            let activation = reference_activation(shape.activation);
+            let activation = reference_activation(shape.layer.activation());
             let linear = Layer::new(shape.n_in, shape.n_out, activation, w, b)?;
-            let norm = net.norm_parameters(i)?.zip(shape.norm).map(|(norm, kind)| Norm {
+            let norm = net.norm_parameters(i)?.zip(shape.layer.norm).map(|(norm, kind)| Norm {
                 kind,
                 gamma: wide(&norm.gamma),
                 beta: wide(&norm.beta),
             });
-            let mask = mask(net, shape.dropout, i + 1, (rows, shape.n_out))?;
-            Ok(PlainLayer { linear, norm, mask, residual: shape.residual })
+            let mask = mask(net, shape.layer.dropout, i + 1, (rows, shape.n_out))?;
+            Ok(PlainLayer { linear, norm, mask, residual: shape.layer.residual })
         });
         Ok(Plain { layers: layers.collect::<Result<_>>()?, loss: reference_loss(loss), target })
     }

@@ -176,12 +176,12 @@ impl PlainLayer {
     /// The sizes of the outputs that come of those of y.
     fn output_sizes(&self, size: &[f64], y: &[f64]) -> Vec<f64> {
         let (activation, columns) = (self.linear.activation, self.linear.columns());
-        let pieces = activation.pieces();
+        let units = activation.units();
         let mut sizes: Vec<f64> = match activation {
             // At most that of the largest of what it is made of.
             Activation::Softmax => size.to_vec(),
             Activation::Maxout { .. } => {
-                size.chunks(pieces).map(|unit| unit.iter().copied().fold(0.0, f64::max)).collect()
+                size.chunks(units).map(|unit| unit.iter().copied().fold(0.0, f64::max)).collect()
             }
             _ => activation_backward(activation, size, y, columns),
         };

@@ -1,11 +1,11 @@
-//! Sigmoid with cross-entropy on the logits, one decision an output: with p = σ(z),
+//! Sigmoid with cross-entropy on the logits, one decision per output: with p = σ(z),
 //! L = −(1/n) Σ [w y ln p + (1 − y) ln(1 − p)], and ∂L/∂z = ((1 − y) p − w y (1 − p)) / n, which
 //! is (p − y)/n for w = 1. With r = ln(1 + e^−|z|), ln p = min(z, 0) − r and
 //! ln(1 − p) = min(−z, 0) − r: nothing overflows, and nothing cancels on either side.
 
-use super::errors::target;
-use super::{Output, Weighting};
+use super::output::{Output, Weighting};
 use crate::activation::Activation;
+use crate::gemm::ElementwiseOp;
 use crate::simd::{LINE, Level};
 
 pub(super) fn backward(level: Level, o: Output) {
@@ -23,10 +23,10 @@ pub(super) fn backward(level: Level, o: Output) {
             let logits = z.panel(p)[row].0;
             let mut rest = logits.map(|z| -z.abs());
             Activation::Softplus.forward(level, &mut rest);
-            let scale = weighting.share(row, scale) / n as f32;
+            let scale = weighting.of_row(row, scale) / n as f32;
             for lane in 0..cols {
                 let col = p * LINE + lane;
-                let y = target(targets, row, col, n);
+                let y = targets.value(row, col, n);
                 let w = classes.get(col).copied().unwrap_or(1.0);
                 let (z, r) = (f64::from(logits[lane]), f64::from(rest[lane]));
                 let [ln_p, ln_not_p] = [z, -z].map(|z| z.min(0.0) - r);

@@ -7,15 +7,15 @@
 //! Where the largest logit has more than half of the probability, ln Σ is −ln(1 − q) with q the
 //! probability of all others: in Σ itself they would drown beside the largest's 1.
 
-use super::{BlockTargets, Output, Weighting};
+use super::output::{BlockTargets, Output, Weighting};
 use crate::activation::softmax_panels;
-use crate::math::ln;
+use crate::math::{ln, minus_ln_1m};
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 use crate::storage::PanelsMut;
 
 pub(super) fn backward(level: Level, o: Output) {
     match o.weighting {
-        Weighting { shares: None, smoothing: 0.0, classes: [] } => dispatch(level, CrossEntropy(o)),
+        Weighting { rows: None, smoothing: 0.0, classes: [] } => dispatch(level, CrossEntropy(o)),
         _ => dispatch(level, Weighted(o)),
     }
 }
@@ -86,7 +86,7 @@ impl Kernel for Weighted<'_> {
         let (most, least) = (1.0 - smoothing, smoothing / n as f32);
         let q = |c: usize, label: u32| least + if c == label as usize { most } else { 0.0 };
         for (row, (&label, loss)) in labels.iter().zip(losses).enumerate() {
-            let share = weighting.share(row, scale);
+            let share = weighting.of_row(row, scale);
             let sums = softmax_panels(s, &mut d, row);
             let logit = |c: usize| a.panel(c / LINE)[row].0[c % LINE];
             let top = (0..n).find(|c| logit(*c) == sums.max).filter(|_| sums.sum < 2.0);
@@ -129,25 +129,4 @@ fn ln_sum_of_confident<S: Simd>(s: S, p: &mut PanelsMut, row: usize, top: usize)
     }
     p.panel_mut(panel)[row].0[lane] = largest;
     minus_ln_1m(sums.iter().map(|x| f64::from(*x)).sum())
-}
-
-/// −ln(1 − q) for q in 0..=½, to 1e-11 of it: 2 artanh(t) = 2 (t + t³/3 + t⁵/5 + …) with
-/// t = q/(2 − q) of at most ⅓. IEEE operations only, so that no platform's `ln_1p` decides bits.
-fn minus_ln_1m(q: f64) -> f64 {
-    let t = q / (2.0 - q);
-    let odd = (0..11).rev().map(|i| 1.0 / f64::from(2 * i + 1));
-    2.0 * t * odd.fold(0.0, |sum, coefficient| sum * (t * t) + coefficient)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_logarithm_near_1() {
-        for q in [0.0f64, 1e-300, 1e-20, 4.14e-8, 1e-3, 0.1, 0.3, 0.5] {
-            let want = -(-q).ln_1p();
-            assert!((minus_ln_1m(q) - want).abs() <= 2e-11 * want, "{q}");
-        }
-    }
 }

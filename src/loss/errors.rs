@@ -1,7 +1,8 @@
 //! Losses of the differences e = a − y, one output at a time: L = c Σ h(e),
 //! ∂L/∂z = c h′(e) ⊙ σ′(z), with c = 1/n for a mean over the n outputs.
 
-use super::{BlockTargets, Output};
+use super::output::Output;
+use crate::gemm::ElementwiseOp;
 use crate::simd::{LINE, Level};
 use crate::storage::Panels;
 
@@ -42,28 +43,19 @@ impl Error {
     }
 }
 
-/// y of one place. A single output for two classes should be the class.
-pub(super) fn target(targets: BlockTargets, row: usize, col: usize, n: usize) -> f32 {
-    match targets {
-        BlockTargets::Classes(labels) if n == 1 => labels[row] as f32,
-        BlockTargets::Classes(labels) => f32::from(u8::from(labels[row] as usize == col)),
-        BlockTargets::Values(y) => y.panel(col / LINE)[row].0[col % LINE],
-    }
-}
-
-/// With c = `factor`.
+/// Fills the losses and deltas of a block, with c = `factor`.
 pub(super) fn backward(level: Level, o: Output, error: Error, factor: f64) {
     let Output { a, z, targets, mut d, losses, scale, weighting, activation } = o;
     let a: Panels = a.view();
-    // One f64 chain a row, in column order: the same for every level and split.
+    // One f64 chain per row, in column order: the same for every level and split.
     losses.fill(0.0);
     for p in 0..a.n_panels() {
         let cols = LINE.min(a.cols - p * LINE);
         let lines = d.panel_mut(p);
         for (row, line) in lines.iter_mut().enumerate() {
-            let scale = weighting.share(row, scale);
+            let scale = weighting.of_row(row, scale);
             for lane in 0..cols {
-                let y = target(targets, row, p * LINE + lane, a.cols);
+                let y = targets.value(row, p * LINE + lane, a.cols);
                 let e = a.panel(p)[row].0[lane] - y;
                 losses[row] += error.value(e);
                 line.0[lane] = error.slope(e, factor as f32) * scale;

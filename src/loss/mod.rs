@@ -4,14 +4,16 @@
 mod binary;
 mod cross_entropy;
 mod errors;
+mod output;
+
+pub(crate) use output::{BlockTargets, Output, Weighting};
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::storage::{Panels, PanelsMut};
 use std::fmt;
 
-/// What training minimises: the mean over the batch of a loss a sample.
+/// What training minimises: the mean over the batch of a loss per sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
@@ -23,7 +25,7 @@ pub enum Loss {
     /// ½‖ŷ − y‖², the quadratic cost of Nielsen's book. Class labels count as one-hot targets.
     Quadratic,
     /// Mean over the outputs of −y ln p − (1 − y) ln(1 − p), p the sigmoid of the output layer: one
-    /// decision an output, any number of which can be 1 (multi-label: target values in 0..=1; class
+    /// decision per output, any number of which can be 1 (multi-label: target values in 0..=1; class
     /// labels count as one-hot), or a single output for two classes. Needs a sigmoid output layer;
     /// fused on the logits, so it is finite for all finite logits. ∂L/∂z = (p − y)/n.
     BinaryCrossEntropy,
@@ -39,10 +41,7 @@ pub enum Loss {
 impl Loss {
     /// The loss that suits an output layer: cross-entropy for softmax, else mean squared error.
     pub fn for_output(activation: Activation) -> Loss {
-        match activation {
-            Activation::Softmax => Loss::CrossEntropy,
-            _ => Loss::MeanSquared,
-        }
+        if activation == Activation::Softmax { Loss::CrossEntropy } else { Loss::MeanSquared }
     }
 
     /// Whether the loss fits an output layer.
@@ -51,29 +50,32 @@ impl Loss {
     /// [`Error::Config`] for cross-entropy without softmax, softmax with another loss, or an
     /// output activation without a derivative.
     pub fn check_output(self, activation: Activation) -> Result<()> {
-        match (self, activation) {
-            (Loss::CrossEntropy, Activation::Softmax) => Ok(()),
-            (Loss::CrossEntropy, other) => Err(Error::config(
-                "loss",
-                format!("cross-entropy needs a softmax output layer, got {other}"),
-            )),
-            (Loss::BinaryCrossEntropy, Activation::Sigmoid) => Ok(()),
-            (Loss::BinaryCrossEntropy, other) => Err(Error::config(
-                "loss",
-                format!("binary cross-entropy needs a sigmoid output layer, got {other}"),
-            )),
-            (Loss::Huber { delta }, _) if !(delta > 0.0 && delta.is_finite()) => {
-                Err(Error::config("loss", format!("Huber's δ must be above 0, got {delta}")))
+        let refuse = |reason: String| Err(Error::config("loss", reason));
+        match self {
+            Loss::CrossEntropy if activation == Activation::Softmax => return Ok(()),
+            Loss::CrossEntropy => {
+                return refuse(format!(
+                    "cross-entropy needs a softmax output layer, got {activation}"
+                ));
             }
-            (_, Activation::Softmax) => Err(Error::config(
-                "loss",
-                format!("a softmax output layer needs cross-entropy, got {self}"),
-            )),
-            (_, Activation::Step) => {
-                Err(Error::config("loss", "a step output layer has no derivative to train through"))
+            Loss::BinaryCrossEntropy if activation == Activation::Sigmoid => return Ok(()),
+            Loss::BinaryCrossEntropy => {
+                return refuse(format!(
+                    "binary cross-entropy needs a sigmoid output layer, got {activation}"
+                ));
             }
-            _ => Ok(()),
+            Loss::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
+                return refuse(format!("Huber's δ must be above 0, got {delta}"));
+            }
+            Loss::MeanSquared | Loss::Quadratic | Loss::MeanAbsolute | Loss::Huber { .. } => {}
         }
+        if activation == Activation::Softmax {
+            return refuse(format!("a softmax output layer needs cross-entropy, got {self}"));
+        }
+        if activation == Activation::Step {
+            return refuse("a step output layer has no derivative to train through".into());
+        }
+        Ok(())
     }
 }
 
@@ -88,51 +90,6 @@ impl fmt::Display for Loss {
             Loss::Huber { delta } => return write!(f, "huber:{delta}"),
         })
     }
-}
-
-/// The targets of a block of rows.
-#[derive(Clone, Copy)]
-pub(crate) enum BlockTargets<'a> {
-    /// The class of each row.
-    Classes(&'a [u32]),
-    /// n_out values a row, in panels.
-    Values(Panels<'a>),
-}
-
-/// What counts more than something else.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Weighting<'a> {
-    /// What each row of the block counts in the batch.
-    pub(crate) shares: Option<&'a [f32]>,
-    /// ε of label smoothing.
-    pub(crate) smoothing: f32,
-    /// A weight a class, or for binary cross-entropy one for the positives of each output; empty
-    /// for none.
-    pub(crate) classes: &'a [f32],
-}
-
-impl Weighting<'_> {
-    fn share(&self, row: usize, otherwise: f32) -> f32 {
-        self.shares.map_or(otherwise, |shares| shares[row])
-    }
-}
-
-/// A block of output rows on its way back.
-pub(crate) struct Output<'a> {
-    /// rows x n_out: what the output layer gave; logits for a loss on logits, whose pads are
-    /// overwritten
-    pub(crate) a: PanelsMut<'a>,
-    /// rows x n_out: z of the output layer where its activation needs it for σ′, else a
-    pub(crate) z: Option<Panels<'a>>,
-    pub(crate) targets: BlockTargets<'a>,
-    /// rows x n_out: ∂L/∂z
-    pub(crate) d: PanelsMut<'a>,
-    /// the loss of each row
-    pub(crate) losses: &'a mut [f64],
-    /// what each row's loss counts in the batch where nothing is weighted: 1/batch
-    pub(crate) scale: f32,
-    pub(crate) weighting: Weighting<'a>,
-    pub(crate) activation: Activation,
 }
 
 impl Loss {

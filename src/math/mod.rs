@@ -6,8 +6,8 @@ mod hash;
 mod ln;
 mod poly;
 mod random;
+mod scalar;
 mod threefry;
-mod trig;
 
 pub(crate) use erf::erfc;
 pub(crate) use exp::{
@@ -17,5 +17,5 @@ pub(crate) use hash::Hasher;
 pub(crate) use ln::{ln, ln_1p_unit};
 pub(crate) use poly::{horner, quartic};
 pub(crate) use random::{Purpose, Stream};
+pub(crate) use scalar::{minus_ln_1m, power, sin_cos};
 pub(crate) use threefry::{Key, threefry, threefry_lanes};
-pub(crate) use trig::sin_cos;

@@ -1,17 +1,19 @@
 //! Adam (Kingma and Ba 2015), in PyTorch's form.
 
-use super::{Optimizer, Rule};
-use crate::simd::Simd;
+use super::method::{DecayPlace, Method, Reach};
+use super::rules::{AdamRule, AnyRule, FusedRule};
+use crate::error::{Result, check_range};
+use crate::math::power;
 
 /// Adam: m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)g²,
 /// w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
-    pub(super) lr: f32,
-    pub(super) beta1: f32,
-    pub(super) beta2: f32,
-    pub(super) epsilon: f32,
+    lr: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
 }
 
 impl Adam {
@@ -32,24 +34,19 @@ impl Adam {
         self
     }
 
-    /// The numbers of step `step`, counted from 1. Powers and roots are taken in f64 by repeated
-    /// multiplication, so that they do not depend on the platform's `pow`.
-    pub(super) fn rule(&self, step: u64, lr: f32, decay: f32, decay_biases: bool) -> AdamRule {
-        AdamRule {
+    /// The rule of update `step`. Powers and roots are taken in f64 by IEEE operations, so they do
+    /// not depend on the platform's `pow`.
+    fn decaying_rule(&self, step: u64, lr: f32, decay: f32, decay_biases: bool) -> AnyRule {
+        AnyRule::Fused(FusedRule::Adam(AdamRule {
             gain1: 1.0 - self.beta1,
             beta2: self.beta2,
             gain2: 1.0 - self.beta2,
             scale: (1.0 / correction(self.beta2, step).sqrt()) as f32,
             epsilon: self.epsilon,
-            lr: (f64::from(lr) / self.correction(step)) as f32,
+            lr: (f64::from(lr) / correction(self.beta1, step)) as f32,
             keep: (1.0 - f64::from(lr) * f64::from(decay)) as f32,
             decay_biases,
-        }
-    }
-
-    /// 1 − β₁ᵗ
-    pub(super) fn correction(&self, step: u64) -> f64 {
-        correction(self.beta1, step)
+        }))
     }
 }
 
@@ -58,9 +55,26 @@ fn correction(beta: f32, step: u64) -> f64 {
     1.0 - power(f64::from(beta), step)
 }
 
-impl From<Adam> for Optimizer {
-    fn from(o: Adam) -> Self {
-        Optimizer::Adam(o)
+impl Method for Adam {
+    fn learning_rate(&self) -> f32 {
+        self.lr
+    }
+
+    fn check(&self) -> Result<()> {
+        check_range("beta1", self.beta1, 0.0..1.0)?;
+        check_range("beta2", self.beta2, 0.0..1.0)?;
+        check_range("epsilon", self.epsilon, f32::MIN_POSITIVE..f32::INFINITY)
+    }
+
+    fn rule(&self, step: u64, lr: f32, _: DecayPlace) -> AnyRule {
+        self.decaying_rule(step, lr, 0.0, true)
+    }
+
+    fn reach(&self, step: u64, [m, v]: [f64; 2], g: f64) -> Reach {
+        let (m, v) = (m.max(g), v.max(g * g));
+        let along = m / f64::from(self.epsilon);
+        // The rate is divided by the correction of the mean.
+        Reach { along: along.max(along / correction(self.beta1, step)), slots: [m, v] }
     }
 }
 
@@ -68,8 +82,8 @@ impl From<Adam> for Optimizer {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
-    pub(super) adam: Adam,
-    pub(super) decay: f32,
+    adam: Adam,
+    decay: f32,
 }
 
 impl AdamW {
@@ -97,69 +111,27 @@ impl AdamW {
     }
 }
 
-impl From<AdamW> for Optimizer {
-    fn from(o: AdamW) -> Self {
-        Optimizer::AdamW(o)
+impl Method for AdamW {
+    fn learning_rate(&self) -> f32 {
+        self.adam.lr
     }
-}
 
-/// x^n by squaring: IEEE multiplications only.
-pub(super) fn power(mut x: f64, mut n: u64) -> f64 {
-    let mut out = 1.0;
-    while n > 0 {
-        if n & 1 == 1 {
-            out *= x;
+    fn decay(&self) -> f32 {
+        self.decay
+    }
+
+    fn check(&self) -> Result<()> {
+        self.adam.check()
+    }
+
+    fn rule(&self, step: u64, lr: f32, decay: DecayPlace) -> AnyRule {
+        match decay {
+            DecayPlace::Rule { biases } => self.adam.decaying_rule(step, lr, self.decay, biases),
+            DecayPlace::Pass => self.adam.decaying_rule(step, lr, 0.0, true),
         }
-        x *= x;
-        n >>= 1;
-    }
-    out
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct AdamRule {
-    gain1: f32,
-    beta2: f32,
-    gain2: f32,
-    scale: f32,
-    epsilon: f32,
-    lr: f32,
-    /// 1 − lr·λ: 1 for plain Adam, where the product with it changes no bit
-    keep: f32,
-    decay_biases: bool,
-}
-
-impl Rule for AdamRule {
-    const SLOTS: usize = 2;
-
-    fn for_biases(mut self) -> Self {
-        if !self.decay_biases {
-            self.keep = 1.0;
-        }
-        self
     }
 
-    #[inline(always)]
-    fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
-        let m = s.mul_add(s.splat(self.gain1), s.sub(g, slots[0]), slots[0]);
-        let square = s.mul(s.mul(s.splat(self.gain2), g), g);
-        let v = s.mul_add(s.splat(self.beta2), slots[1], square);
-        *slots = [m, v];
-        let denominator = s.mul_add(s.sqrt(v), s.splat(self.scale), s.splat(self.epsilon));
-        let w = s.mul(w, s.splat(self.keep));
-        s.neg_mul_add(s.splat(self.lr), s.div(m, denominator), w)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn power_is_a_power() {
-        for n in [0, 1, 2, 3, 10, 1000] {
-            assert!((power(0.999, n) - 0.999f64.powi(n as i32)).abs() < 1e-14);
-        }
-        assert_eq!(power(0.9, u64::MAX), 0.0);
+    fn reach(&self, step: u64, slots: [f64; 2], g: f64) -> Reach {
+        self.adam.reach(step, slots, g)
     }
 }

@@ -4,10 +4,12 @@
 //! The order is PyTorch's: the gradient is clipped; L2 and L1 are added to it; the weight decays;
 //! the rule runs.
 
-use super::{Optimizer, Rule, check, sign};
-use crate::error::{Error, Result};
+use super::optimizer::Optimizer;
+use super::rules::sign;
+use crate::error::{Error, Result, check_range};
+use crate::gemm::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
-use crate::storage::PanelsMut;
+use crate::storage::Panels;
 
 /// The options, all off by default.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,14 +55,14 @@ impl Adjustments {
     /// [`Error::Config`] that names the option.
     pub(crate) fn validate(&self, optimizer: &Optimizer) -> Result<()> {
         for (name, value) in [("L1", self.l1), ("L2", self.l2), ("weight decay", self.decay)] {
-            check(name, value, 0.0..f32::INFINITY)?;
+            check_range(name, value, 0.0..f32::INFINITY)?;
         }
         for (name, value) in [
             ("clipping by value", self.clip_value),
             ("clipping by norm", self.clip_norm),
             ("max-norm", self.max_norm),
         ] {
-            check(name, value.unwrap_or(1.0), f32::MIN_POSITIVE..f32::INFINITY)?;
+            check_range(name, value.unwrap_or(1.0), f32::MIN_POSITIVE..f32::INFINITY)?;
         }
         if self.accumulate == 0 {
             return Err(Error::config("accumulation", "expected at least 1 batch, got 0"));
@@ -84,7 +86,7 @@ impl Adjustments {
     /// # Errors
     /// [`Error::Config`] with the product.
     pub(crate) fn check_rate(&self, optimizer: &Optimizer, lr: f32) -> Result<()> {
-        check("learning rate times decay", lr * self.decay.max(optimizer.decay()), 0.0..1.0)
+        check_range("learning rate times decay", lr * self.decay.max(optimizer.decay()), 0.0..1.0)
     }
 
     /// Whether the update can run in the store of the gradient's product.
@@ -123,7 +125,7 @@ impl Pass {
 }
 
 /// w, slots = rule(w, slots, the adjusted gradient), for one panel's rows or a bias.
-pub(crate) fn apply<R: Rule>(
+pub(crate) fn apply<R: UpdateRule>(
     level: Level,
     w: &mut [Line],
     g: &mut [Line],
@@ -144,7 +146,7 @@ struct Apply<'a, R> {
     pass: Pass,
 }
 
-impl<R: Rule> Kernel for Apply<'_, R> {
+impl<R: UpdateRule> Kernel for Apply<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -184,10 +186,10 @@ const LEAST_SQUARES: f64 = 1.0 / (1u128 << 100) as f64;
 /// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
 /// order, so that no level or split of the work changes it. `lanes` says
 /// how many of a panel's lanes are no padding.
-pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) -> f64 {
+pub(crate) fn sum_of_squares(m: Panels, lanes: impl Fn(usize) -> usize) -> f64 {
     let mut total = 0.0;
     for p in 0..m.n_panels() {
-        let sums = column_squares(m.panel_mut(p));
+        let sums = column_squares(m.panel(p));
         total += sums[..lanes(p)].iter().map(|&x| f64::from(x)).sum::<f64>();
     }
     if (LEAST_SQUARES..f64::INFINITY).contains(&total) {
@@ -196,7 +198,7 @@ pub(crate) fn sum_of_squares(m: &mut PanelsMut, lanes: impl Fn(usize) -> usize) 
     let mut total = 0.0;
     for p in 0..m.n_panels() {
         for lane in 0..lanes(p) {
-            total += exact_squares(m.panel_mut(p), lane);
+            total += exact_squares(m.panel(p), lane);
         }
     }
     total
@@ -253,9 +255,8 @@ mod tests {
                     assert!((f64::from(got) - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
                 }
             }
-            let mut lines = values;
-            let mut m = PanelsMut::new(&mut lines, 2, LINE, 2);
-            let (got, want) = (sum_of_squares(&mut m, |_| 3).sqrt(), 3f64.sqrt() * norm);
+            let m = Panels::new(&values, 2, LINE, 2);
+            let (got, want) = (sum_of_squares(m, |_| 3).sqrt(), 3f64.sqrt() * norm);
             assert!((got - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
         }
         let odd = [Line([f32::NAN; LINE])];

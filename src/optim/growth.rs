@@ -1,8 +1,8 @@
 //! How far an update can move weights and state: bounds in f64 from a bound of the gradients. They
 //! tell before an update that all it writes will be finite.
 
-use super::Optimizer;
-use super::adam::Adam;
+use super::method::Reach;
+use super::optimizer::Optimizer;
 
 /// Bounds of |w| and of the |state values| of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -32,62 +32,25 @@ impl Magnitude {
 
 impl Optimizer {
     /// The bounds after update `at` (its number and its learning rate) with gradients of at most
-    /// `g`, which are infinite where a value on the way may be. Decay only shrinks.
+    /// `g`, which are infinite where an intermediate value may be. Decay only shrinks.
     pub(crate) fn grow(&self, (step, lr): (u64, f32), m: Magnitude, g: f64) -> Magnitude {
-        let (lr, [first, second]) = (f64::from(lr), m.slots);
-        let moved = |along: f64, slots| {
-            // A value on the way that f32 cannot hold is no bound.
-            let along = if along <= LIMIT { along } else { f64::INFINITY };
-            Magnitude { weight: m.weight + lr * along, slots }
-        };
-        let new = match self {
-            Optimizer::Sgd(_) => moved(g, [0.0; 2]),
-            Optimizer::Momentum(o) => {
-                let v = f64::from(o.momentum) * first + g;
-                moved(g + v, [v, 0.0])
-            }
-            Optimizer::Adam(o) => {
-                let (along, slots) = o.reach([first, second], g);
-                // The rate is divided by the correction of the mean.
-                let correction = o.correction(step);
-                moved(along.max(along / correction), slots)
-            }
-            Optimizer::AdamW(o) => {
-                let (along, slots) = o.adam.reach([first, second], g);
-                moved(along.max(along / o.adam.correction(step)), slots)
-            }
-            Optimizer::RmsProp(o) => {
-                let v = first.max(g * g);
-                moved(g / f64::from(o.epsilon), [v, 0.0])
-            }
-            Optimizer::Adagrad(o) => moved(g / f64::from(o.epsilon), [first + g * g, 0.0]),
-            Optimizer::Lion(_) => moved(1.0, [first.max(g), 0.0]),
-        };
-        new.times(ROUNDING)
-    }
-}
-
-impl Adam {
-    /// Bounds of the quotient that an update goes along, and of the moments behind it.
-    fn reach(&self, [m, v]: [f64; 2], g: f64) -> (f64, [f64; 2]) {
-        let (m, v) = (m.max(g), v.max(g * g));
-        (m / f64::from(self.epsilon), [m, v])
+        let Reach { along, slots } = self.method().reach(step, m.slots, g);
+        // An intermediate value that f32 cannot hold is no bound.
+        let along = if along <= LIMIT { along } else { f64::INFINITY };
+        Magnitude { weight: m.weight + f64::from(lr) * along, slots }.times(ROUNDING)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::adam::AdamW;
-    use crate::optim::lion::Lion;
-    use crate::optim::scaled::{Adagrad, RmsProp};
-    use crate::optim::sgd::{Momentum, Sgd};
-    use crate::optim::{Rule, VisitRule};
+    use crate::gemm::UpdateRule;
+    use crate::optim::{Adagrad, Adam, AdamW, Lion, Momentum, RmsProp, Sgd, VisitRule};
     use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 
     struct Update<R>(R, f32, f32, [f32; 2]);
 
-    impl<R: Rule> Kernel for Update<R> {
+    impl<R: UpdateRule> Kernel for Update<R> {
         type Output = [f32; 3];
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> [f32; 3] {
@@ -105,7 +68,7 @@ mod tests {
 
     impl VisitRule for Visit {
         type Output = [f32; 3];
-        fn visit<R: Rule>(self, rule: R) -> [f32; 3] {
+        fn visit<R: UpdateRule>(self, rule: R) -> [f32; 3] {
             let slots = if R::SLOTS == 0 { [0.0; 2] } else { self.2 };
             dispatch(Level::best(), Update(rule, self.0, self.1, slots))
         }

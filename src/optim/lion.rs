@@ -1,17 +1,18 @@
 //! Lion (Chen et al. 2023): steps of one size, along the sign of a momentum.
 
-use super::{Optimizer, Rule};
-use crate::simd::Simd;
+use super::method::{DecayPlace, Method, Reach};
+use super::rules::{AnyRule, LionRule};
+use crate::error::{Result, check_range};
 
 /// Lion: u = sign(β₁·m + (1−β₁)g), w ← (1 − lr·λ)·w − lr·u, m ← β₂·m + (1−β₂)g. Good learning
 /// rates are 3 to 10 times smaller than Adam's, good λ as many times larger.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lion {
-    pub(super) lr: f32,
-    pub(super) beta1: f32,
-    pub(super) beta2: f32,
-    pub(super) decay: f32,
+    lr: f32,
+    beta1: f32,
+    beta2: f32,
+    decay: f32,
 }
 
 impl Lion {
@@ -31,40 +32,27 @@ impl Lion {
         self.decay = decay;
         self
     }
+}
 
-    pub(super) fn rule(&self, lr: f32) -> LionRule {
-        LionRule {
-            lr,
-            keep_u: self.beta1,
-            take_u: 1.0 - self.beta1,
-            keep_m: self.beta2,
-            take_m: 1.0 - self.beta2,
-        }
+impl Method for Lion {
+    fn learning_rate(&self) -> f32 {
+        self.lr
     }
-}
 
-impl From<Lion> for Optimizer {
-    fn from(o: Lion) -> Self {
-        Optimizer::Lion(o)
+    fn decay(&self) -> f32 {
+        self.decay
     }
-}
 
-#[derive(Clone, Copy)]
-pub(super) struct LionRule {
-    lr: f32,
-    keep_u: f32,
-    take_u: f32,
-    keep_m: f32,
-    take_m: f32,
-}
+    fn check(&self) -> Result<()> {
+        check_range("beta1", self.beta1, 0.0..1.0)?;
+        check_range("beta2", self.beta2, 0.0..1.0)
+    }
 
-impl Rule for LionRule {
-    const SLOTS: usize = 1;
-    #[inline(always)]
-    fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
-        let m = slots[0];
-        let u = s.mul_add(s.splat(self.keep_u), m, s.mul(s.splat(self.take_u), g));
-        slots[0] = s.mul_add(s.splat(self.keep_m), m, s.mul(s.splat(self.take_m), g));
-        s.neg_mul_add(s.splat(self.lr), super::sign(s, u), w)
+    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+        AnyRule::Lion(LionRule { lr, beta1: self.beta1, beta2: self.beta2 })
+    }
+
+    fn reach(&self, _: u64, [m, _]: [f64; 2], g: f64) -> Reach {
+        Reach { along: 1.0, slots: [m.max(g), 0.0] }
     }
 }

@@ -1,16 +1,17 @@
 //! Optimisers that divide each gradient by the size it usually has: RMSprop and Adagrad.
 
-use super::{Optimizer, Rule};
-use crate::simd::Simd;
+use super::method::{DecayPlace, Method, Reach};
+use super::rules::{AnyRule, ScaledRule};
+use crate::error::{Result, check_range};
 
 /// RMSprop (Tieleman and Hinton 2012), in PyTorch's form: v ← α·v + (1−α)g²,
 /// w ← w − lr·g / (√v + ε).
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
-    pub(super) lr: f32,
-    pub(super) alpha: f32,
-    pub(super) epsilon: f32,
+    lr: f32,
+    alpha: f32,
+    epsilon: f32,
 }
 
 impl RmsProp {
@@ -30,15 +31,25 @@ impl RmsProp {
         self.epsilon = epsilon;
         self
     }
-
-    pub(super) fn rule(&self, lr: f32) -> ScaledRule {
-        ScaledRule { lr, keep: self.alpha, take: 1.0 - self.alpha, epsilon: self.epsilon }
-    }
 }
 
-impl From<RmsProp> for Optimizer {
-    fn from(o: RmsProp) -> Self {
-        Optimizer::RmsProp(o)
+impl Method for RmsProp {
+    fn learning_rate(&self) -> f32 {
+        self.lr
+    }
+
+    fn check(&self) -> Result<()> {
+        check_range("alpha", self.alpha, 0.0..1.0)?;
+        check_range("epsilon", self.epsilon, f32::MIN_POSITIVE..f32::INFINITY)
+    }
+
+    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+        let (keep, take) = (self.alpha, 1.0 - self.alpha);
+        AnyRule::Scaled(ScaledRule { lr, keep, take, epsilon: self.epsilon })
+    }
+
+    fn reach(&self, _: u64, [v, _]: [f64; 2], g: f64) -> Reach {
+        Reach { along: g / f64::from(self.epsilon), slots: [v.max(g * g), 0.0] }
     }
 }
 
@@ -46,8 +57,8 @@ impl From<RmsProp> for Optimizer {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adagrad {
-    pub(super) lr: f32,
-    pub(super) epsilon: f32,
+    lr: f32,
+    epsilon: f32,
 }
 
 impl Adagrad {
@@ -61,35 +72,23 @@ impl Adagrad {
         self.epsilon = epsilon;
         self
     }
+}
 
-    pub(super) fn rule(&self, lr: f32) -> ScaledRule {
-        ScaledRule { lr, keep: 1.0, take: 1.0, epsilon: self.epsilon }
+impl Method for Adagrad {
+    fn learning_rate(&self) -> f32 {
+        self.lr
     }
-}
 
-impl From<Adagrad> for Optimizer {
-    fn from(o: Adagrad) -> Self {
-        Optimizer::Adagrad(o)
+    fn check(&self) -> Result<()> {
+        check_range("epsilon", self.epsilon, f32::MIN_POSITIVE..f32::INFINITY)
     }
-}
 
-/// v ← keep·v + take·g², w ← w − lr·g / (√v + ε)
-#[derive(Clone, Copy)]
-pub(super) struct ScaledRule {
-    lr: f32,
-    keep: f32,
-    take: f32,
-    epsilon: f32,
-}
+    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+        let (keep, take) = (1.0, 1.0);
+        AnyRule::Scaled(ScaledRule { lr, keep, take, epsilon: self.epsilon })
+    }
 
-impl Rule for ScaledRule {
-    const SLOTS: usize = 1;
-    #[inline(always)]
-    fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
-        let square = s.mul(s.mul(s.splat(self.take), g), g);
-        let v = s.mul_add(s.splat(self.keep), slots[0], square);
-        slots[0] = v;
-        let along = s.div(g, s.add(s.sqrt(v), s.splat(self.epsilon)));
-        s.neg_mul_add(s.splat(self.lr), along, w)
+    fn reach(&self, _: u64, [v, _]: [f64; 2], g: f64) -> Reach {
+        Reach { along: g / f64::from(self.epsilon), slots: [v + g * g, 0.0] }
     }
 }

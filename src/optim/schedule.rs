@@ -2,10 +2,8 @@
 
 mod rates;
 
-use super::adam::power;
-use super::check;
-use crate::error::{Error, Result};
-use crate::math::sin_cos;
+use crate::error::{Error, Result, check_range};
+use crate::math::{power, sin_cos};
 pub(crate) use rates::{Rates, RatesState};
 use std::fmt;
 
@@ -185,28 +183,28 @@ impl Schedule {
 
     /// Checks every number.
     pub(crate) fn validate(&self) -> Result<()> {
-        let share = |name, value| check(name, value, 0.0..1.0 + f32::EPSILON);
+        let share = |name, value| check_range(name, value, 0.0..1.0 + f32::EPSILON);
         match self.shape {
             Shape::Constant => {}
             Shape::Step { every: 0, .. } => {
                 return Err(Error::config("schedule", "expected a step of at least 1 tick, got 0"));
             }
             Shape::Step { factor, .. } | Shape::Exponential { factor } => {
-                check("schedule: factor", factor, f32::MIN_POSITIVE..f32::INFINITY)?;
+                check_range("schedule: factor", factor, f32::MIN_POSITIVE..f32::INFINITY)?;
             }
             Shape::Plateau { factor, .. } => {
-                check("schedule: factor", factor, f32::MIN_POSITIVE..1.0)?;
+                check_range("schedule: factor", factor, f32::MIN_POSITIVE..1.0)?;
             }
             Shape::Cosine { floor } => share("schedule: floor", floor)?,
             Shape::OneCycle { rise, first, last } => {
-                check("schedule: rise", rise, f32::MIN_POSITIVE..1.0)?;
+                check_range("schedule: rise", rise, f32::MIN_POSITIVE..1.0)?;
                 share("schedule: first", first)?;
                 share("schedule: last", last)?;
             }
         }
         share("schedule: warm-up", self.warm_up.1)?;
         if let Some(smallest) = self.smallest {
-            check("schedule: smallest rate", smallest, 0.0..f32::INFINITY)?;
+            check_range("schedule: smallest rate", smallest, 0.0..f32::INFINITY)?;
             if !matches!(self.shape, Shape::Plateau { .. }) {
                 return Err(Error::config("schedule", "only a plateau has a smallest rate"));
             }

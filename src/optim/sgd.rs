@@ -1,13 +1,14 @@
 //! Gradient descent, plain and with momentum.
 
-use super::{Optimizer, Rule};
-use crate::simd::Simd;
+use super::method::{DecayPlace, Method, Reach};
+use super::rules::{AnyRule, FusedRule, MomentumRule, SgdRule};
+use crate::error::{Result, check_range};
 
 /// Gradient descent: w ← w − lr·g.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
-    pub(super) lr: f32,
+    lr: f32,
 }
 
 impl Sgd {
@@ -17,22 +18,21 @@ impl Sgd {
     }
 }
 
-impl From<Sgd> for Optimizer {
-    fn from(o: Sgd) -> Self {
-        Optimizer::Sgd(o)
+impl Method for Sgd {
+    fn learning_rate(&self) -> f32 {
+        self.lr
     }
-}
 
-#[derive(Clone, Copy)]
-pub(super) struct SgdRule {
-    pub(super) lr: f32,
-}
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
-impl Rule for SgdRule {
-    const SLOTS: usize = 0;
-    #[inline(always)]
-    fn update<S: Simd>(self, s: S, w: S::V, g: S::V, _: &mut [S::V; 2]) -> S::V {
-        s.neg_mul_add(s.splat(self.lr), g, w)
+    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+        AnyRule::Fused(FusedRule::Sgd(SgdRule { lr }))
+    }
+
+    fn reach(&self, _: u64, _: [f64; 2], g: f64) -> Reach {
+        Reach { along: g, slots: [0.0; 2] }
     }
 }
 
@@ -41,9 +41,9 @@ impl Rule for SgdRule {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
-    pub(super) lr: f32,
-    pub(super) momentum: f32,
-    pub(super) look_ahead: bool,
+    lr: f32,
+    momentum: f32,
+    look_ahead: bool,
 }
 
 impl Momentum {
@@ -57,36 +57,25 @@ impl Momentum {
         self.look_ahead = true;
         self
     }
+}
 
-    pub(super) fn rule(&self, lr: f32) -> MomentumRule {
-        let look_ahead = if self.look_ahead { self.momentum } else { 0.0 };
-        // A plain step is along v itself: 0·g + 1·v; Nesterov's along 1·g + μ·v.
-        let (along_g, along_v) = if self.look_ahead { (1.0, look_ahead) } else { (0.0, 1.0) };
-        MomentumRule { lr, momentum: self.momentum, along_g, along_v }
+impl Method for Momentum {
+    fn learning_rate(&self) -> f32 {
+        self.lr
     }
-}
 
-impl From<Momentum> for Optimizer {
-    fn from(o: Momentum) -> Self {
-        Optimizer::Momentum(o)
+    fn check(&self) -> Result<()> {
+        check_range("momentum", self.momentum, 0.0..1.0)
     }
-}
 
-#[derive(Clone, Copy)]
-pub(super) struct MomentumRule {
-    lr: f32,
-    momentum: f32,
-    along_g: f32,
-    along_v: f32,
-}
+    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+        let momentum = self.momentum;
+        let (along_g, along_v) = if self.look_ahead { (1.0, momentum) } else { (0.0, 1.0) };
+        AnyRule::Fused(FusedRule::Momentum(MomentumRule { lr, momentum, along_g, along_v }))
+    }
 
-impl Rule for MomentumRule {
-    const SLOTS: usize = 1;
-    #[inline(always)]
-    fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
-        let v = s.mul_add(s.splat(self.momentum), slots[0], g);
-        slots[0] = v;
-        let along = s.mul_add(s.splat(self.along_g), g, s.mul(s.splat(self.along_v), v));
-        s.neg_mul_add(s.splat(self.lr), along, w)
+    fn reach(&self, _: u64, [v, _]: [f64; 2], g: f64) -> Reach {
+        let v = f64::from(self.momentum) * v + g;
+        Reach { along: g + v, slots: [v, 0.0] }
     }
 }

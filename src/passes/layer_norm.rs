@@ -6,7 +6,7 @@
 //!
 //! Sums run in sixteen chains and one tree, so that no level changes a bit.
 
-use super::{EPSILON, total};
+use super::EPSILON;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut, lanes};
 
@@ -62,7 +62,7 @@ impl Kernel for Forward<'_> {
                     s.store(s.add(s.load(&sums[i..]), s.load(&line[i..])), &mut sums[i..]);
                 }
             }
-            let mean = s.splat(total(sums) / n);
+            let mean = s.splat(s.sum_line(&sums) / n);
             let mut squares = [0.0; LINE];
             for p in 0..panels {
                 let line = &mut z.panel_mut(p)[r].0;
@@ -75,7 +75,7 @@ impl Kernel for Forward<'_> {
                     s.store(s.mul_add(e, e, s.load(&squares[i..])), &mut squares[i..]);
                 }
             }
-            let variance = total(squares) / n;
+            let variance = s.sum_line(&squares) / n;
             scale.0[0] = match variance.is_finite() {
                 true => 1.0 / (variance + EPSILON).sqrt(),
                 false => scale_of_large(&mut z, r),
@@ -138,7 +138,8 @@ impl Kernel for Backward<'_> {
                     s.store(product, &mut products[i..]);
                 }
             }
-            let (mean, slope) = (s.splat(total(sums) / n), s.splat(total(products) / n));
+            let (mean, slope) =
+                (s.splat(s.sum_line(&sums) / n), s.splat(s.sum_line(&products) / n));
             let scale = s.splat(scale.0[0]);
             for p in 0..panels {
                 let (g, normal) = (&g.panel(p)[r].0, &mut normal.panel_mut(p)[r].0);

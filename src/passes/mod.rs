@@ -55,11 +55,3 @@ impl Kernel for Add<'_> {
         }
     }
 }
-
-/// Sixteen sums to one, in a fixed order: i with i + 8, + 4, + 2, + 1.
-fn total(mut sums: [f32; LINE]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        (0..half).for_each(|i| sums[i] += sums[i + half]);
-    }
-    sums[0]
-}

@@ -1,6 +1,5 @@
 //! Where a batch's rows come from.
 
-use super::evaluate::{Ordered, gather_features};
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
 use crate::loss::Loss;
@@ -44,6 +43,52 @@ pub(crate) enum SampleWeights<'a> {
     Samples(&'a [f32]),
     /// One a row of the batch.
     Rows(&'a [f32]),
+}
+
+/// The rows of a data set in an order.
+#[derive(Clone, Copy)]
+pub(crate) struct Ordered<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) n: usize,
+    /// The sample of each row; `None` is the data set's own order.
+    pub(crate) order: Option<&'a [u32]>,
+    pub(crate) scaling: Option<(f32, f32)>,
+}
+
+impl<T: crate::storage::Value> RowSource for Ordered<'_, T> {
+    type Value = T;
+    fn row(&self, r: usize) -> &[T] {
+        let sample = self.order.map_or(r, |order| order[r] as usize);
+        &self.values[sample * self.n..][..self.n]
+    }
+    fn scattered(&self, r: usize) -> Option<&[T]> {
+        let sample = *self.order?.get(r)? as usize;
+        Some(&self.values[sample * self.n..][..self.n])
+    }
+    fn scaling(&self) -> Option<(f32, f32)> {
+        self.scaling
+    }
+}
+
+/// Copies rows of a data set, in an order, from row `first` on. Returns the largest |x|, infinity where
+/// one is not finite.
+pub(crate) fn gather_features(
+    net: &Mlp,
+    data: &Dataset,
+    order: Option<&[u32]>,
+    first: usize,
+    out: PanelsMut,
+) -> f32 {
+    let n = data.n_features();
+    match data.features() {
+        Features::F32(values) => {
+            gather(net.level, Ordered { values, n, order, scaling: None }, first, out)
+        }
+        Features::U8 { data: values, scale, shift } => {
+            let scaling = Some((scale, shift));
+            gather(net.level, Ordered { values, n, order, scaling }, first, out)
+        }
+    }
 }
 
 /// Rows of a matrix in an order.

@@ -6,16 +6,17 @@
 //! last the update tried out (`probe`).
 
 use super::batch::Batch;
+use super::buffers::LayerState;
 use super::change::Change;
 use super::deferred::Deferred;
-use super::step::{Phase, part_of};
-use super::workspace::Buffers;
-use crate::network::{Dense, Mlp};
+use super::phase1::Phase1;
+use super::update::Phase2;
+use super::views::RowBlock;
+use crate::network::{LayerParameters, Mlp};
 use crate::optim::{LIMIT, Magnitude};
 use crate::passes::largest;
-use crate::simd::{LINE, Level};
+use crate::simd::{LINE, Level, Line};
 use crate::storage::{PanelMatrix, Panels};
-use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The largest |x| that reached a layer in a step. The bits of floats from 0 on are in their order.
@@ -36,66 +37,66 @@ impl Peaks {
     }
 }
 
-impl Buffers {
+impl Peaks {
     /// Before a step: nothing was seen, except the largest inputs that are known.
-    pub(crate) fn reset_peaks(&mut self, net: &Mlp, batch: &Batch) {
-        for (i, peaks) in self.peaks.iter_mut().enumerate() {
+    pub(crate) fn reset(all: &mut [Peaks], net: &Mlp, batch: &Batch) {
+        for (i, peaks) in all.iter_mut().enumerate() {
             let known = i > 0 && net.layers[i - 1].is_within_one();
             let input = if known { 1.0f32.to_bits() } else { 0 };
             *peaks = Peaks { input: input.into(), delta: 0.into() };
         }
         if let Some(largest) = batch.largest_input() {
-            self.note_batch(net, largest);
+            all[0].note_batch(net, largest);
         }
     }
 
     /// The largest feature of a batch, before dropout.
     fn note_batch(&self, net: &Mlp, largest: f32) {
-        Peaks::note(&self.peaks[0].input, largest / (1.0 - net.input_dropout));
+        Peaks::note(&self.input, largest / (1.0 - net.input_dropout));
+    }
+
+    /// A mean or a variance that running statistics could not hold: no update comes of it.
+    pub(crate) fn note_moments(&self, moments: &[Line], lanes: impl Fn(usize) -> usize) {
+        let values = moments.iter().enumerate().flat_map(|(p, line)| &line.0[..lanes(p)]);
+        let mut fit = values.map(|x| f64::from(x.abs()) <= LIMIT);
+        if !fit.all(|fits| fits) {
+            Peaks::note(&self.delta, f32::INFINITY);
+        }
     }
 }
 
-impl Phase<'_> {
+impl Phase1<'_> {
     /// The largest feature of some rows, and whether it is finite.
     pub(crate) fn note_features(&self, largest: f32) -> bool {
-        self.buffers.note_batch(self.net, largest);
+        self.peaks[0].note_batch(self.net, largest);
         largest.is_finite()
     }
 
     /// Looks at the inputs of a layer after the first, unless it is known how large they are.
     pub(crate) fn note_inputs(&self, layer: usize, x: Panels) {
-        if !self.net.layers[layer - 1].is_within_one() {
-            let peak = &self.buffers.peaks[layer].input;
-            Peaks::note(peak, largest(self.net.level, x, self.net.layers[layer - 1].n_out()));
+        let below = &self.net.layers[layer - 1];
+        if !below.is_within_one() {
+            let largest = largest(self.net.level, x, below.n_out());
+            Peaks::note(&self.peaks[layer].input, largest);
         }
     }
 
     /// Looks at the deltas of layer `i`, which are whole.
-    ///
-    /// # Safety
-    /// As [`Phase::stage`].
-    pub(crate) unsafe fn note_deltas(&self, i: usize, range: &Range<usize>) {
-        let (layer, l) = (&self.net.layers[i], &self.buffers.layers[i]);
-        let peak = &self.buffers.peaks[i].delta;
-        let note = |tensor: &PanelMatrix| {
-            // SAFETY: these rows are ours alone.
-            let d = unsafe { part_of(|t| t.all().rows(range.clone()))(tensor) };
-            Peaks::note(peak, largest(self.net.level, d, layer.n_out()));
-        };
-        note(&l.d);
-        if let (Some(_), Some(e)) = (&layer.norm, &l.extras) {
-            e.z.iter().for_each(note);
-            note(e.inner(&l.d));
+    pub(crate) fn note_deltas(&self, i: usize, rows: &RowBlock) {
+        let n_out = self.net.layers[i].n_out();
+        for &of in &self.program.parameters[i].vectors {
+            let largest = largest(self.net.level, rows.read(of), n_out);
+            Peaks::note(&self.peaks[i].delta, largest);
         }
     }
+}
 
-    /// A mean or a variance of a layer that its running statistics could not hold: no update comes
-    /// of it.
-    pub(crate) fn note_moment(&self, layer: usize, largest: f32) {
-        if f64::from(largest) > LIMIT || largest.is_nan() {
-            Peaks::note(&self.buffers.peaks[layer].delta, f32::INFINITY);
-        }
-    }
+/// What there is before an update.
+pub(crate) struct Before<'a> {
+    pub(crate) net: &'a Mlp,
+    pub(crate) states: &'a [LayerState],
+    pub(crate) peaks: &'a [Peaks],
+    pub(crate) phase: &'a Phase2<'a>,
 }
 
 /// Bounds of everything that updates change.
@@ -138,12 +139,13 @@ impl Bounds {
     /// The first layer with an input or a delta that is not finite.
     pub(crate) fn look_ahead(
         &mut self,
-        phase: &Phase,
+        now: &Before,
         deferred: Option<&Deferred>,
         change: &Change,
     ) -> Result<Verdict, usize> {
+        let phase = now.phase;
         let mut verdict = Verdict::Finite;
-        for (i, peaks) in phase.buffers.peaks.iter().enumerate() {
+        for (i, peaks) in now.peaks.iter().enumerate() {
             let gradient = match change.rows {
                 0 => 0.0,
                 // Biases have inputs of 1.
@@ -154,7 +156,7 @@ impl Bounds {
             }
             let mut next = self.now[i].after(phase, change, gradient);
             if next.is_none() {
-                self.now[i] = measure(phase, deferred, i);
+                self.now[i] = measure(now, deferred, i);
                 next = self.now[i].after(phase, change, gradient);
             }
             self.next[i] = next.unwrap_or_else(|| {
@@ -179,7 +181,7 @@ impl LayerBounds {
     };
 
     /// After a change whose gradient is at most `gradient`; none where something may overflow.
-    fn after(&self, phase: &Phase, change: &Change, gradient: f64) -> Option<LayerBounds> {
+    fn after(&self, phase: &Phase2, change: &Change, gradient: f64) -> Option<LayerBounds> {
         let (a, mut next) = (phase.step.adjustments, *self);
         let mut mean = gradient;
         if change.accumulates {
@@ -205,14 +207,14 @@ impl LayerBounds {
 }
 
 /// The bounds of a layer as it is.
-fn measure(phase: &Phase, deferred: Option<&Deferred>, i: usize) -> LayerBounds {
-    let (level, layer, l) = (phase.net.level, &phase.net.layers[i], &phase.buffers.layers[i]);
+fn measure(now: &Before, deferred: Option<&Deferred>, i: usize) -> LayerBounds {
+    let (level, layer, state) = (now.net.level, &now.net.layers[i], &now.states[i]);
     let both = |w: &PanelMatrix, b: &PanelMatrix| {
         f64::from(largest(level, w.view(), layer.n_out()).max(largest_of_vectors(level, layer, b)))
     };
     let mut bounds = LayerBounds::default();
     bounds.parameters.weight = both(&layer.w, &layer.b);
-    for (bound, slot) in bounds.parameters.slots.iter_mut().zip(&l.slots) {
+    for (bound, slot) in bounds.parameters.slots.iter_mut().zip(&state.slots) {
         *bound = both(&slot.w, &slot.b);
     }
     if let Some(gradient) = deferred.filter(|d| d.waiting()).map(|d| &d.gradients()[i]) {
@@ -222,9 +224,9 @@ fn measure(phase: &Phase, deferred: Option<&Deferred>, i: usize) -> LayerBounds 
 }
 
 /// The largest |x| of the vectors of a layer, in memory shaped like them.
-fn largest_of_vectors(level: Level, layer: &Dense, b: &PanelMatrix) -> f32 {
+fn largest_of_vectors(level: Level, layer: &LayerParameters, b: &PanelMatrix) -> f32 {
     let panels = layer.columns().div_ceil(LINE);
-    let vectors = (0..layer.vectors()).map(|v| {
+    let vectors = (0..layer.n_vectors()).map(|v| {
         let lines = &b.lines()[v * panels..][..panels];
         largest(level, Panels::new(lines, 1, layer.columns(), 1), layer.n_out())
     });

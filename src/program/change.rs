@@ -1,15 +1,8 @@
 //! What a step is about to change: gradients that wait for an update, and parameters; and whether it
 //! may.
 
-use super::bounds::{Bounds, Verdict};
-use super::deferred::{Deferred, Run};
-use super::probe::probe;
-use super::step::{Phase, Step};
-use super::workspace::{Tile, Workspace};
-use crate::error::{Error, Result};
-use crate::network::Mlp;
+use super::deferred::Deferred;
 use crate::optim::Adjustments;
-use crate::threads::Team;
 
 /// What was summed up since the last update: Σ Sᵦ gᵦ over the batches, with gᵦ the gradient of a
 /// batch's mean loss and Sᵦ the sum of what its rows weigh, so that the sum divided by Σ Sᵦ is the
@@ -104,53 +97,4 @@ impl Change {
     pub(crate) fn scale(&self) -> f32 {
         if self.accumulates { 1.0 / self.total as f32 } else { 1.0 }
     }
-}
-
-/// Makes a change that has no batch.
-pub(crate) fn run_change(
-    net: &Mlp,
-    ws: &mut Workspace,
-    team: &mut Team,
-    change: &Change,
-    step: &Step,
-) -> Result<()> {
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
-        team.run(items, &|_, i| work(i));
-        Ok(())
-    };
-    let Workspace { bounds, deferred, tiles, buffers, .. } = ws;
-    let phase = Phase { net, buffers, columns: None, rows: 0, bytes: None, step };
-    allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), change, &mut run)?;
-    match deferred {
-        Some(deferred) => {
-            let made = deferred.run(&phase, tiles, change, &mut run);
-            made.inspect_err(|_| bounds.forget())
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses a change that would write what is not finite; otherwise the bounds are those after it.
-///
-/// # Errors
-/// [`Error::NonFinite`], and as the team's.
-pub(crate) fn allow(
-    phase: &Phase,
-    (bounds, deferred, tiles): (&mut Bounds, Option<&mut Deferred>, &[Tile]),
-    change: &Change,
-    run: Run,
-) -> Result<()> {
-    let layer = match bounds.look_ahead(phase, deferred.as_deref(), change) {
-        Ok(Verdict::Finite) => None,
-        // SAFETY: between the phases nobody writes anything, and the run's tasks do not either.
-        Ok(Verdict::Unknown) => unsafe { probe(phase, tiles, deferred, change, run)? },
-        Err(layer) => Some(layer),
-    };
-    match layer {
-        None => bounds.advance(),
-        Some(layer) => {
-            return Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer });
-        }
-    }
-    Ok(())
 }

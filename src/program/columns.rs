@@ -6,14 +6,12 @@
 //! every step, and gathers the rows for itself. The rest of the network is one thread's work.
 //! Only for plain layers: no dropout, norms, maxout or residual connections.
 
-use super::batch::Batch;
-use super::step::{Phase, RowsOf, part_of};
-use super::workspace::Tile;
+use super::tiles::{Tile, Tiles};
 use crate::error::Result;
-use crate::gemm::{Forward, forward};
 use crate::network::Mlp;
 use crate::simd::LINE;
 use crate::storage::{PanelMatrix, padded_rows};
+use std::ops::Range;
 
 /// Rows per thread below which a tile of rows cannot be cut further: columns are then shared out even
 /// if a fifth of the weights is not in the first layer.
@@ -34,7 +32,21 @@ pub(crate) struct Columns {
     panels: usize,
     /// For phase 2: each part's columns of the first layer, and for the first part, which has the
     /// fewest, all of the other layers.
-    items: Vec<Vec<Tile>>,
+    tiles: Tiles,
+}
+
+/// A number of panels in a number of parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    panels: usize,
+    parts: usize,
+}
+
+impl Parts {
+    /// The panels of a part.
+    pub(crate) fn of(self, part: usize) -> Range<usize> {
+        self.panels * part / self.parts..self.panels * (part + 1) / self.parts
+    }
 }
 
 impl Columns {
@@ -56,12 +68,13 @@ impl Columns {
         let ld = padded_rows(rows);
         let copy = || PanelMatrix::with_stride(rows, net.n_in(), ld);
         let x = (0..parts).map(|_| copy()).collect::<Result<_>>()?;
-        let mut columns = Columns { x, panels, items: Vec::new() };
-        columns.items = (0..parts).map(|part| vec![columns.tile(net, part)]).collect();
+        let mut columns = Columns { x, panels, tiles: Tiles::new([]) };
+        let mut items: Vec<_> = (0..parts).map(|part| vec![columns.tile(net, part)]).collect();
         for (layer, l) in net.layers.iter().enumerate().skip(1) {
             let (inputs, outputs) = (0..l.n_in().div_ceil(LINE), 0..l.n_out().div_ceil(LINE));
-            columns.items[0].push(Tile { layer, inputs, outputs });
+            items[0].push(Tile { layer, inputs, outputs });
         }
+        columns.tiles = Tiles::new(items);
         Ok(Some(columns))
     }
 
@@ -76,17 +89,16 @@ impl Columns {
     }
 
     /// A part's panels of the first layer's outputs; the first part has the fewest.
-    pub(crate) fn outputs(&self, part: usize) -> std::ops::Range<usize> {
-        self.panels * part / self.parts()..self.panels * (part + 1) / self.parts()
+    pub(crate) fn outputs(&self, part: usize) -> Range<usize> {
+        self.all_outputs().of(part)
     }
 
-    /// A part's copy of the inputs.
-    pub(crate) fn x(&self, part: usize) -> &PanelMatrix {
-        &self.x[part]
+    /// How the panels of the first layer's outputs are shared out.
+    pub(crate) fn all_outputs(&self) -> Parts {
+        Parts { panels: self.panels, parts: self.parts() }
     }
 
     /// Every part's copy of the inputs.
-    #[cfg(test)]
     pub(crate) fn copies_mut(&mut self) -> &mut [PanelMatrix] {
         &mut self.x
     }
@@ -98,41 +110,8 @@ impl Columns {
     }
 
     /// What each part updates in phase 2.
-    pub(crate) fn items(&self) -> &[Vec<Tile>] {
-        &self.items
-    }
-}
-
-impl Phase<'_> {
-    /// The first layer's forward pass of a part of its columns. Returns whether the inputs are
-    /// finite.
-    ///
-    /// # Safety
-    /// No other task has this part.
-    pub(crate) unsafe fn first_layer(
-        &self,
-        columns: &Columns,
-        batch: Batch,
-        of: &RowsOf,
-        part: usize,
-    ) -> bool {
-        let (layer, l, panels) =
-            (&self.net.layers[0], &self.buffers.layers[0], columns.outputs(part));
-        // SAFETY: the part's copy of the inputs and its columns of the layer are ours alone;
-        // nobody writes weights in phase 1.
-        unsafe {
-            let own = part_of(|t| t.rows_mut(0..self.rows));
-            let largest = batch.features(self.net, 0, own(columns.x(part)));
-            let x = part_of(|t| t.all().rows(0..self.rows))(columns.x(part));
-            let block = part_of(|t| t.block_mut(panels.clone(), 0..self.rows));
-            let (out, z) = (block(&l.a), l.z.as_ref().map(&block));
-            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels.clone()]);
-            self.look(x, of, part);
-            let inputs = of.inputs.get(part..part + 1)[0].without_zeros(self.net.level, w, w.cols);
-            let activation = self.forward_activation(0);
-            forward(self.net.level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
-            self.note_features(largest)
-        }
+    pub(crate) fn tiles(&self) -> &Tiles {
+        &self.tiles
     }
 }
 
@@ -151,15 +130,16 @@ mod tests {
             let columns = Columns::new(&build(hidden), 10, threads).unwrap().unwrap();
             assert_eq!(columns.parts(), threads.min(hidden.div_ceil(LINE)));
             let mut seen = vec![0; hidden.div_ceil(LINE)];
-            for (part, item) in columns.items().iter().enumerate() {
+            let items: Vec<_> = (0..columns.parts()).map(|i| columns.tiles().group(i)).collect();
+            for (part, item) in items.iter().enumerate() {
                 assert_eq!((item[0].layer, item[0].inputs.clone()), (0, 0..49));
                 for panel in item[0].outputs.clone() {
                     seen[panel] += 1;
-                    assert!(std::ptr::eq(columns.x_of_panel(panel), columns.x(part)));
+                    assert!(std::ptr::eq(columns.x_of_panel(panel), &columns.x[part]));
                 }
             }
             assert!(seen.iter().all(|&n| n == 1));
-            let others: usize = columns.items().iter().map(|item| item.len() - 1).sum();
+            let others: usize = items.iter().map(|item| item.len() - 1).sum();
             assert_eq!(others, 1);
         }
         let none =

@@ -1,25 +1,17 @@
 //! Phase 2 in two parts, for everything that cannot run in the store of the gradient's product:
 //! the gradient of a tile is kept (2a), then a pass over it changes the weights (2b). Where the
 //! update needs no other tile, 2b follows at once, while the tile is in the cache.
-//!
-//! `unsafe` here hands out disjoint blocks, see `step`.
 
+use super::buffers::{LayerState, Slot};
 use super::change::{Change, Waiting};
-use super::step::{Phase, part_of};
-use super::workspace::{LayerBuffers, Slot, Tile};
+use super::tiles::{Tile, Tiles};
+use super::update::Phase2;
+use super::views::{Crew, ParameterMemory, TileMut, VectorMut};
 use crate::error::{Error, Result};
-use crate::gemm::{
-    BiasBlock, Transposed, WeightBlock, bf16, transpose, update_bias, update_weights,
-};
-use crate::network::Mlp;
-use crate::optim::{Keep, Pass, Rule, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
-use crate::simd::{LINE, Line};
-use crate::storage::{PanelMatrix, PanelsMut, SharedSlice};
-
-/// Runs so many items of a phase's work on the team.
-pub(crate) type Run<'a> = &'a mut dyn FnMut(usize, Item) -> Result<()>;
-/// The work of an item.
-type Item<'a> = &'a (dyn Fn(usize) + Sync);
+use crate::gemm::{StoreGradient, UpdateRule};
+use crate::network::{LayerParameters, Mlp};
+use crate::optim::{Pass, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
+use crate::simd::Line;
 
 /// The gradients of a run that keeps them.
 pub(crate) struct Deferred {
@@ -30,16 +22,24 @@ pub(crate) struct Deferred {
     waiting: Waiting,
 }
 
-/// What the tasks of 2a and 2b need besides the phase.
-struct Update<'a> {
-    phase: &'a Phase<'a>,
-    gradients: &'a [Slot],
-    pass: Pass,
+/// The parameters that an update changes, and their tiles.
+pub(crate) struct Target<'a> {
+    pub(crate) layers: &'a mut [LayerParameters],
+    pub(crate) states: &'a mut [LayerState],
+    pub(crate) tiles: &'a Tiles,
+    /// Whole columns of the weights, where their norms are limited.
+    pub(crate) whole_columns: Option<&'a Tiles>,
+}
+
+impl Target<'_> {
+    fn memory<'a>(&'a mut self, gradients: &'a mut [Slot]) -> ParameterMemory<'a> {
+        ParameterMemory { layers: self.layers, states: self.states, gradients }
+    }
 }
 
 impl Deferred {
     pub(crate) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
-        let gradient = |layer: &crate::network::Dense| {
+        let gradient = |layer: &LayerParameters| {
             Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
         };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
@@ -86,37 +86,34 @@ impl Deferred {
     /// Phase 2 of a change.
     ///
     /// # Errors
-    /// As the team's, and [`Error::NonFinite`] when the norm of the gradients is not finite.
+    /// [`Error::NonFinite`] when the norm of the gradients is not finite.
     pub(crate) fn run(
         &mut self,
-        phase: &Phase,
-        tiles: &[Tile],
+        phase: &Phase2,
+        mut target: Target,
         change: &Change,
-        run: Run,
+        crew: &mut Crew,
     ) -> Result<()> {
         let pass = pass(phase, change.scale(), change.accumulates);
-        let update = Update { phase, gradients: &self.gradients, pass };
+        let tiles = target.tiles;
         if !phase.step.adjustments.needs_all() {
-            // SAFETY: tiles do not overlap, and each comes once; 2b of a tile follows its 2a in
-            // the same task.
-            run(tiles.len(), &|i| unsafe {
-                update.keep(&tiles[i], Keep);
-                update.apply(&tiles[i]);
-            })?;
-            return limit_norms(phase, run);
+            crew.run_tiles(tiles, target.memory(&mut self.gradients), |mut tile| {
+                keep(phase, &mut tile, StoreGradient);
+                update(phase, tile, pass);
+            });
+            limit_norms(phase, &mut target, crew);
+            return Ok(());
         }
         if change.rows > 0 {
-            // SAFETY: tiles do not overlap, and each comes once.
-            run(tiles.len(), &|i| unsafe {
-                match change.accumulates {
-                    false => update.keep(&tiles[i], Keep),
-                    true => update.keep(&tiles[i], add_to(change.weight)),
-                }
-            })?;
+            let memory = target.memory(&mut self.gradients);
+            crew.run_tiles(tiles, memory, |mut tile| match change.accumulates {
+                false => keep(phase, &mut tile, StoreGradient),
+                true => keep(phase, &mut tile, add_to(change.weight)),
+            });
         }
         self.waiting = change.waiting;
         if change.updates {
-            self.update(phase, tiles, pass, run)?;
+            self.update(phase, target, pass, crew)?;
         }
         if change.updates || self.waiting.batches >= phase.step.adjustments.accumulate {
             self.waiting = Waiting::default();
@@ -125,30 +122,40 @@ impl Deferred {
     }
 
     /// 2b: the update from the gradients that were summed up.
-    fn update(&mut self, phase: &Phase, tiles: &[Tile], mut pass: Pass, run: Run) -> Result<()> {
-        let mut update = Update { phase, gradients: &self.gradients, pass };
+    fn update(
+        &mut self,
+        phase: &Phase2,
+        mut target: Target,
+        mut pass: Pass,
+        crew: &mut Crew,
+    ) -> Result<()> {
+        let tiles = target.tiles;
         if let Some(limit) = phase.step.adjustments.clip_norm {
-            let squares = SharedSlice::new(&mut self.squares);
-            // SAFETY: each tile has one element of `squares`; nobody writes gradients.
-            run(tiles.len(), &|i| unsafe { squares.get(i..i + 1)[0] = update.squares(&tiles[i]) })?;
+            let (layers, gradients) = (&*target.layers, &self.gradients);
+            crew.fill(&mut self.squares, |i| {
+                let tile = &tiles.all()[i];
+                squares(&layers[tile.layer], &gradients[tile.layer], tile)
+            });
             let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(pass.scale);
             if !norm.is_finite() {
-                let odd = tiles.iter().zip(&self.squares).filter(|(_, s)| !s.is_finite());
-                let layer = odd.map(|(tile, _)| tile.layer).min().unwrap_or(0);
+                let of_tiles = tiles.all().iter().zip(&self.squares);
+                let non_finite = of_tiles.filter(|(_, square)| !square.is_finite());
+                let layer = non_finite.map(|(tile, _)| tile.layer).min().unwrap_or(0);
                 return Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer });
             }
             // PyTorch's `clip_grad_norm_`.
             pass.scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
-            update.pass = pass;
         }
-        // SAFETY: tiles do not overlap, and each comes once.
-        run(tiles.len(), &|i| unsafe { update.apply(&tiles[i]) })?;
-        limit_norms(phase, run)
+        crew.run_tiles(tiles, target.memory(&mut self.gradients), |tile| {
+            update(phase, tile, pass);
+        });
+        limit_norms(phase, &mut target, crew);
+        Ok(())
     }
 }
 
 /// What a step's options do to a gradient times `scale` and to the weights before the rule.
-pub(crate) fn pass(phase: &Phase, scale: f32, reset: bool) -> Pass {
+pub(crate) fn pass(phase: &Phase2, scale: f32, reset: bool) -> Pass {
     let a = phase.step.adjustments;
     let decay = f64::from(a.decay.max(phase.step.optimizer.decay()));
     Pass {
@@ -161,193 +168,80 @@ pub(crate) fn pass(phase: &Phase, scale: f32, reset: bool) -> Pass {
     }
 }
 
-/// w = rule(w, xᵀ·d), for a tile's part of the weights or memory of its shape.
-///
-/// # Safety
-/// Nobody writes activations or deltas.
-pub(crate) unsafe fn product<R: Rule>(phase: &Phase, tile: &Tile, w: PanelsMut, rule: R) {
-    let (level, slots) = (phase.net.level, [None, None]);
-    // SAFETY: by this function's contract.
-    unsafe {
-        if let Some(split) = &phase.buffers.layers[tile.layer].split {
-            let gradient = phase.split_gradient(split, tile, w, slots, None);
-            bf16::update_weights(level, gradient, rule);
-        } else {
-            let (x, d) = phase.operands(tile);
-            let active = phase.active_inputs(tile);
-            update_weights(level, WeightBlock { x, d, active, w, slots, wt: None }, rule);
+/// 2a of a tile: gradient = rule(gradient, xᵀ·d).
+fn keep<R: UpdateRule>(phase: &Phase2, to: &mut TileMut, rule: R) {
+    let tile = to.tile;
+    if let Some(gradient) = &mut to.gradient {
+        phase.weights(tile, gradient.reborrow().into(), rule);
+    }
+    for (v, vector) in to.vectors.iter_mut().enumerate() {
+        if let Some(vector) = vector {
+            phase.vector((tile, v), vector.gradient, [&mut [], &mut []], rule);
         }
     }
 }
 
-/// The same for one of the vectors of a tile's layer.
-///
-/// # Safety
-/// As [`product`].
-pub(crate) unsafe fn vector_product<R: Rule>(
-    phase: &Phase,
-    (tile, vector): (&Tile, usize),
-    lines: &mut [Line],
-    rule: R,
-) {
-    // SAFETY: by this function's contract.
-    let d = unsafe { phase.vector_delta(tile, vector) };
-    let slots = [&mut [][..], &mut []];
-    update_bias(phase.net.level, BiasBlock { d, bias: lines, slots }, rule);
+/// The sum of the squares of the gradient of a tile.
+fn squares(dense: &LayerParameters, gradient: &Slot, tile: &Tile) -> f64 {
+    let g = gradient.w.view().rows(tile.rows(dense.n_in())).panels(tile.outputs.clone());
+    let mut sum = sum_of_squares(g, |panel| gradient.w.lanes(tile.outputs.start + panel));
+    for vector in tile.vectors(dense) {
+        let panels = tile.lines(dense, vector);
+        let lines = gradient.b.lines()[panels.clone()].iter().zip(panels);
+        let values = lines.flat_map(|(line, panel)| &line.0[..gradient.b.lanes(panel)]);
+        sum += values.map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+    }
+    sum
 }
 
-/// The part of a tensor of weights that belongs to a tile.
-///
-/// # Safety
-/// Nobody else uses it.
-unsafe fn weights<'a>(phase: &Phase, tile: &Tile, t: &'a PanelMatrix) -> PanelsMut<'a> {
-    let rows = phase.tile_rows(tile);
-    // SAFETY: by this function's contract.
-    unsafe { t.shared().block_mut(tile.outputs.clone(), rows) }
+/// 2b of a tile.
+fn update(phase: &Phase2, tile: TileMut, pass: Pass) {
+    struct Visit<'a, 'b>(&'a Phase2<'b>, TileMut<'a>, Pass);
+    impl VisitRule for Visit<'_, '_> {
+        type Output = ();
+        fn visit<R: UpdateRule>(self, rule: R) {
+            apply_rule(self.0, self.1, self.2, rule);
+        }
+    }
+    let step = phase.step;
+    step.optimizer.with_rule((step.update, step.lr), Visit(phase, tile, pass));
 }
 
-impl Update<'_> {
-    /// 2a: gradient = rule(gradient, xᵀ·d).
-    ///
-    /// # Safety
-    /// No other task has this tile, and nobody writes activations or deltas.
-    unsafe fn keep<R: Rule>(&self, tile: &Tile, rule: R) {
-        let g = &self.gradients[tile.layer];
-        // SAFETY: by this function's contract; biases belong to the tile with the first inputs.
-        unsafe {
-            product(self.phase, tile, weights(self.phase, tile, &g.w), rule);
-            for vector in self.phase.vectors(tile) {
-                let lines = g.b.shared().lines_mut(self.phase.lines(tile, vector));
-                vector_product(self.phase, (tile, vector), lines, rule);
-            }
+fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: Pass, rule: R) {
+    let (level, a) = (phase.level, phase.step.adjustments);
+    let TileMut { w, slots, gradient, vectors, .. } = &mut tile;
+    for p in 0..w.n_panels() {
+        let [first, second] = slots;
+        let slots = [
+            first.as_mut().map_or(&mut [][..], |s| s.panel_mut(p)),
+            second.as_mut().map_or(&mut [][..], |s| s.panel_mut(p)),
+        ];
+        let g = gradient.as_mut().map_or(&mut [][..], |g| g.panel_mut(p));
+        apply(level, w.panel_mut(p), g, slots, rule, pass);
+    }
+    for vector in vectors {
+        if let Some(VectorMut { lines, slots: [first, second], gradient }) = vector {
+            apply(level, lines, gradient, [first, second], rule, pass.for_vectors(a));
         }
     }
-
-    /// # Safety
-    /// Nobody writes the gradients of this tile.
-    unsafe fn squares(&self, tile: &Tile) -> f64 {
-        let g = &self.gradients[tile.layer];
-        // SAFETY: by this function's contract; one task has the tile, and writes nothing.
-        unsafe {
-            let lanes = |panel| g.w.lanes(tile.outputs.start + panel);
-            let mut sum = sum_of_squares(&mut weights(self.phase, tile, &g.w), lanes);
-            for vector in self.phase.vectors(tile) {
-                let panels = self.phase.lines(tile, vector);
-                let lines = g.b.shared().lines_mut(panels.clone()).iter().zip(panels);
-                let values = lines.flat_map(|(line, panel)| &line.0[..g.b.lanes(panel)]);
-                sum += values.map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
-            }
-            sum
-        }
-    }
-
-    /// 2b of a tile.
-    ///
-    /// # Safety
-    /// No other task has this tile.
-    unsafe fn apply(&self, tile: &Tile) {
-        struct Visit<'a, 'b>(&'a Update<'b>, &'a Tile);
-        impl VisitRule for Visit<'_, '_> {
-            type Output = ();
-            fn visit<R: Rule>(self, rule: R) {
-                // SAFETY: this function's contract, handed on.
-                unsafe { self.0.apply_rule(self.1, rule) }
-            }
-        }
-        let step = self.phase.step;
-        step.optimizer.with_rule((step.update, step.lr), Visit(self, tile));
-    }
-
-    /// # Safety
-    /// As [`Update::apply`].
-    unsafe fn apply_rule<R: Rule>(&self, tile: &Tile, rule: R) {
-        let level = self.phase.net.level;
-        let (dense, l) =
-            (&self.phase.net.layers[tile.layer], &self.phase.buffers.layers[tile.layer]);
-        let (a, pass) = (self.phase.step.adjustments, self.pass);
-        // SAFETY: by this function's contract.
-        unsafe {
-            let part = |t| weights(self.phase, tile, t);
-            let (mut w, mut g) = (part(&dense.w), part(&self.gradients[tile.layer].w));
-            let mut slots: [Option<PanelsMut>; 2] = two(l.slots.iter().map(|s| part(&s.w)));
-            for p in 0..w.n_panels() {
-                let [first, second] = &mut slots;
-                let slots = [
-                    first.as_mut().map_or(&mut [][..], |s| s.panel_mut(p)),
-                    second.as_mut().map_or(&mut [][..], |s| s.panel_mut(p)),
-                ];
-                apply(level, w.panel_mut(p), g.panel_mut(p), slots, rule, pass);
-            }
-            for vector in self.phase.vectors(tile) {
-                let part = part_of(|t| t.lines_mut(self.phase.lines(tile, vector)));
-                let mut slots = l.slots.iter().map(|s| part(&s.b));
-                let mut slot = || slots.next().unwrap_or_default();
-                let slots = [slot(), slot()];
-                let g = part(&self.gradients[tile.layer].b);
-                apply(level, part(&dense.b), g, slots, rule, pass.for_vectors(a));
-            }
-            if a.max_norm.is_none() {
-                refresh(self.phase, l, tile, w);
-            }
-        }
-    }
-}
-
-fn two<T>(mut items: impl Iterator<Item = T>) -> [Option<T>; 2] {
-    [items.next(), items.next()]
-}
-
-/// The copies of a tile of weights: transposed or split.
-///
-/// # Safety
-/// No other task has this tile.
-unsafe fn refresh(phase: &Phase, l: &LayerBuffers, tile: &Tile, mut w: PanelsMut) {
-    if let Some(split) = &l.split {
-        let at = (tile.inputs.start * LINE, tile.outputs.start);
-        // SAFETY: by this function's contract; tiles of split layers are whole blocks of them.
-        unsafe { split.w.fill(phase.net.level, w.view(), at) };
-    }
-    let Some(wt) = &l.wt else { return };
-    let cols = tile.outputs.start * LINE..wt.rows().min(tile.outputs.end * LINE);
-    // SAFETY: by this function's contract.
-    unsafe {
-        let part = part_of(|t| t.block_mut(tile.inputs.clone(), cols.clone()));
-        // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of which the
-        // tile has all.
-        transpose(phase.net.level, &mut w, Transposed::new(part(wt)));
-        phase.net.layers[tile.layer].clear_padding(&mut part(wt), cols.start);
+    if a.max_norm.is_none() {
+        tile.refresh(level);
     }
 }
 
 /// Phase 2c: every column of W, the weights into one neuron, is scaled down to the largest norm
 /// (Srebro and Shraibman 2005; Srivastava et al. 2014, with dropout).
-fn limit_norms(phase: &Phase, run: Run) -> Result<()> {
-    let Some(limit) = phase.step.adjustments.max_norm else { return Ok(()) };
-    let layers = &phase.net.layers;
-    // Two panels, since a tile of a split layer is no narrower.
-    let pairs = |l: &crate::network::Dense| l.w.cols().div_ceil(2 * LINE);
-    let items = layers.iter().map(pairs).sum();
-    run(items, &|mut i| {
-        let mut layer = 0;
-        while i >= pairs(&layers[layer]) {
-            i -= pairs(&layers[layer]);
-            layer += 1;
-        }
-        let w = &layers[layer].w;
-        let inputs = 0..w.rows().div_ceil(LINE);
-        let outputs = 2 * i..w.cols().div_ceil(LINE).min(2 * i + 2);
-        let tile = Tile { layer, inputs, outputs };
-        // SAFETY: the pairs of panels are tiles that do not overlap, and each comes once.
-        unsafe {
-            let mut block = weights(phase, &tile, w);
-            for panel in 0..block.n_panels() {
-                let lines = block.panel_mut(panel);
-                let scales = limiting_scales(lines, limit);
-                for line in lines {
-                    line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
-                }
+fn limit_norms(phase: &Phase2, target: &mut Target, crew: &mut Crew) {
+    let limit = phase.step.adjustments.max_norm;
+    let Some((limit, columns)) = limit.zip(target.whole_columns) else { return };
+    crew.run_tiles(columns, target.memory(&mut []), |mut tile| {
+        for panel in 0..tile.w.n_panels() {
+            let lines = tile.w.panel_mut(panel);
+            let scales = limiting_scales(lines, limit);
+            for line in lines {
+                line.0.iter_mut().zip(scales).for_each(|(w, scale)| *w *= scale);
             }
-            refresh(phase, &phase.buffers.layers[layer], &tile, block);
         }
-    })
+        tile.refresh(phase.level);
+    });
 }

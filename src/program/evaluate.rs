@@ -1,13 +1,15 @@
 //! Evaluating a network on a data set.
 
-use super::forward::{BLOCK_ROWS, Outputs, Scratch, argmax};
+use super::batch::{Ordered, gather_features};
+use super::ops::Outputs;
+use super::scratch::{BLOCK_ROWS, Plan, Scratch, argmax};
 use crate::activation::Activation;
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::network::Mlp;
-use crate::storage::{MatRef, PanelMatrix, PanelsMut, RowSource, gather, padded_rows};
+use crate::storage::{MatRef, PanelMatrix, gather, padded_rows};
 use crate::threads::{Team, Threads};
 use std::ops::Range;
 
@@ -19,7 +21,7 @@ impl Mlp {
     /// # Errors
     /// [`Error::Shape`] when the data set's features or targets do not fit the network.
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
-        self.evaluate_with(data, Loss::for_output(self.layers[self.layers.len() - 1].activation))
+        self.evaluate_with(data, Loss::for_output(self.output_activation()))
     }
 
     /// The same with a loss: the mean over the samples, without label smoothing and without weights
@@ -44,7 +46,7 @@ impl Mlp {
     /// kind of targets, [`Error::Value`] when targets of binary cross-entropy are no probabilities.
     pub fn evaluate_with(&self, data: &Dataset, loss: Loss) -> Result<Evaluation> {
         // What a step lacks for training, it does not need here.
-        loss.check_output(match self.layers[self.layers.len() - 1].activation {
+        loss.check_output(match self.output_activation() {
             Activation::Step => Activation::Identity,
             other => other,
         })?;
@@ -56,52 +58,6 @@ impl Mlp {
 /// About the multiply-adds of an evaluation.
 pub(crate) fn multiply_adds(net: &Mlp, data: &Dataset) -> usize {
     data.len().saturating_mul(net.n_parameters())
-}
-
-/// The rows of a data set in an order.
-#[derive(Clone, Copy)]
-pub(crate) struct Ordered<'a, T> {
-    pub(crate) values: &'a [T],
-    pub(crate) n: usize,
-    /// The sample of each row; `None` is the data set's own order.
-    pub(crate) order: Option<&'a [u32]>,
-    pub(crate) scaling: Option<(f32, f32)>,
-}
-
-impl<T: crate::storage::Value> RowSource for Ordered<'_, T> {
-    type Value = T;
-    fn row(&self, r: usize) -> &[T] {
-        let sample = self.order.map_or(r, |order| order[r] as usize);
-        &self.values[sample * self.n..][..self.n]
-    }
-    fn scattered(&self, r: usize) -> Option<&[T]> {
-        let sample = *self.order?.get(r)? as usize;
-        Some(&self.values[sample * self.n..][..self.n])
-    }
-    fn scaling(&self) -> Option<(f32, f32)> {
-        self.scaling
-    }
-}
-
-/// Copies rows of a data set, in an order, from row `first` on. Returns the largest |x|, infinity where
-/// one is not finite.
-pub(crate) fn gather_features(
-    net: &Mlp,
-    data: &Dataset,
-    order: Option<&[u32]>,
-    first: usize,
-    out: PanelsMut,
-) -> f32 {
-    let n = data.n_features();
-    match data.features() {
-        Features::F32(values) => {
-            gather(net.level, Ordered { values, n, order, scaling: None }, first, out)
-        }
-        Features::U8 { data: values, scale, shift } => {
-            let scaling = Some((scale, shift));
-            gather(net.level, Ordered { values, n, order, scaling }, first, out)
-        }
-    }
 }
 
 /// Checks that a data set fits a network and a loss.
@@ -165,19 +121,20 @@ pub(crate) fn evaluate(
         y: PanelMatrix,
         losses: Vec<f64>,
     }
+    let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
+    let plan = Plan::new(net, outputs);
     let mut workers = (0..team.threads())
         .map(|_| {
             let lines = padded_rows(BLOCK_ROWS);
             Ok(Worker {
-                scratch: Scratch::new(net, BLOCK_ROWS, None)?,
+                scratch: Scratch::new(net, &plan, BLOCK_ROWS, None)?,
                 y: PanelMatrix::with_stride(lines, n_out, lines)?,
                 losses: vec![0.0; BLOCK_ROWS],
             })
         })
         .collect::<Result<Vec<_>>>()?;
     let mut parts: Vec<Part> = (0..blocks).map(|_| Part::default()).collect();
-    let activation = net.layers[net.layers.len() - 1].activation;
-    let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
+    let activation = net.output_activation();
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();
@@ -185,13 +142,13 @@ pub(crate) fn evaluate(
             Features::F32(values) => {
                 let n = data.n_features();
                 let values = &values[range.start * n..range.end * n];
-                w.scratch.inputs(net, MatRef::sub(values, rows, n))
+                w.scratch.inputs(net, &plan, MatRef::sub(values, rows, n))
             }
             Features::U8 { .. } => w.scratch.fill(net, rows, |to| {
                 gather_features(net, data, None, range.start, to);
             }),
         };
-        let (a, d) = w.scratch.forward(net, inputs, outputs);
+        let (a, d) = w.scratch.forward(net, &plan, inputs);
         let one_output = a.cols == 1;
         // With one output for two classes, the second from a half on: p = ½ where z = 0.
         let half = if outputs == Outputs::Logits { 0.0 } else { 0.5 };

@@ -1,6 +1,7 @@
 //! Predicting.
 
-use super::forward::{BLOCK_ROWS, Outputs, Scratch, SplitWeights};
+use super::ops::Outputs;
+use super::scratch::{BLOCK_ROWS, Plan, Scratch, SplitWeights};
 use crate::activation::{Activation, softmax_panels};
 use crate::error::{Error, Result};
 use crate::gemm::bf16::Precision;
@@ -17,6 +18,7 @@ use std::fmt;
 /// and the faster way does the others; it is tried again now and then.
 pub struct Predictor<'a> {
     net: &'a Mlp,
+    plan: Plan,
     team: Team,
     /// Whether one thread or the team makes a call.
     choices: Choices,
@@ -66,9 +68,11 @@ impl<'a> Predictor<'a> {
             other => other.for_job(multiply_adds),
         };
         let team = Team::new(threads)?;
-        let scratch = scratch(net, rows, &team, None)?;
+        let plan = Plan::new(net, Outputs::OfLayer);
+        let scratch = scratch(net, &plan, rows, &team, None)?;
         let choices = Choices::new(rows, net.n_parameters());
-        Ok(Predictor { net, team, choices, scratch, rows, split: None, plain: net.is_plain() })
+        let plain = plan.is_plain(net.level);
+        Ok(Predictor { net, plan, team, choices, scratch, rows, split: None, plain })
     }
 
     /// The same at another precision, with the network's weights split anew.
@@ -77,9 +81,9 @@ impl<'a> Predictor<'a> {
     /// [`Error::Memory`] when the memory for the split weights cannot be had.
     pub fn precision(mut self, precision: Precision) -> Result<Self> {
         let by = precision.split(self.net.level());
-        self.plain = by.is_none() && self.net.is_plain();
+        self.plain = by.is_none() && self.plan.is_plain(self.net.level);
         self.split = by.map(|by| SplitWeights::new(self.net, by)).transpose()?;
-        self.scratch = scratch(self.net, self.rows, &self.team, self.split.as_ref())?;
+        self.scratch = scratch(self.net, &self.plan, self.rows, &self.team, self.split.as_ref())?;
         Ok(self)
     }
 
@@ -115,12 +119,12 @@ impl<'a> Predictor<'a> {
     fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
         let (net, rows) = (self.net, x.rows());
         let threads = if way == Way::Team { self.team.threads() } else { 1 };
-        let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
+        let softmax = net.output_activation() == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let scratch = &mut self.scratch[0];
-            let inputs = scratch.inputs(net, x);
-            let mut a = scratch.forward_by_columns(net, inputs, &mut self.team);
+            let inputs = scratch.inputs(net, &self.plan, x);
+            let mut a = scratch.forward_by_columns(net, &self.plan, inputs, &mut self.team);
             if softmax {
                 softmax_rows(net, &mut a);
             }
@@ -128,18 +132,19 @@ impl<'a> Predictor<'a> {
             return self.team.check();
         }
         if rows == 1 && self.plain {
-            self.scratch[0].forward_row(net, x, out.row_mut(0));
+            self.scratch[0].forward_row(net, &self.plan, x, out.row_mut(0));
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);
+        let plan = &self.plan;
         self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, mut out| {
             let x = x.row_range(range.start, range.end);
             let mut a = match &self.split {
                 None => {
-                    let inputs = scratch.inputs(net, x);
-                    scratch.forward(net, inputs, Outputs::OfLayer).0
+                    let inputs = scratch.inputs(net, plan, x);
+                    scratch.forward(net, plan, inputs).0
                 }
-                Some(split) => scratch.forward_split(net, x, split),
+                Some(split) => scratch.forward_split(net, plan, x, split),
             };
             if softmax {
                 softmax_rows(net, &mut a);
@@ -153,12 +158,13 @@ impl<'a> Predictor<'a> {
 /// A scratch for each thread, for calls of up to `rows` rows.
 fn scratch(
     net: &Mlp,
+    plan: &Plan,
     rows: usize,
     team: &Team,
     split: Option<&SplitWeights>,
 ) -> Result<Vec<Scratch>> {
     let block = rows.min(BLOCK_ROWS);
-    (0..team.threads()).map(|_| Scratch::new(net, block, split)).collect()
+    (0..team.threads()).map(|_| Scratch::new(net, plan, block, split)).collect()
 }
 
 /// The shape of inputs, for errors.

@@ -1,17 +1,17 @@
 //! An update that is tried out before it is made, where bounds cannot tell whether all that it
 //! writes will be finite: block by block, on copies on the stack. It costs the gradient's product a
 //! second time, and only where weights, states or gradients come near the end of f32's range.
-//!
-//! With `unsafe`, as `step` and the files beside it: it reads the operands of phase 2.
 
+use super::bounds::Before;
+use super::buffers::Slot;
 use super::change::Change;
-use super::deferred::{Deferred, Run, pass, product, vector_product};
-use super::step::Phase;
-use super::workspace::{Slot, Tile};
-use crate::error::Result;
-use crate::optim::{Keep, Pass, Rule, VisitRule, add_to, apply};
-use crate::simd::{LINE, Line};
-use crate::storage::{PanelsMut, SharedSlice};
+use super::deferred::{Deferred, pass};
+use super::tiles::Tile;
+use super::views::Crew;
+use crate::gemm::{StoreGradient, UpdateRule};
+use crate::optim::{Pass, VisitRule, add_to, apply};
+use crate::simd::{LINE, Level, Line};
+use crate::storage::PanelsMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Panels of a block on both sides: an operand of bf16 parts is cut in blocks of 32 x 32.
@@ -28,32 +28,22 @@ type Block = [Line; PANELS * ROWS];
 const ROUNDING: f64 = 1.0 + 1e-4;
 
 /// Tries a change. Returns the first layer in which something would not be finite.
-///
-/// # Errors
-/// As [`Team::run`](crate::threads::Team::run).
-///
-/// # Safety
-/// Nobody writes activations, deltas, parameters or their state.
-pub(crate) unsafe fn probe(
-    phase: &Phase,
+pub(crate) fn probe(
+    now: &Before,
     tiles: &[Tile],
     deferred: Option<&mut Deferred>,
     change: &Change,
-    run: Run,
-) -> Result<Option<usize>> {
-    let a = phase.step.adjustments;
+    crew: &mut Crew,
+) -> Option<usize> {
+    let phase = now.phase;
     let (gradients, squares) = match deferred {
         Some(deferred) => deferred.parts(),
         None => (&[][..], &mut [][..]),
     };
     let worst = AtomicUsize::new(usize::MAX);
-    let mut probe = Probe { phase, gradients, change, pass: None };
-    if let Some(limit) = a.clip_norm.filter(|_| change.updates) {
-        let shared = SharedSlice::new(&mut *squares);
-        run(tiles.len(), &|i| {
-            // SAFETY: by this function's contract; each tile has one element.
-            unsafe { shared.get(i..i + 1)[0] = probe.tile(&tiles[i], &worst) };
-        })?;
+    let mut probe = Probe { now, gradients, change, pass: None };
+    if let Some(limit) = phase.step.adjustments.clip_norm.filter(|_| change.updates) {
+        crew.fill(squares, |i| probe.tile(&tiles[i], &worst));
         let mean = f64::from(change.scale());
         let norm = squares.iter().sum::<f64>().sqrt() * mean;
         let clip = (f64::from(limit) / (norm + 1e-6) * ROUNDING).min(1.0);
@@ -61,15 +51,12 @@ pub(crate) unsafe fn probe(
     } else if change.updates {
         probe.pass = Some(pass(phase, change.scale(), false));
     }
-    run(tiles.len(), &|i| {
-        // SAFETY: by this function's contract.
-        unsafe { probe.tile(&tiles[i], &worst) };
-    })?;
-    Ok(Some(worst.into_inner()).filter(|layer| *layer < usize::MAX))
+    crew.run(tiles.len(), |i| _ = probe.tile(&tiles[i], &worst));
+    Some(worst.into_inner()).filter(|layer| *layer < usize::MAX)
 }
 
 struct Probe<'a> {
-    phase: &'a Phase<'a>,
+    now: &'a Before<'a>,
     /// The sums that wait, where gradients are summed up.
     gradients: &'a [Slot],
     change: &'a Change,
@@ -79,10 +66,7 @@ struct Probe<'a> {
 
 impl Probe<'_> {
     /// Tries a tile; returns the sum of the squares of its gradient.
-    ///
-    /// # Safety
-    /// As [`probe`].
-    unsafe fn tile(&self, tile: &Tile, worst: &AtomicUsize) -> f64 {
+    fn tile(&self, tile: &Tile, worst: &AtomicUsize) -> f64 {
         let mut squares = 0.0;
         for input in tile.inputs.clone().step_by(PANELS) {
             for output in tile.outputs.clone().step_by(PANELS) {
@@ -91,8 +75,7 @@ impl Probe<'_> {
                     inputs: input..tile.inputs.end.min(input + PANELS),
                     outputs: output..tile.outputs.end.min(output + PANELS),
                 };
-                // SAFETY: by this function's contract.
-                squares += unsafe { self.block(&block) };
+                squares += self.block(&block);
             }
         }
         if !squares.is_finite() {
@@ -103,12 +86,9 @@ impl Probe<'_> {
 
     /// Tries a block; returns the sum of the squares of its gradient, NaN where something is not
     /// finite.
-    ///
-    /// # Safety
-    /// As [`probe`].
-    unsafe fn block(&self, tile: &Tile) -> f64 {
-        let dense = &self.phase.net.layers[tile.layer];
-        let rows = self.phase.tile_rows(tile);
+    fn block(&self, tile: &Tile) -> f64 {
+        let (phase, dense) = (self.now.phase, &self.now.net.layers[tile.layer]);
+        let rows = tile.rows(dense.n_in());
         let cols = dense.columns().min(tile.outputs.end * LINE) - tile.outputs.start * LINE;
         let mut squares = 0.0;
         let mut g: Block = [Line::ZERO; PANELS * ROWS];
@@ -121,15 +101,12 @@ impl Probe<'_> {
         }
         if self.change.rows > 0 {
             let w = PanelsMut::new(&mut g, rows.len(), cols, ROWS);
-            // SAFETY: by this function's contract; the block is on the stack.
-            unsafe {
-                match self.change.accumulates {
-                    true => product(self.phase, tile, w, add_to(self.change.weight)),
-                    false => product(self.phase, tile, w, Keep),
-                }
+            match self.change.accumulates {
+                true => phase.weights(tile, w.into(), add_to(self.change.weight)),
+                false => phase.weights(tile, w.into(), StoreGradient),
             }
         }
-        let state = &self.phase.buffers.layers[tile.layer].slots;
+        let state = &self.now.states[tile.layer].slots;
         for (p, panel) in tile.outputs.clone().enumerate() {
             let place = (tile.layer, panel);
             let at = panel * dense.w.ld() + rows.start;
@@ -138,28 +115,21 @@ impl Probe<'_> {
             let slots = state.iter().map(|slot| part(slot.w.lines()));
             squares += self.values(place, &mut g[p * ROWS..][..rows.len()], w, slots, self.pass);
         }
-        for vector in self.phase.vectors(tile) {
+        for vector in tile.vectors(dense) {
             let mut g = [Line::ZERO; PANELS];
-            let lines = self.phase.lines(tile, vector);
+            let lines = tile.lines(dense, vector);
             let g = &mut g[..lines.len()];
             if let Some(sums) = sums {
                 g.copy_from_slice(&sums.b.lines()[lines.clone()]);
             }
             if self.change.rows > 0 {
-                // SAFETY: by this function's contract.
-                unsafe {
-                    match self.change.accumulates {
-                        true => vector_product(
-                            self.phase,
-                            (tile, vector),
-                            g,
-                            add_to(self.change.weight),
-                        ),
-                        false => vector_product(self.phase, (tile, vector), g, Keep),
-                    }
+                let slots = [&mut [][..], &mut []];
+                match self.change.accumulates {
+                    true => phase.vector((tile, vector), g, slots, add_to(self.change.weight)),
+                    false => phase.vector((tile, vector), g, slots, StoreGradient),
                 }
             }
-            let pass = self.pass.map(|pass| pass.for_vectors(self.phase.step.adjustments));
+            let pass = self.pass.map(|pass| pass.for_vectors(phase.step.adjustments));
             for ((line, panel), g) in lines.zip(tile.outputs.clone()).zip(g) {
                 let part = |lines: &[Line]| Copied::<ROWS>::of(&lines[line..line + 1]);
                 let slots = state.iter().map(|slot| part(slot.b.lines()));
@@ -179,7 +149,8 @@ impl Probe<'_> {
         slots: impl Iterator<Item = Copied<ROWS>>,
         pass: Option<Pass>,
     ) -> f64 {
-        let lanes = self.phase.net.layers[layer].w.lanes(panel);
+        let (phase, net) = (self.now.phase, self.now.net);
+        let lanes = net.layers[layer].w.lanes(panel);
         let used = |lines: &[Line]| -> f64 {
             let values = lines.iter().flat_map(|line| &line.0[..lanes]);
             values.map(|x| f64::from(*x).powi(2)).sum()
@@ -192,8 +163,8 @@ impl Probe<'_> {
             [slots.next().unwrap_or(Copied::empty()), slots.next().unwrap_or(Copied::empty())];
         let [first, second] = &mut slots;
         let update = Visit { w: w.lines(), g, slots: [first.lines(), second.lines()], pass };
-        let at = (self.phase.step.update, self.phase.step.lr);
-        self.phase.step.optimizer.with_rule(at, (self.phase.net.level, update));
+        let at = (phase.step.update, phase.step.lr);
+        phase.step.optimizer.with_rule(at, (net.level, update));
         let [first, second] = &mut slots;
         let after = used(w.lines()) + used(first.lines()) + used(second.lines());
         if after.is_finite() { squares } else { f64::NAN }
@@ -231,9 +202,9 @@ struct Visit<'a> {
     pass: Pass,
 }
 
-impl VisitRule for (crate::Level, Visit<'_>) {
+impl VisitRule for (Level, Visit<'_>) {
     type Output = ();
-    fn visit<R: Rule>(self, rule: R) {
+    fn visit<R: UpdateRule>(self, rule: R) {
         let (level, Visit { w, g, slots, pass }) = self;
         apply(level, w, g, slots, rule, pass);
     }

@@ -1,10 +1,8 @@
-//! One training step: two parallel phases. With `rows`, `layers`, `columns`, `deferred`, `bounds`,
-//! `change` and `probe` the only files of `train` with `unsafe`: they hand out the disjoint blocks
-//! that the tasks of a phase write.
+//! One training step: two parallel phases.
 //!
 //! ```text
 //! phase 1  over row blocks of the batch (no two blocks share anything they write)
-//!          gather the rows → forward through all layers → loss and output delta → backward deltas
+//!          gather the rows → the program forwards → loss and output delta → the program in reverse
 //! phase 2  over tiles of every W (no two tiles share anything they write)
 //!          gradient tile = Xᵀ·D over the whole batch, and the update while it is in registers
 //! ```
@@ -13,22 +11,25 @@
 //! undone, will write finite values only (`bounds`).
 
 use super::batch::{Batch, ClassWeights, SampleWeights, first_odd_value};
-use super::change::{BatchWeight, Change, allow, run_change};
+use super::bounds::{Before, Peaks, Verdict};
+use super::buffers::{Workspace, rows_of_block};
+use super::change::{BatchWeight, Change};
 use super::columns::Columns;
-use super::deferred::Run;
-use super::split::Bytes;
-use super::workspace::{Buffers, Tile, Workspace, rows_of_block};
+use super::deferred::Target;
+use super::input::Bytes;
+use super::phase1::{Join, Phase1, first_non_finite};
+use super::probe::probe;
+use super::tiles::Tiles;
+use super::update::Phase2;
+use super::views::{ColumnMemory, Crew, ParameterMemory};
 use crate::error::{Error, Result};
-use crate::gemm::{
-    ActiveInputs, BiasBlock, LOOK_FROM, Transposed, WeightBlock, bf16, update_bias, update_weights,
-};
+use crate::gemm::UpdateRule;
+use crate::gemm::{self, Forward, MIN_SCAN_INPUTS};
 use crate::loss::Loss;
 use crate::network::Mlp;
-use crate::optim::{Adjustments, Optimizer, Rule, VisitRule};
-use crate::simd::LINE;
-use crate::storage::{PanelMatrix, Panels, SharedPanels, SharedSlice};
+use crate::optim::{Adjustments, Optimizer, VisitRule};
+use crate::passes::Moments;
 use crate::threads::{Team, Way};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a step needs besides the network and the workspace.
@@ -50,9 +51,9 @@ pub(crate) struct Step<'a> {
     pub(crate) update: u64,
 }
 
-/// How often a step looks which inputs are zero while few are: a look costs up to a 30th of a step
+/// Steps from one scan for inputs that are zero to the next, while few are: a scan costs up to a 30th of a step
 /// with few rows.
-const LOOK_EVERY: u64 = 16;
+const SCAN_INTERVAL: u64 = 16;
 
 /// What a step did.
 pub(crate) struct Outcome {
@@ -77,12 +78,12 @@ pub(crate) fn run(
     if let (SampleWeights::Equal, []) = (step.samples, of_classes) {
         return run_counted(net, ws, team, (batch, BatchWeight::Rows(batch.rows())), step);
     }
-    ws.shares.resize(ws.rows, 0.0);
+    ws.weights.resize(ws.rows, 0.0);
     let mut picked = std::mem::take(&mut ws.picked);
     picked.clear();
     picked.reserve(ws.rows);
     let classes = ClassWeights { weights: of_classes, are_smoothed: step.smoothing > 0.0 };
-    let weighed = batch.weigh(step.samples, classes, &mut picked, &mut ws.shares);
+    let weighed = batch.weigh(step.samples, classes, &mut picked, &mut ws.weights);
     let outcome = match weighed.sum > 0.0 {
         true => run_counted(net, ws, team, (weighed.batch, BatchWeight::Sum(weighed.sum)), step),
         false => run_absent(net, ws, team, step),
@@ -97,12 +98,12 @@ fn run_absent(net: &mut Mlp, ws: &mut Workspace, team: &mut Team, step: &Step) -
     let none = BatchWeight::Sum(0.0);
     let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, 0, none);
     if change.accumulates {
-        run_change(net, ws, team, &change, step)?;
+        make(net, ws, &mut Crew::new(team, Way::Team), &change, (None, step))?;
     }
     Ok(Outcome { loss: 0.0, weight: 0.0, updated: change.updates })
 }
 
-/// Trains on the rows of a batch that count, which have shares unless they weigh one each.
+/// Trains on the rows of a batch that count, which have weights unless they weigh one each.
 fn run_counted(
     net: &mut Mlp,
     ws: &mut Workspace,
@@ -115,89 +116,206 @@ fn run_counted(
         1 => Way::One,
         _ => ws.choices.of(rows).next(),
     };
-    let weighted = matches!(weight, BatchWeight::Sum(_));
-    ws.buffers.reset_peaks(net, &batch);
     let threads = if way == Way::Team { team.threads() } else { 1 };
-    let mut run = |items: usize, work: &(dyn Fn(usize) + Sync)| {
-        team.run_by(way, items, &|_, i| work(i));
-        Ok(())
-    };
-    let bytes = Bytes::new(net, ws, batch);
+    let mut crew = Crew::new(team, way);
+    Peaks::reset(&mut ws.peaks, net, &batch);
+    let bytes = Bytes::new(&ws.program, &ws.states, batch);
     if bytes.is_some_and(|bytes| bytes.scaling.has_shift()) {
         ws.keep_sums(net)?;
     }
-    // What is left where columns were shared out is one thread's.
-    let columns = ws.buffers.columns.as_ref().filter(|_| threads > 1);
-    let block = match columns {
-        Some(_) => rows,
-        None => rows_of_block(rows, threads, &ws.buffers.layers),
-    };
-    let looks = net.n_in() >= LOOK_FROM && ws.buffers.layers[0].split.is_none();
-    let look = looks && (step.number % LOOK_EVERY == 1 || !ws.buffers.active.is_empty());
-    let rows_of = RowsOf {
-        labels: SharedSlice::new(&mut ws.labels),
-        losses: SharedSlice::new(&mut ws.losses),
-        inputs: SharedSlice::new(&mut ws.inputs),
-        shares: weighted.then_some(&ws.shares[..]),
-        block,
-        look,
-    };
-    let phase = Phase { net, buffers: &ws.buffers, columns, rows, bytes, step };
-    let odd = AtomicBool::new(false);
-    let seen = |finite: bool| {
-        if !finite {
-            odd.store(true, Ordering::Relaxed);
-        }
-    };
-    let parts = columns.map_or(0, Columns::parts);
-    if let Some(columns) = columns {
-        // SAFETY: parts of columns do not overlap, and each comes once.
-        run(parts, &|part| seen(unsafe { phase.first_layer(columns, batch, &rows_of, part) }))?;
-    }
-    for stage in 0..phase.stages() {
-        run(rows.div_ceil(block), &|i| {
-            let range = i * block..rows.min((i + 1) * block);
-            // SAFETY: blocks of rows do not overlap, and each comes once.
-            seen(unsafe { phase.stage(stage, batch, &rows_of, range) });
-        })?;
-        if let Some(layer) = phase.join(stage) {
-            let panels = net.layers[layer].columns().div_ceil(LINE);
-            // SAFETY: each panel comes once; the blocks of rows are done.
-            run(panels, &|panel| unsafe { phase.sums(stage, layer, panel) })?;
-        }
-    }
-    if odd.into_inner() {
+    let weighted = matches!(weight, BatchWeight::Sum(_));
+    let finite = phase1(net, ws, &mut crew, (batch, bytes, weighted, threads), step);
+    if !finite {
         return Err(first_odd_value(&batch));
     }
-    ws.join_inputs(look, parts.max(rows.div_ceil(block)));
     // One chain in row order: the same for every split.
-    let losses = &ws.losses[..rows];
+    let losses = &ws.batch.losses[..rows];
     let loss = match weighted {
         false => losses.iter().sum::<f64>() / rows as f64,
-        true => losses.iter().zip(&ws.shares).map(|(l, s)| l * f64::from(*s)).sum(),
+        true => losses.iter().zip(&ws.weights).map(|(l, s)| l * f64::from(*s)).sum(),
     };
     // A loss that f32 cannot hold has deltas whose products it cannot hold either.
     if !(loss as f32).is_finite() {
-        return Err(not_finite(ws, rows, step));
+        let layer = first_non_finite(net, &ws.program, &ws.batch.matrices, rows);
+        return Err(Error::NonFinite { epoch: 0, step: step.number, layer });
     }
     let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
-    let Workspace { bounds, deferred, tiles, buffers, .. } = &mut *ws;
-    let columns = buffers.columns.as_ref().filter(|_| threads > 1);
-    let phase = Phase { net, buffers, columns, rows, bytes, step };
-    allow(&phase, (&mut *bounds, deferred.as_mut(), tiles), &change, &mut run)?;
-    let made = match deferred {
-        Some(deferred) => deferred.run(&phase, tiles, &change, &mut run),
-        None => {
-            let (at, biases) = ((step.update, step.lr), step.adjustments.biases);
-            step.optimizer.with_fused_rule(at, biases, Update { phase, tiles, run: &mut run })
+    make(net, ws, &mut crew, &change, (Some((bytes, threads)), step))?;
+    for (layer, moments) in net.layers.iter_mut().zip(&ws.moments) {
+        if let Some(moments) = moments {
+            layer.observe(moments.values.each_ref().map(|lines| &lines[..]), rows);
         }
-    };
-    made.inspect_err(|_| bounds.forget())?;
-    for &i in &ws.buffers.norms {
-        ws.buffers.layers[i].observe(&mut net.layers[i], rows);
     }
     ws.choices.of(rows).done(rows);
     Ok(Outcome { loss, weight: weight.sum(), updated: change.updates })
+}
+
+/// Phase 1 of a batch. Returns whether its values are finite.
+fn phase1(
+    net: &Mlp,
+    ws: &mut Workspace,
+    crew: &mut Crew,
+    (batch, bytes, weighted, threads): (Batch, Option<Bytes>, bool, usize),
+    step: &Step,
+) -> bool {
+    let rows = batch.rows();
+    let in_f32 = ws.states[0].parts.is_none() && ws.program.first_product().is_some();
+    let scans = net.n_in() >= MIN_SCAN_INPUTS && in_f32;
+    let scan = scans && (step.number % SCAN_INTERVAL == 1 || !ws.active.is_empty());
+    let Workspace { program, batch: memory, states, moments, peaks, columns, weights, .. } = ws;
+    let mut columns = columns.as_mut().filter(|_| threads > 1);
+    let n_parts = columns.as_ref().map_or(0, |columns| columns.parts());
+    // What is left where columns were shared out is one thread's.
+    let block = match columns {
+        Some(_) => rows,
+        None => rows_of_block(rows, threads, states),
+    };
+    let done = usize::from(columns.is_some());
+    let weights = weighted.then_some(&weights[..]);
+    let is_finite = AtomicBool::new(true);
+    let note = |finite: bool| {
+        if !finite {
+            is_finite.store(false, Ordering::Relaxed);
+        }
+    };
+    for stage in 0..program.n_stages() {
+        let (states, moments_now) = (&*states, &*moments);
+        let phase = Phase1 {
+            net,
+            program,
+            states,
+            moments: moments_now,
+            peaks,
+            batch,
+            bytes,
+            weights,
+            scan,
+            done,
+            step,
+        };
+        if let Some(columns) = columns.as_deref_mut().filter(|_| stage == 0) {
+            first_layer(&phase, columns, memory, crew, &note);
+        }
+        crew.run_rows(&mut memory.memory(), (rows, block), |block| note(phase.stage(stage, block)));
+        let Some(join) = program.stage(stage).join else { continue };
+        let (Join::Forward(norm) | Join::Backward(norm)) = join;
+        let of = |buffer: super::ops::Buffer| memory.matrices[buffer.0].view().rows(0..rows);
+        let (z, g, level) = (of(norm.z), of(norm.g), net.level);
+        let Some(sums) = &mut moments[norm.layer] else { continue };
+        let sums = match join {
+            Join::Forward(_) => {
+                let [mean, variance] = &mut sums.values;
+                crew.fill_pairs([mean, variance], |p| Moments::of(level, z.panel(p)));
+                &sums.values
+            }
+            Join::Backward(_) => {
+                let [mean, product] = &mut sums.gradients;
+                let of_panel = |p| Moments::of_deltas(level, g.panel(p), z.panel(p));
+                crew.fill_pairs([mean, product], of_panel);
+                &sums.gradients
+            }
+        };
+        let lanes = |p| memory.matrices[norm.g.0].lanes(p);
+        sums.iter().for_each(|lines| peaks[norm.layer].note_moments(lines, lanes));
+    }
+    let finite = is_finite.into_inner();
+    if finite {
+        ws.join_inputs(scan, n_parts.max(rows.div_ceil(block)));
+    }
+    finite
+}
+
+/// The first layer's forward pass, where its columns are shared out.
+fn first_layer(
+    phase: &Phase1,
+    columns: &mut Columns,
+    memory: &mut super::buffers::BatchRows,
+    crew: &mut Crew,
+    note: &(impl Fn(bool) + Sync),
+) {
+    let Some(product) = phase.program.first_product() else { return };
+    let (rows, outputs) = (phase.batch.rows(), columns.all_outputs());
+    let (out, z) = two_of(&mut memory.matrices, product.out.0, product.z.map(|z| z.0));
+    let (level, layer) = (phase.net.level, &phase.net.layers[0]);
+    let memory = ColumnMemory { x: columns.copies_mut(), out, z, inputs: &mut memory.inputs };
+    crew.run_columns(
+        memory,
+        rows,
+        |part| outputs.of(part),
+        |part, mut to| {
+            let panels = outputs.of(part);
+            note(phase.note_features(phase.batch.features(phase.net, 0, to.x.reborrow())));
+            let x = to.x.view();
+            phase.scan(to.inputs, x);
+            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels]);
+            let inputs = to.inputs.without_zeros(level, w, w.cols);
+            let (out, z, activation) = (to.out, to.z, product.activation);
+            gemm::forward(level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
+        },
+    );
+}
+
+/// Two elements of a slice.
+fn two_of<T>(all: &mut [T], a: usize, b: Option<usize>) -> (&mut T, Option<&mut T>) {
+    let Some(b) = b else { return (&mut all[a], None) };
+    let (low, high) = all.split_at_mut(a.max(b));
+    if a < b { (&mut low[a], Some(&mut high[0])) } else { (&mut high[0], Some(&mut low[b])) }
+}
+
+/// Makes a change, of a batch whose phase 1 is done or of none; refuses it where it would write what is
+/// not finite.
+///
+/// # Errors
+/// [`Error::NonFinite`].
+fn make(
+    net: &mut Mlp,
+    ws: &mut Workspace,
+    crew: &mut Crew,
+    change: &Change,
+    (batch, step): (Option<(Option<Bytes>, usize)>, &Step),
+) -> Result<()> {
+    let Workspace { program, batch: memory, states, peaks, bounds, deferred, tiles, .. } = ws;
+    let (bytes, threads) = batch.unwrap_or((None, 1));
+    let columns = ws.columns.as_ref().filter(|_| threads > 1);
+    let phase = Phase2 {
+        level: net.level,
+        program,
+        matrices: &memory.matrices,
+        parts: &memory.parts,
+        columns,
+        rows: change.rows,
+        scaling: bytes.map(|bytes| bytes.scaling),
+        active: &ws.active,
+        step,
+    };
+    let now = Before { net, states, peaks, phase: &phase };
+    let layer = match bounds.look_ahead(&now, deferred.as_ref(), change) {
+        Ok(Verdict::Finite) => None,
+        Ok(Verdict::Unknown) => probe(&now, tiles.all(), deferred.as_mut(), change, crew),
+        Err(layer) => Some(layer),
+    };
+    if let Some(layer) = layer {
+        return Err(Error::NonFinite { epoch: 0, step: step.number, layer });
+    }
+    bounds.advance();
+    let whole_columns = ws.whole_columns.as_ref();
+    let target = Target { layers: &mut net.layers, states, tiles, whole_columns };
+    match deferred {
+        Some(deferred) => {
+            let made = deferred.run(&phase, target, change, crew);
+            made.inspect_err(|_| bounds.forget())
+        }
+        None => {
+            let Target { layers, states, .. } = target;
+            let memory = ParameterMemory { layers, states, gradients: &mut [] };
+            let tiles = columns.map_or(&*tiles, Columns::tiles);
+            let (at, biases) = ((step.update, step.lr), step.adjustments.biases);
+            let rule = step.optimizer.fused_rule(at, biases);
+            let rule = rule.ok_or_else(|| Error::config("optimizer", "needs stored gradients"))?;
+            rule.visit(Update { phase, tiles, memory, crew });
+            Ok(())
+        }
+    }
 }
 
 /// Updates from the gradients that still wait for it. Returns whether there were any.
@@ -212,183 +330,23 @@ pub(crate) fn flush(
         deferred.resume(Default::default());
         return Ok(false);
     };
-    run_change(net, ws, team, &change, step)?;
+    make(net, ws, &mut Crew::new(team, Way::Team), &change, (None, step))?;
     Ok(true)
 }
 
-/// Names the first layer whose outputs are not finite.
-fn not_finite(ws: &Workspace, rows: usize, step: &Step) -> Error {
-    let finite = |t: &PanelMatrix| (0..rows).all(|r| (0..t.cols()).all(|c| t.at(r, c).is_finite()));
-    let layers = &ws.buffers.layers;
-    let layer = layers.iter().position(|l| !finite(&l.a)).unwrap_or(layers.len());
-    Error::NonFinite { epoch: 0, step: step.number, layer }
-}
-
-/// A closure from a tensor to a part of it: the signature ties the part to the tensor's lifetime,
-/// which a closure's own annotations cannot.
-///
-/// # Safety
-/// The closure that is returned is as unsafe as what `part` calls: each of its calls keeps that
-/// contract, and it does not leave the `unsafe` block that made it.
-pub(crate) unsafe fn part_of<'t, P>(
-    part: impl Fn(SharedPanels<'t>) -> P,
-) -> impl Fn(&'t PanelMatrix) -> P {
-    move |tensor| part(tensor.shared())
-}
-
 /// Phase 2, with a rule that is fused into the gradient's store.
-struct Update<'a, 'b> {
-    phase: Phase<'a>,
-    tiles: &'a [Tile],
-    run: Run<'b>,
+struct Update<'a, 'b, 'c> {
+    phase: Phase2<'a>,
+    tiles: &'a Tiles,
+    memory: ParameterMemory<'a>,
+    crew: &'b mut Crew<'c>,
 }
 
-impl VisitRule for Update<'_, '_> {
-    type Output = Result<()>;
+impl VisitRule for Update<'_, '_, '_> {
+    type Output = ();
 
-    fn visit<R: Rule>(self, rule: R) -> Result<()> {
-        let Update { phase, tiles, run } = self;
-        // SAFETY: tiles of the weights do not overlap, and each comes once; nothing is written but
-        // their weights, transposed weights and state.
-        let update = |tile: &Tile| unsafe { phase.update(tile, rule) };
-        match phase.columns {
-            Some(columns) => run(columns.parts(), &|i| columns.items()[i].iter().for_each(update)),
-            None => run(tiles.len(), &|i| update(&tiles[i])),
-        }
-    }
-}
-
-/// What the tasks of a phase share.
-pub(crate) struct Phase<'a> {
-    pub(crate) net: &'a Mlp,
-    pub(crate) buffers: &'a Buffers,
-    /// Where the team shares out columns of the first layer instead of rows.
-    pub(crate) columns: Option<&'a Columns>,
-    pub(crate) rows: usize,
-    /// The batch, where the first layer takes bytes.
-    pub(crate) bytes: Option<Bytes<'a>>,
-    pub(crate) step: &'a Step<'a>,
-}
-
-/// What the tasks of phase 1 have besides, by rows and by blocks of rows.
-pub(crate) struct RowsOf<'a> {
-    pub(crate) labels: SharedSlice<'a, u32>,
-    pub(crate) losses: SharedSlice<'a, f64>,
-    /// One a block of rows, or a part of columns.
-    pub(crate) inputs: SharedSlice<'a, ActiveInputs>,
-    /// What each row counts; all the same where there is none.
-    pub(crate) shares: Option<&'a [f32]>,
-    /// Rows of a block.
-    pub(crate) block: usize,
-    /// Whether to look which inputs are zero.
-    pub(crate) look: bool,
-}
-
-impl Phase<'_> {
-    /// Phase 2 of a tile.
-    ///
-    /// # Safety
-    /// No other task has weights of this tile, and nobody writes activations or deltas.
-    unsafe fn update<R: Rule>(&self, tile: &Tile, rule: R) {
-        let (level, l) = (self.net.level, &self.buffers.layers[tile.layer]);
-        let dense = &self.net.layers[tile.layer];
-        let (inputs, outputs) = (tile.inputs.clone(), tile.outputs.clone());
-        let rows = self.tile_rows(tile);
-        let cols = outputs.start * LINE..dense.columns().min(outputs.end * LINE);
-        // SAFETY: the tile's part of weights, transposed weights and state is ours alone; the
-        // activations and deltas that are read are not written in phase 2. The biases of a tile's
-        // outputs belong to the tile of those outputs with the first inputs.
-        unsafe {
-            let block = part_of(|t| t.block_mut(outputs.clone(), rows.clone()));
-            let mut slots = l.slots.iter().map(|s| block(&s.w));
-            let (w, slots) = (block(&dense.w), [slots.next(), slots.next()]);
-            if let Some(split) = &l.split {
-                let gradient = self.split_gradient(split, tile, w, slots, Some(&split.w));
-                bf16::update_weights(level, gradient, rule);
-            } else {
-                let (x, d) = self.operands(tile);
-                let active = self.active_inputs(tile);
-                let wt = part_of(|t| t.block_mut(inputs.clone(), cols.clone()));
-                // SAFETY: a layer's weights and their transpose have whole groups of 16 rows, of
-                // which the tile has all.
-                let copy = l.wt.as_ref().map(|t| Transposed::new(wt(t)));
-                update_weights(level, WeightBlock { x, d, active, w, slots, wt: copy }, rule);
-                if let Some(t) = &l.wt {
-                    dense.clear_padding(&mut wt(t), cols.start);
-                }
-            }
-            for vector in self.vectors(tile) {
-                let lines = part_of(|t| t.lines_mut(self.lines(tile, vector)));
-                let mut slots = l.slots.iter().map(|s| lines(&s.b));
-                let mut slot = || slots.next().unwrap_or_default();
-                let slots = [slot(), slot()];
-                let d = self.vector_delta(tile, vector);
-                update_bias(
-                    level,
-                    BiasBlock { d, bias: lines(&dense.b), slots },
-                    rule.for_biases(),
-                );
-            }
-        }
-    }
-
-    /// The vectors of a layer that a tile has: all of its outputs', if it has the first inputs.
-    pub(crate) fn vectors(&self, tile: &Tile) -> Range<usize> {
-        0..if tile.inputs.start == 0 { self.net.layers[tile.layer].vectors() } else { 0 }
-    }
-
-    /// The lines of a layer's vectors that a tile has of one of them.
-    pub(crate) fn lines(&self, tile: &Tile, vector: usize) -> Range<usize> {
-        let first = vector * self.net.layers[tile.layer].columns().div_ceil(LINE);
-        first + tile.outputs.start..first + tile.outputs.end
-    }
-
-    /// The deltas whose column sums are the gradient of a tile's part of a vector: ∂L/∂z of the
-    /// bias, g ⊙ ẑ of γ, g of β.
-    ///
-    /// # Safety
-    /// Nobody writes deltas as long as the answer lives.
-    pub(crate) unsafe fn vector_delta(&self, tile: &Tile, vector: usize) -> Panels<'_> {
-        let l = &self.buffers.layers[tile.layer];
-        let tensor = match (vector, l.extras.as_deref()) {
-            (1, Some(e)) => e.z.as_ref().unwrap_or(&l.d),
-            (2, Some(e)) => e.inner(&l.d),
-            _ => &l.d,
-        };
-        // SAFETY: by this function's contract.
-        let all = unsafe { part_of(|t| t.all().rows(0..self.rows))(tensor) };
-        all.panels(tile.outputs.clone())
-    }
-
-    /// Which inputs of a tile are not zero in the whole batch; empty where that does not matter.
-    pub(crate) fn active_inputs(&self, tile: &Tile) -> &[u16] {
-        match (tile.layer, &self.buffers.active[..]) {
-            (0, masks @ [_, ..]) => &masks[tile.inputs.clone()],
-            _ => &[],
-        }
-    }
-
-    /// The rows of the weights that a tile has.
-    pub(crate) fn tile_rows(&self, tile: &Tile) -> Range<usize> {
-        let n_in = self.net.layers[tile.layer].n_in();
-        tile.inputs.start * LINE..n_in.min(tile.inputs.end * LINE)
-    }
-
-    /// The inputs and deltas whose product is a tile's gradient.
-    ///
-    /// # Safety
-    /// Nobody writes activations or deltas as long as the answer lives.
-    pub(crate) unsafe fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let input = match (tile.layer, self.columns) {
-            (0, Some(columns)) => columns.x_of_panel(tile.outputs.start),
-            (0, None) => &self.buffers.x,
-            (layer, _) => &self.buffers.layers[layer - 1].a,
-        };
-        // SAFETY: by this function's contract.
-        unsafe {
-            let batch = part_of(|t| t.all().rows(0..self.rows));
-            let d = batch(&self.buffers.layers[tile.layer].d).panels(tile.outputs.clone());
-            (batch(input).panels(tile.inputs.clone()), d)
-        }
+    fn visit<R: UpdateRule>(self, rule: R) {
+        let Update { phase, tiles, memory, crew } = self;
+        crew.run_tiles(tiles, memory, |tile| phase.update(tile, rule));
     }
 }

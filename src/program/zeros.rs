@@ -1,18 +1,18 @@
 //! When a forward pass looks which inputs are zero in all rows of a block.
 
-use crate::gemm::{ActiveInputs, LOOK_FROM};
+use crate::gemm::{ActiveInputs, MIN_SCAN_INPUTS};
 use crate::network::Mlp;
 use crate::storage::RowsView;
 
 /// Blocks of rows without many zeros after which the next one is looked at: what a look costs, a
 /// 20th of a product with one row, is then half a percent.
-const LOOK_AGAIN: usize = 10;
+const SCAN_AGAIN: usize = 10;
 
 /// What one worker knows of its blocks' zeros.
 pub(crate) struct Zeros {
     inputs: ActiveInputs,
     /// Blocks until the next look.
-    look_in: usize,
+    scan_in: usize,
     /// Whether the first layer's weights are finite, so that such inputs may be left out; looked at
     /// when it first matters.
     finite: Option<bool>,
@@ -20,20 +20,20 @@ pub(crate) struct Zeros {
 
 impl Zeros {
     pub(crate) fn new(net: &Mlp) -> Self {
-        let look_in = if net.n_in() < LOOK_FROM { usize::MAX } else { 0 };
-        Zeros { inputs: ActiveInputs::new(net.n_in()), look_in, finite: None }
+        let scan_in = if net.n_in() < MIN_SCAN_INPUTS { usize::MAX } else { 0 };
+        Zeros { inputs: ActiveInputs::new(net.n_in()), scan_in, finite: None }
     }
 
     /// The inputs that are not zero in all of these rows, where it pays to leave out the others.
     /// Looks at once after rows where it did, else now and then.
-    pub(crate) fn look(&mut self, net: &Mlp, x: RowsView) -> Option<&ActiveInputs> {
-        if self.look_in > 0 {
-            self.look_in -= 1;
-        } else if !self.inputs.look(net.level, x) {
-            self.look_in = LOOK_AGAIN;
+    pub(crate) fn scan(&mut self, net: &Mlp, x: RowsView) -> Option<&ActiveInputs> {
+        if self.scan_in > 0 {
+            self.scan_in -= 1;
+        } else if !self.inputs.scan_zeros(net.level, x) {
+            self.scan_in = SCAN_AGAIN;
         } else if !*self.finite.get_or_insert_with(|| net.layers[0].w.is_finite()) {
             self.inputs.take_all();
-            self.look_in = usize::MAX;
+            self.scan_in = usize::MAX;
         }
         self.inputs.is_sparse().then_some(&self.inputs)
     }

@@ -54,7 +54,7 @@ impl Training<'_> {
         for (i, layer) in self.network().layers.iter().enumerate() {
             all.extend(parts("", i, layer.tensors()));
         }
-        for (i, layer) in workspace.buffers.layers.iter().enumerate() {
+        for (i, layer) in workspace.states.iter().enumerate() {
             for (n, slot) in layer.slots.iter().enumerate() {
                 all.extend(parts(&format!("slot{n}"), i, of_slot(slot)));
             }
@@ -73,7 +73,7 @@ impl Training<'_> {
         for (i, layer) in net.layers.iter_mut().enumerate() {
             all.extend(parts("", i, layer.tensors_mut()));
         }
-        for (i, layer) in workspace.buffers.layers.iter_mut().enumerate() {
+        for (i, layer) in workspace.states.iter_mut().enumerate() {
             for (n, slot) in layer.slots.iter_mut().enumerate() {
                 all.extend(parts(&format!("slot{n}"), i, of_slot_mut(slot)));
             }

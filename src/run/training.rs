@@ -91,7 +91,7 @@ impl<'a> Training<'a> {
         if setup.batch_size == 0 {
             return Err(Error::config("batch size", "expected at least 1, got 0"));
         }
-        let output = net.layers[net.layers.len() - 1].activation;
+        let output = net.output_activation();
         let loss = setup.loss.unwrap_or(Loss::for_output(output));
         loss.check_output(output)?;
         if values && loss == Loss::CrossEntropy {
@@ -99,11 +99,12 @@ impl<'a> Training<'a> {
             return Err(Error::config("loss", reason));
         }
         check_weights(setup, loss, net.n_out())?;
-        if let Some(i) = net.layers().position(|l| l.activation == crate::Activation::Step) {
+        if let Some(i) = net.layers().position(|l| l.layer.activation() == crate::Activation::Step)
+        {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
         }
-        let is_batch = |l: LayerShape| l.norm == Some(NormKind::Batch);
+        let is_batch = |l: LayerShape| l.layer.norm == Some(NormKind::Batch);
         if setup.batch_size == 1
             && let Some(i) = net.layers().position(is_batch)
         {
@@ -116,7 +117,9 @@ impl<'a> Training<'a> {
         let needs = Needs {
             rows: setup.batch_size,
             threads: team.threads(),
+            loss,
             values,
+            max_norm: adjustments.max_norm.is_some(),
             gradients: !(adjustments.fuse() && optimizer.fuses()),
             split: setup.precision.split(net.level()),
         };
@@ -318,7 +321,7 @@ impl<'a> Training<'a> {
     /// [`Error::Config`] when it is negative or not finite, or with a decoupled decay λ so large that
     /// 1 − lr·λ is no longer above 0.
     pub fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
-        crate::optim::check("learning rate", lr, 0.0..f32::INFINITY)?;
+        crate::error::check_range("learning rate", lr, 0.0..f32::INFINITY)?;
         self.adjustments.check_rate(&self.optimizer, lr)?;
         self.lr = lr;
         Ok(())
@@ -374,7 +377,7 @@ impl<'a> Training<'a> {
             _ => "avx2 or avx512",
         };
         let mut options = vec![
-            ("network", self.net.architecture()),
+            ("network", self.net.architecture().to_string()),
             ("SIMD level", level.into()),
             ("optimizer", format!("{:?}", self.optimizer)),
             ("adjustments", adjustments(&self.adjustments)),
@@ -418,7 +421,7 @@ impl fmt::Debug for Training<'_> {
 
 /// Checks label smoothing and class weights.
 fn check_weights(setup: &Setup, loss: Loss, n_out: usize) -> Result<()> {
-    crate::optim::check("label smoothing", setup.smoothing, 0.0..1.0)?;
+    crate::error::check_range("label smoothing", setup.smoothing, 0.0..1.0)?;
     if setup.smoothing > 0.0 && loss != Loss::CrossEntropy {
         return Err(Error::config("label smoothing", format!("needs cross-entropy, got {loss}")));
     }

@@ -1,7 +1,8 @@
 //! AVX2 with FMA: 8 lanes. Intrinsics only.
 
-use super::dispatch::{Kernel, avx2_enter};
-use super::{LINE, Simd};
+use super::line::LINE;
+use super::operations::{Kernel, Simd, intrinsics};
+use super::tiles::{TileShapes, check_level};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -43,16 +44,12 @@ impl Avx2 {
     }
 }
 
-/// One method a line: its name, its arguments, and the intrinsic expression that is its body.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {$(
-        #[inline(always)]
-        fn $name(self, $($arg: $ty),*) -> $out {
-            // SAFETY: the token exists only where `assume_supported` could be called, so the CPU
-            // has AVX2 and FMA.
-            unsafe { $body }
-        }
-    )*};
+/// The bodies of [`Simd::enter`] and of a dispatch.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn avx2_enter<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+    const { check_level::<Avx2>() };
+    kernel.run(token)
 }
 
 impl Simd for Avx2 {
@@ -60,7 +57,7 @@ impl Simd for Avx2 {
     type I = __m256i;
     type M = __m256;
     const LANES: usize = 8;
-    const MICROKERNEL: bool = true;
+    const TILES: TileShapes = TileShapes::AVX2;
 
     intrinsics! {
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
@@ -99,20 +96,6 @@ impl Simd for Avx2 {
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves AVX2 and FMA.
         unsafe { avx2_enter(self, kernel) }
-    }
-
-    #[inline(always)]
-    fn load(self, x: &[f32]) -> __m256 {
-        let x: &[f32; 8] = x.first_chunk().expect("a vector of values");
-        // SAFETY: `x` is 8 floats; the token proves AVX.
-        unsafe { _mm256_loadu_ps(x.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn store(self, v: __m256, out: &mut [f32]) {
-        let out: &mut [f32; 8] = out.first_chunk_mut().expect("room for a vector");
-        // SAFETY: `out` is 8 floats; the token proves AVX.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) }
     }
 
     #[inline(always)]

@@ -1,8 +1,9 @@
 //! AVX-512 (F, BW, DQ, VL): 16 lanes. Intrinsics only.
 
 use super::avx2::Avx2;
-use super::dispatch::{Kernel, avx512_enter};
-use super::{LINE, Simd};
+use super::line::LINE;
+use super::operations::{Kernel, Simd, intrinsics};
+use super::tiles::{TileShapes, check_level};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -19,16 +20,12 @@ impl Avx512 {
     }
 }
 
-/// One method a line: its name, its arguments, and the intrinsic expression that is its body.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {$(
-        #[inline(always)]
-        fn $name(self, $($arg: $ty),*) -> $out {
-            // SAFETY: the token exists only where `assume_supported` could be called, so the CPU
-            // has AVX-512 F, BW, DQ and VL.
-            unsafe { $body }
-        }
-    )*};
+/// The bodies of [`Simd::enter`] and of a dispatch.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) fn avx512_enter<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+    const { check_level::<Avx512>() };
+    kernel.run(token)
 }
 
 impl Simd for Avx512 {
@@ -36,7 +33,7 @@ impl Simd for Avx512 {
     type I = __m512i;
     type M = __mmask16;
     const LANES: usize = 16;
-    const MICROKERNEL: bool = true;
+    const TILES: TileShapes = TileShapes::AVX512;
 
     intrinsics! {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
@@ -79,20 +76,6 @@ impl Simd for Avx512 {
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves AVX-512 F, BW, DQ and VL.
         unsafe { avx512_enter(self, kernel) }
-    }
-
-    #[inline(always)]
-    fn load(self, x: &[f32]) -> __m512 {
-        let x: &[f32; 16] = x.first_chunk().expect("a vector of values");
-        // SAFETY: `x` is 16 floats; the token proves AVX-512 F.
-        unsafe { _mm512_loadu_ps(x.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn store(self, v: __m512, out: &mut [f32]) {
-        let out: &mut [f32; 16] = out.first_chunk_mut().expect("room for a vector");
-        // SAFETY: `out` is 16 floats; the token proves AVX-512 F.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) }
     }
 
     #[inline(always)]

@@ -18,6 +18,8 @@ pub(super) enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Portable,
+    #[cfg(test)]
+    Software,
 }
 
 /// The environment variable that forces a level.
@@ -55,7 +57,16 @@ impl Level {
 
     /// Every level this CPU has, fastest first.
     pub fn available() -> impl Iterator<Item = Level> {
-        [Level::avx512(), Level::avx2(), Some(Level::portable())].into_iter().flatten()
+        let levels = [Level::avx512(), Level::avx2(), Some(Level::portable())];
+        #[cfg(test)]
+        let levels = levels.into_iter().chain([Some(Level::software())]);
+        levels.into_iter().flatten()
+    }
+
+    /// AVX-512's code and bits in software.
+    #[cfg(test)]
+    pub(crate) fn software() -> Level {
+        Level(Kind::Software)
     }
 
     /// The fastest level this CPU has.
@@ -85,6 +96,8 @@ impl Level {
             "avx512" => Level::avx512(),
             "avx2" => Level::avx2(),
             "portable" => Some(Level::portable()),
+            #[cfg(test)]
+            "software" => Some(Level::software()),
             _ => {
                 return Err(Error::Level {
                     requested: name.to_string(),
@@ -106,6 +119,8 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             Kind::Portable => "portable",
+            #[cfg(test)]
+            Kind::Software => "software",
         }
     }
 }

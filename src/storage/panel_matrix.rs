@@ -14,7 +14,7 @@
 //! crosses lanes (sums over a row, exports, norms, hashes) leaves it out (docs/design.md).
 
 use super::matrix::{MatRef, Matrix};
-use super::panels::{Panels, PanelsMut, SharedPanels};
+use super::panels::{Panels, PanelsMut, SharedPanels, span};
 use crate::error::{Error, Result};
 use crate::simd::{LINE, Line};
 use std::alloc::{Layout, alloc, dealloc};
@@ -208,8 +208,14 @@ impl PanelMatrix {
     /// The memory, to be handed out to threads in parts. Every method of the answer that reads or
     /// writes is unsafe.
     pub(crate) fn shared(&self) -> SharedPanels<'_> {
-        // SAFETY: pointer and geometry are those that `zeros` allocated.
-        unsafe { SharedPanels::from_raw(self.ptr.as_ptr(), self.rows, self.cols, self.ld) }
+        self.shared_as(self.rows, self.cols, self.ld)
+    }
+
+    /// The same memory as a matrix of another geometry, for which it must have room.
+    pub(crate) fn shared_as(&self, rows: usize, cols: usize, ld: usize) -> SharedPanels<'_> {
+        assert!(span(rows, cols, ld) <= self.lines);
+        // SAFETY: the memory that was allocated holds this geometry.
+        unsafe { SharedPanels::from_raw(self.ptr.as_ptr(), rows, cols, ld) }
     }
 }
 

@@ -60,7 +60,7 @@ unsafe impl Send for SharedPanels<'_> {}
 unsafe impl Sync for SharedPanels<'_> {}
 
 /// Lines that a view with this geometry spans.
-fn span(rows: usize, cols: usize, ld: usize) -> usize {
+pub(crate) fn span(rows: usize, cols: usize, ld: usize) -> usize {
     assert!(rows <= ld, "{rows} rows in panels of {ld}");
     if rows == 0 || cols == 0 { 0 } else { (cols.div_ceil(LINE) - 1) * ld + rows }
 }

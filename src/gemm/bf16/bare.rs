@@ -2,10 +2,10 @@
 
 use super::operand::{Along, Role, Split};
 use super::precision::{Precision, SplitBy};
-use super::product::{Forward, forward_alone};
-use crate::activation::Activation;
+use super::product::{Forward, forward};
 use crate::error::{Error, Result};
-use crate::gemm::check;
+use crate::gemm::bare::check;
+use crate::gemm::store::Identity;
 use crate::simd::{Level, Line};
 use crate::storage::PanelMatrix;
 
@@ -56,10 +56,9 @@ impl SplitProduct {
     pub fn multiply(&self, out: &mut PanelMatrix) -> Result<()> {
         check("split product", self.x.shape(), self.w.shape(), out)?;
         let SplitProduct { level, by, x, w, bias } = self;
-        let (out, activation) = (out.view_mut(), Activation::Identity);
-        let (by, bytes, first, z, next) = (*by, None, 0, None, None);
-        let f = Forward { by, x, bytes, first, w, bias, out, z, activation, next };
-        forward_alone(*level, f, None);
+        let (out, activation) = (out.view_mut(), Identity);
+        let (by, x, bytes, z, next) = (*by, x.view(), None, None, None);
+        forward(*level, Forward { by, x, bytes, w, bias, out, z, activation, next });
         Ok(())
     }
 }

@@ -33,13 +33,12 @@ impl Scaling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation;
     use crate::gemm::bf16::amx;
     use crate::gemm::bf16::precision::Unit;
     use crate::gemm::bf16::tests::{chain, matrix, relative_error, split, ways};
     use crate::gemm::bf16::*;
+    use crate::gemm::store::{Identity, StoreGradient};
     use crate::math::threefry;
-    use crate::optim::Keep;
     use crate::simd::{LINE, Level, Line};
     use crate::storage::{PanelMatrix, RowSource};
 
@@ -80,7 +79,8 @@ mod tests {
         for first in (0..shape.0).step_by(ROWS) {
             let rows = first..shape.0.min(first + ROWS);
             // SAFETY: nothing is shared.
-            unsafe { x.fill_bytes(level, Rows(&bytes, shape.1), rows, scaling) };
+            let mut part = unsafe { x.part(rows, 0..shape.1.div_ceil(LINE)) };
+            part.fill_bytes(level, Rows(&bytes, shape.1), scaling);
         }
         x
     }
@@ -105,15 +105,16 @@ mod tests {
             PanelMatrix::with_stride(m, n, m).unwrap(),
             PanelMatrix::with_stride(k, n, k.next_multiple_of(LINE)).unwrap(),
         );
-        let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
-        let (x, bytes, first, next) = (&sx, Some(scaling), 0, None);
-        let (w, bias, out) = (&sw, &bias[..], z.view_mut());
-        let f = Forward { by, x, bytes, first, w, bias, out, z: None, activation, next };
-        forward_alone(level, f, None);
-        let (d, at, slots, w) = (&sd, (0, 0), [None, None], dw.view_mut());
-        let g = Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None };
-        // SAFETY: nothing is shared.
-        unsafe { update_weights(level, g, Keep) };
+        let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Identity);
+        let (bytes, w, bias, out) = (Some(scaling), &sw, &bias[..], z.view_mut());
+        let (x, next) = (sx.view(), None);
+        forward(level, Forward { by, x, bytes, w, bias, out, z: None, activation, next });
+        let (x, d, at, slots, w) = (&sx, &sd, (0, 0), [None, None], dw.view_mut());
+        update_weights(
+            level,
+            Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None },
+            StoreGradient,
+        );
         [z, dw]
     }
 
@@ -187,21 +188,19 @@ mod tests {
             let mut six = PanelMatrix::with_stride(m, n, m).unwrap();
             let (sx, sw) =
                 (split(&x, k, Role::Inputs, by, level), split(&w, n, Role::Weights, by, level));
-            let (bytes, first, z, activation, next) = (None, 0, None, Activation::Identity, None);
-            let (x_split, w_split, out) = (&sx, &sw, six.view_mut());
+            let (bytes, z, activation, next) = (None, None, Identity, None);
             let f = Forward {
                 by,
-                x: x_split,
+                x: sx.view(),
                 bytes,
-                first,
-                w: w_split,
+                w: &sw,
                 bias: &bias,
-                out,
+                out: six.view_mut(),
                 z,
                 activation,
                 next,
             };
-            forward_alone(level, f, None);
+            forward(level, f);
             let [three, _] = products(level, by, (m, k, n), Scaling::new(scale, shift));
             let errors =
                 [&chain(level, &x, &w), &six, &three].map(|out| relative_error(out, &exact));

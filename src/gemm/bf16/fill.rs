@@ -1,51 +1,76 @@
 //! How operands are filled: f32 split into their parts, bytes as they are, both in blocks of 32 x 32.
 
 use super::bytes::Scaling;
-use super::operand::{Packed, Role, Split};
+use super::operand::{Packed, Role, Split, SplitRows};
 use super::precision::ROWS;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, RowSource, Value, lanes};
 use std::ops::Range;
 
+/// Whole blocks of 32 x 32 of an operand, to write.
+pub(crate) struct SplitPart<'a> {
+    split: &'a Split,
+    rows: Range<usize>,
+    /// Groups of 16 columns.
+    panels: Range<usize>,
+}
+
 impl Split {
-    /// Splits a part of the matrix, `m`, whose first value is at row `to.0` and panel `to.1` of the
-    /// whole, multiples of 32 and 2. What lies below its last row in a block of 32 rows, and right
-    /// of its last column in a block of 32 columns, becomes zero, as does all padding.
+    /// The blocks of 32 x 32 that these rows and panels have a share in; both begin with a block.
     ///
     /// # Safety
-    /// As long as this runs, nobody else reads or writes the operand's blocks of 32 x 32 that the
-    /// part has a share in.
-    pub(crate) unsafe fn fill(&self, level: Level, m: Panels, to: (usize, usize)) {
-        assert!(to.0.is_multiple_of(ROWS) && to.1.is_multiple_of(2));
-        assert!(to.0 + m.rows <= self.rows && to.1 * LINE + m.cols <= self.cols);
-        dispatch(level, Fill { split: self, m, to });
+    /// As long as the part lives, nobody else reads or writes these blocks.
+    pub(crate) unsafe fn part(&self, rows: Range<usize>, panels: Range<usize>) -> SplitPart<'_> {
+        assert!(rows.start.is_multiple_of(ROWS) && panels.start.is_multiple_of(2));
+        assert!(rows.end <= self.rows && panels.end <= self.cols.div_ceil(LINE));
+        SplitPart { split: self, rows, panels }
+    }
+
+    /// All of it, to write.
+    pub(crate) fn view_mut(&mut self) -> SplitPart<'_> {
+        let panels = 0..self.cols.div_ceil(LINE);
+        SplitPart { rows: 0..self.rows, panels, split: self }
     }
 
     /// Splits the first rows of the matrix, or all.
     pub(crate) fn fill_all(&mut self, level: Level, m: Panels) {
-        // SAFETY: `self` is exclusive.
-        unsafe { self.fill(level, m, (0, 0)) }
+        self.view_mut().fill(level, m, (0, 0));
+    }
+}
+
+impl<'a> SplitPart<'a> {
+    /// The same rows, to read.
+    pub(crate) fn view(&self) -> SplitRows<'_> {
+        SplitRows { split: self.split, first: self.rows.start, rows: self.rows.len() }
     }
 
-    /// Fills rows, from a multiple of 32 on, with the same rows of a batch of bytes, counted from
-    /// the centre of their scaling: for products that are told the scaling, and whose other rows are
-    /// filled in this way too. What lies beyond the last row and column becomes zero, as in
-    /// [`Split::fill`].
-    ///
-    /// # Safety
-    /// As [`Split::fill`].
-    pub(crate) unsafe fn fill_bytes<R: RowSource<Value = u8>>(
-        &self,
+    /// Splits a matrix, `m`, whose first value is at row `to.0` and panel `to.1` of the part,
+    /// multiples of 32 and 2. What lies below its last row in a block of 32 rows, and right of its last
+    /// column in a block of 32 columns, becomes zero, as does all padding.
+    pub(crate) fn fill(&mut self, level: Level, m: Panels, to: (usize, usize)) {
+        assert!(to.0.is_multiple_of(ROWS) && to.1.is_multiple_of(2));
+        assert!(to.0 + m.rows <= self.rows.len() && to.1 + m.n_panels() <= self.panels.len());
+        let to = (self.rows.start + to.0, self.panels.start + to.1);
+        assert!(to.1 * LINE + m.cols <= self.split.cols);
+        dispatch(level, Fill { split: self.split, m, to });
+    }
+
+    /// Fills all rows of the part with the same rows of a batch of bytes, counted from the centre of
+    /// their scaling: for products that are told the scaling, and whose other rows are filled in this
+    /// way too. What lies beyond the last row and column becomes zero, as in [`SplitPart::fill`].
+    pub(crate) fn fill_bytes<R: RowSource<Value = u8>>(
+        &mut self,
         level: Level,
         source: R,
-        rows: Range<usize>,
         scaling: Scaling,
     ) {
-        assert!(rows.start.is_multiple_of(ROWS) && rows.end <= self.rows);
-        assert!(self.role == Role::Inputs);
-        dispatch(level, FillBytes { split: self, source, rows, centre: scaling.centre });
+        let (split, rows) = (self.split, self.rows.clone());
+        assert!(split.role == Role::Inputs && self.panels == (0..split.cols.div_ceil(LINE)));
+        dispatch(level, FillBytes { split, source, rows, centre: scaling.centre });
     }
+}
 
+impl Split {
     /// Packs a part of the block of 32 x 32 at a row of lines and a panel, of so many parts.
     #[inline(always)]
     fn put<S: Simd>(
@@ -120,7 +145,7 @@ impl Kernel for FillBlock<'_> {
         let (row, panel) = ((to.0 + row) / LINE, to.1 + panel);
         if let Some(sums) = &split.sums {
             for (p, quarters) in (panel..panel + panels.len()).zip(&block) {
-                // SAFETY: each block has a line of its own in each of its panels, and nobody else
+                // SAFETY: each block has a separate line in each of its panels, and nobody else
                 // uses what belongs to this block (`Split::fill`).
                 let mut sums = unsafe { sums.shared().block_mut(p..p + 1, row / 2..row / 2 + 1) };
                 sums.panel_mut(0)[0] = column_sums(s, quarters.as_flattened());

@@ -28,9 +28,8 @@ mod tests;
 
 pub use bare::SplitProduct;
 pub(crate) use bytes::Scaling;
+pub(crate) use fill::SplitPart;
 pub(crate) use operand::{Along, Role, Split};
 pub use precision::{Hardware, Precision};
 pub(crate) use precision::{ROWS, SplitBy};
-pub(crate) use product::{
-    Backward, Forward, Gradient, backward_input, forward, forward_alone, update_weights,
-};
+pub(crate) use product::{Backward, Forward, Gradient, backward_input, forward, update_weights};

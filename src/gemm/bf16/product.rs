@@ -3,80 +3,65 @@
 
 use super::blocks::Product;
 use super::bytes::Scaling;
-use super::operand::{Operand, Split};
+use super::fill::SplitPart;
+use super::operand::{Operand, Split, SplitRows};
 use super::precision::{ROWS, SplitBy};
-use crate::activation::Activation;
 use crate::gemm::epilogue::{Epilogue, Field, Place, Update};
-use crate::optim::Rule;
+use crate::gemm::store::{ElementwiseOp, FusedOp, UpdateRule};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut};
 use std::ops::Range;
 
 /// One layer's forward product on a block of rows.
-pub(crate) struct Forward<'a> {
+pub(crate) struct Forward<'a, A> {
     pub(crate) by: SplitBy,
-    /// k columns
-    pub(crate) x: &'a Split,
+    /// m x k
+    pub(crate) x: SplitRows<'a>,
     /// What its bytes stand for, where it was filled with bytes; `w` keeps its sums then, if there
     /// is a shift.
     pub(crate) bytes: Option<Scaling>,
-    /// The row of `x` that is the first of `out`: a multiple of 32.
-    pub(crate) first: usize,
     /// k x n
     pub(crate) w: &'a Split,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a [Line],
     /// m x n
     pub(crate) out: PanelsMut<'a>,
     /// m x n: where z = x·w + b goes when backward will need it
     pub(crate) z: Option<PanelsMut<'a>>,
-    pub(crate) activation: Activation,
-    /// Where the outputs go as the inputs of the next layer.
-    pub(crate) next: Option<&'a Split>,
+    pub(crate) activation: A,
+    /// The same rows of the next layer's inputs, which the outputs are.
+    pub(crate) next: Option<SplitPart<'a>>,
 }
 
 /// out = σ(x·w + bias)
-///
-/// # Safety
-/// Nobody writes `x` and `w`; nobody else uses the rows of `next` that `out` has, rounded up to 32.
-pub(crate) unsafe fn forward(level: Level, f: Forward) {
-    let Forward { by, x, bytes, first, w, bias, mut out, mut z, activation, next } = f;
+pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
+    let Forward { by, x, bytes, w, bias, mut out, mut z, activation, mut next } = f;
+    let SplitRows { split: x, first, rows } = x;
     assert!(x.shape().1 == w.shape().0 && out.cols == w.shape().1);
-    assert!(bias.len() == out.n_panels() && first + out.rows <= x.shape().0);
+    assert!(bias.len() == out.n_panels() && out.rows <= rows);
     assert!(z.as_ref().is_none_or(|z| z.rows == out.rows && z.cols == out.cols));
-    let after = |out: &mut PanelsMut, panels: Range<usize>| {
+    let after = &mut |out: &mut PanelsMut, panels: Range<usize>| {
         for panel in panels.clone() {
             if let Some(z) = &mut z {
                 z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
             }
-            if activation != Activation::Identity {
+            if activation.fused() != Some(FusedOp::Identity) {
                 activation.forward_lines(level, out.panel_mut(panel));
             }
         }
-        if let Some(next) = next {
-            // SAFETY: by this function's contract.
-            unsafe { next.fill(level, out.view().panels(panels.clone()), (first, panels.start)) };
+        if let Some(next) = &mut next {
+            next.fill(level, out.view().panels(panels.clone()), (0, panels.start));
         }
     };
     let operands = (x.along_columns(), w.along_rows(w.shape().0));
     dispatch(level, Rows { by, operands, bytes, first, bias: Some(bias), out: &mut out, after });
 }
 
-/// The same with `next` exclusive, for callers that share nothing.
-pub(crate) fn forward_alone(level: Level, f: Forward, next: Option<&mut Split>) {
-    assert!(f.next.is_none());
-    // SAFETY: who writes `x` or `w` while they are borrowed has promised that nobody reads them;
-    // `next` is exclusive.
-    unsafe { forward(level, Forward { next: next.map(|next| &*next), ..f }) }
-}
-
 /// One layer's backward product on a block of rows.
-pub(crate) struct Backward<'a> {
+pub(crate) struct Backward<'a, A> {
     pub(crate) by: SplitBy,
-    /// n columns: the deltas of the layer above
-    pub(crate) d: &'a Split,
-    /// The row of `d` that is the first of `out`: a multiple of 32.
-    pub(crate) first: usize,
+    /// m x n: the deltas of the layer above
+    pub(crate) d: SplitRows<'a>,
     /// k x n: the weights between
     pub(crate) w: &'a Split,
     /// m x k: what the layer below kept in its forward pass
@@ -84,29 +69,26 @@ pub(crate) struct Backward<'a> {
     /// m x k: the deltas of the layer below
     pub(crate) out: PanelsMut<'a>,
     /// of the layer below
-    pub(crate) activation: Activation,
-    /// Where the deltas go as operands of the layer below.
-    pub(crate) next: Option<&'a Split>,
+    pub(crate) activation: A,
+    /// The same rows of the operand that the deltas of the layer below are.
+    pub(crate) next: Option<SplitPart<'a>>,
 }
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
-///
-/// # Safety
-/// As [`forward`].
-pub(crate) unsafe fn backward_input(level: Level, b: Backward) {
-    let Backward { by, d, first, w, kept, mut out, activation, next } = b;
+pub(crate) fn backward_input<A: ElementwiseOp>(level: Level, b: Backward<A>) {
+    let Backward { by, d, w, kept, mut out, activation, mut next } = b;
+    let SplitRows { split: d, first, rows } = d;
     assert!(d.shape().1 == w.shape().1 && out.cols == w.shape().0);
-    assert!(first + out.rows <= d.shape().0);
+    assert!(out.rows <= rows);
     assert!(kept.rows == out.rows && kept.cols == out.cols);
-    let after = |out: &mut PanelsMut, panels: Range<usize>| {
-        if activation != Activation::Identity {
+    let after = &mut |out: &mut PanelsMut, panels: Range<usize>| {
+        if activation.fused() != Some(FusedOp::Identity) {
             for panel in panels.clone() {
                 activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
             }
         }
-        if let Some(next) = next {
-            // SAFETY: by this function's contract.
-            unsafe { next.fill(level, out.view().panels(panels.clone()), (first, panels.start)) };
+        if let Some(next) = &mut next {
+            next.fill(level, out.view().panels(panels.clone()), (0, panels.start));
         }
     };
     let (operands, bytes) = ((d.along_columns(), w.along_columns()), None);
@@ -114,7 +96,7 @@ pub(crate) unsafe fn backward_input(level: Level, b: Backward) {
 }
 
 /// `out = bias + left·right`, and `after` for each stripe of two panels.
-struct Rows<'a, 'b, F> {
+struct Rows<'a, 'b> {
     by: SplitBy,
     /// Left and right.
     operands: (Operand<'a>, Operand<'a>),
@@ -122,14 +104,14 @@ struct Rows<'a, 'b, F> {
     first: usize,
     bias: Option<&'a [Line]>,
     out: &'a mut PanelsMut<'b>,
-    after: F,
+    after: &'a mut dyn FnMut(&mut PanelsMut, Range<usize>),
 }
 
-impl<F: FnMut(&mut PanelsMut, Range<usize>)> Kernel for Rows<'_, '_, F> {
+impl Kernel for Rows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
         let (rows, n_panels) = (self.out.rows, self.out.n_panels());
         let mut sums = [[Line::ZERO; LINE]; 4];
         let (left, right) = self.operands;
@@ -145,7 +127,7 @@ impl<F: FnMut(&mut PanelsMut, Range<usize>)> Kernel for Rows<'_, '_, F> {
             }
             for row in (0..rows).step_by(ROWS) {
                 let tiles = ((self.first + row) / LINE, rows - row);
-                // SAFETY: nobody writes the operands, by the contract of the functions above.
+                // SAFETY: nobody writes the operands while they are borrowed (`Split::part`).
                 unsafe { product.block(s, tiles, panel, &mut sums) };
                 for p in stripe.clone() {
                     let offset = &offsets[p - panel];
@@ -176,21 +158,18 @@ pub(crate) struct Gradient<'a> {
     pub(crate) d: &'a Split,
     /// Rows of the batch.
     pub(crate) rows: usize,
-    /// The block's first row (input) and panel (of outputs): multiples of 32 and 2.
+    /// The block's first row (input) and panel (of outputs) in the layer: multiples of 32 and 2.
     pub(crate) at: (usize, usize),
     /// the block's weights
     pub(crate) w: PanelsMut<'a>,
     /// optimiser state, shaped like the weights, as many as the rule has slots
     pub(crate) slots: [Option<PanelsMut<'a>>; 2],
-    /// the layer's weights as operands, refreshed from the new ones
-    pub(crate) split: Option<&'a Split>,
+    /// the block as an operand, refreshed from the new weights
+    pub(crate) split: Option<SplitPart<'a>>,
 }
 
 /// w, slots = rule(w, slots, xᵀ·d); split = w
-///
-/// # Safety
-/// Nobody writes `x` and `d`; nobody else uses the block of `split`.
-pub(crate) unsafe fn update_weights<R: Rule>(level: Level, mut g: Gradient, rule: R) {
+pub(crate) fn update_weights<R: UpdateRule>(level: Level, mut g: Gradient, rule: R) {
     let (rows, cols) = (g.w.rows, g.w.cols);
     assert!(g.at.0 + rows <= g.x.shape().1 && g.at.1 * LINE + cols <= g.d.shape().1);
     for slot in g.slots.iter().take(R::SLOTS) {
@@ -210,10 +189,8 @@ pub(crate) unsafe fn update_weights<R: Rule>(level: Level, mut g: Gradient, rule
             let tiles = (g.at.0 + row, g.at.1 + panel);
             let place = (row..row + height, panels.clone());
             dispatch(level, Block { product: &product, tiles, place, epilogue });
-            if let Some(split) = g.split {
-                let w = g.w.view().rows(row..row + height).panels(panels);
-                // SAFETY: by this function's contract.
-                unsafe { split.fill(level, w, (g.at.0 + row, g.at.1 + panel)) };
+            if let Some(split) = &mut g.split {
+                split.fill(level, g.w.view().rows(row..row + height).panels(panels), (row, panel));
             }
         }
     }
@@ -237,7 +214,7 @@ impl<E: Epilogue> Kernel for Block<'_, E> {
         let Block { product, tiles: (row, panel), place: (rows, panels), epilogue } = self;
         let mut sums = [[Line::ZERO; LINE]; 4];
         let epilogue = epilogue.tile(rows.start, panels.start);
-        // SAFETY: nobody writes the operands, by the contract of `update_weights`, which checked
+        // SAFETY: nobody writes the operands while they are borrowed; `update_weights` checked
         // that the epilogue's fields have these rows and panels.
         unsafe {
             product.block(s, (row / LINE, rows.len()), panel, &mut sums);

@@ -4,8 +4,8 @@ use super::amx;
 use super::precision::Unit;
 use super::*;
 use crate::activation::Activation;
+use crate::gemm::store::{Identity, StoreGradient};
 use crate::math::threefry;
-use crate::optim::Keep;
 use crate::simd::{LINE, Level, Line};
 use crate::storage::PanelMatrix;
 
@@ -89,19 +89,15 @@ fn products(level: Level, by: SplitBy, (m, k, n): (usize, usize, usize)) -> [Pan
     };
     let (mut z, mut dx, mut dw) = (zeros(m, n), zeros(m, k), zeros(k, n));
     let kept = zeros(m, k);
-    let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Activation::Identity);
-    let (first, bytes, next, kept) = (0, None, None, kept.view());
-    // SAFETY: nothing is shared.
-    unsafe {
-        let (x, w, d, bias) = (&sx, &sw, &sd, &bias[..]);
-        let out = z.view_mut();
-        forward(level, Forward { by, x, bytes, first, w, bias, out, z: None, activation, next });
-        let out = dx.view_mut();
-        backward_input(level, Backward { by, d, first, w, kept, out, activation, next });
-        let (at, slots, w) = ((0, 0), [None, None], dw.view_mut());
-        let g = Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None };
-        update_weights(level, g, Keep);
-    }
+    let (bias, activation) = (vec![Line::ZERO; n.div_ceil(LINE)], Identity);
+    let (bytes, kept, w, bias) = (None, kept.view(), &sw, &bias[..]);
+    let (x, d, out) = (sx.view(), sd.view(), z.view_mut());
+    forward(level, Forward { by, x, bytes, w, bias, out, z: None, activation, next: None });
+    let out = dx.view_mut();
+    backward_input(level, Backward { by, d, w, kept, out, activation, next: None });
+    let (x, d, at, slots, w) = (&sx, &sd, (0, 0), [None, None], dw.view_mut());
+    let g = Gradient { by, x, bytes, d, rows: m, at, w, slots, split: None };
+    update_weights(level, g, StoreGradient);
     [z, dx, dw]
 }
 
@@ -134,6 +130,19 @@ fn products_are_as_exact_as_their_parts() {
 }
 
 #[test]
+fn levels_with_fused_multiply_adds_give_the_same_bits() {
+    for parts in 1..=3 {
+        let by = SplitBy { unit: Unit::Fma, parts };
+        let want = products(Level::software(), by, (40, 200, 70));
+        for level in Level::available().filter(|&level| level != Level::portable()) {
+            for (got, want) in products(level, by, (40, 200, 70)).iter().zip(&want) {
+                assert_eq!(got.lines(), want.lines(), "{} {parts} parts", level.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn the_tile_unit_and_f32_units_give_the_same_bits() {
     let (Some(level), Some(token)) = (Level::avx512(), amx::available()) else { return };
     for parts in 1..=3 {
@@ -157,22 +166,26 @@ fn outputs_and_deltas_are_split_in_their_store() {
             let bias = vec![Line([0.5; LINE]); n.div_ceil(LINE)];
             let mut out = PanelMatrix::with_stride(m, n, 48).unwrap();
             let mut z = PanelMatrix::with_stride(m, n, 48).unwrap();
-            let mut next = Split::new(Role::Inputs, (m, n), by, Along::Both).unwrap();
+            let next = Split::new(Role::Inputs, (m, n), by, Along::Both).unwrap();
             for first in [0, 32] {
                 let rows = first..m.min(first + 32);
                 let f = Forward {
                     by,
-                    x: &sx,
+                    x: crate::gemm::bf16::operand::SplitRows {
+                        split: &sx,
+                        first,
+                        rows: rows.len(),
+                    },
                     bytes: None,
-                    first,
                     w: &sw,
                     bias: &bias,
                     out: out.view_mut().rows(rows.clone()),
-                    z: Some(z.view_mut().rows(rows)),
+                    z: Some(z.view_mut().rows(rows.clone())),
                     activation: Activation::Tanh,
-                    next: None,
+                    // SAFETY: nothing is shared.
+                    next: Some(unsafe { next.part(rows, 0..n.div_ceil(LINE)) }),
                 };
-                forward_alone(level, f, Some(&mut next));
+                forward(level, f);
             }
             let [plain, ..] = products(level, by, (m, k, n));
             for (r, c) in (0..m).flat_map(|r| (0..n).map(move |c| (r, c))) {

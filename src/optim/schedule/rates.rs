@@ -1,7 +1,7 @@
 //! A schedule on its way through a run: where it is, and which rate comes next.
 
-use super::{Schedule, Shape, check};
-use crate::error::{Error, Result};
+use super::{Schedule, Shape};
+use crate::error::{Error, Result, check_range};
 
 /// A schedule on its way through a run.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Rates {
             schedule.length.get_or_insert(run - warm_up);
         }
         let largest = schedule.largest_rate(lr, run);
-        check("schedule: largest rate", largest, 0.0..f32::INFINITY)?;
+        check_range("schedule: largest rate", largest, 0.0..f32::INFINITY)?;
         let state = RatesState { steps: 0, epochs: 0, best: f64::INFINITY, bad: 0, factor: 1.0 };
         Ok(Rates { schedule, lr, largest, state })
     }

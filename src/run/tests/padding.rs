@@ -2,51 +2,50 @@
 
 use super::{Case, Shown, assert_same};
 use crate::activation::Activation;
-use crate::network::{Dense, Mlp};
-use crate::program::{Buffers, Columns, Extras, LayerBuffers, Slot, SplitLayer, Workspace};
+use crate::network::{LayerParameters, Mlp};
+use crate::program::testing::{BatchRows, Columns, LayerState, Moments, Op, PartRows};
+use crate::program::{Slot, Workspace};
 use crate::run::training::Training;
 use crate::simd::Level;
-use crate::storage::PanelMatrix;
+use crate::storage::{PanelMatrix, lanes};
 
-/// Every tensor of a network but the running statistics, which have no padding.
+/// Every matrix of a network but the running statistics, which have no padding.
 fn of_network(net: &mut Mlp) -> Vec<&mut PanelMatrix> {
-    net.layers.iter_mut().flat_map(|Dense { w, b, .. }| [w, b]).collect()
+    net.layers.iter_mut().flat_map(|LayerParameters { w, b, .. }| [w, b]).collect()
 }
 
 fn of_slots(slots: &mut [Slot]) -> impl Iterator<Item = &mut PanelMatrix> {
     slots.iter_mut().flat_map(|Slot { w, b }| [w, b])
 }
 
-/// Every tensor of a workspace: each field by name, so that a new one is not forgotten.
+/// Every matrix of a workspace: each field by name, so that a new one is not forgotten.
 fn of_workspace(workspace: &mut Workspace) -> Vec<&mut PanelMatrix> {
     let Workspace {
         rows: _,
-        buffers,
-        labels: _,
-        losses: _,
-        shares: _,
-        tiles: _,
-        inputs: _,
-        deferred,
+        program: _,
+        batch,
+        states,
+        moments: _,
+        columns,
+        peaks: _,
+        active: _,
+        weights: _,
         picked: _,
+        tiles: _,
+        whole_columns: _,
+        deferred,
         bounds: _,
         choices: _,
     } = workspace;
-    let Buffers { x, layers, norms: _, y, columns, active: _, peaks: _ } = buffers;
-    let mut all = vec![x, y];
-    for LayerBuffers { a, z, d, wt, slots, extras, split } in layers {
-        all.extend([a, d]);
-        all.extend(z.iter_mut().chain(wt));
+    let BatchRows { matrices, places: _, parts, labels: _, losses: _, inputs: _ } = batch;
+    let mut all: Vec<_> = matrices.iter_mut().collect();
+    // The tiles of bf16 parts are whole: what lies beyond a matrix is stored as zeros there.
+    for PartRows { by: _, x, d } in parts.iter_mut().flatten() {
+        all.extend([x, d].into_iter().filter_map(|split| split.sums_mut()));
+    }
+    for LayerState { wt, parts, slots } in states {
+        all.extend(wt.iter_mut().chain(parts.iter_mut().filter_map(|split| split.sums_mut())));
         all.extend(of_slots(slots));
-        if let Some(extras) = extras {
-            let Extras { z, kept, delta, inner, scales, moments } = &mut **extras;
-            all.extend([z, kept, delta, inner, scales, moments].into_iter().flatten());
-        }
-        if let Some(split) = split {
-            // The tiles of bf16 parts are whole: what lies beyond a matrix is stored as zeros there.
-            let SplitLayer { by: _, x, d, w } = &mut **split;
-            all.extend([x, d, w].into_iter().filter_map(|split| split.sums_mut()));
-        }
     }
     all.extend(columns.iter_mut().flat_map(Columns::copies_mut));
     all.extend(deferred.iter_mut().flat_map(|d| of_slots(d.gradients_mut())));
@@ -56,8 +55,14 @@ fn of_workspace(workspace: &mut Workspace) -> Vec<&mut PanelMatrix> {
 /// Fills all padding of a session.
 pub(super) fn fill(training: &mut Training, value: f32) {
     let (net, workspace) = training.parts_mut();
-    let tensors = of_network(net).into_iter().chain(of_workspace(workspace));
-    tensors.for_each(|tensor| tensor.fill_padding(value));
+    for (layer, moments) in net.layers.iter().zip(&mut workspace.moments) {
+        let Some(Moments { values, gradients }) = moments else { continue };
+        for (p, line) in values.iter_mut().chain(gradients).flat_map(|l| l.iter_mut().enumerate()) {
+            line.0[lanes(layer.n_out(), p)..].fill(value);
+        }
+    }
+    let matrices = of_network(net).into_iter().chain(of_workspace(workspace));
+    matrices.for_each(|matrix| matrix.fill_padding(value));
 }
 
 /// A few steps, before each of which `touch` has the session: what each of them returns.
@@ -125,28 +130,35 @@ fn cases_have_every_buffer() {
         let case = Case::new(1000 * of_sixteen as u64 + seed, Level::best(), of_sixteen);
         let mut net = case.net.clone();
         let training = case.start(&mut net);
-        let Workspace { buffers, deferred, .. } = training.workspace();
+        let Workspace { program, batch, states, moments, columns, deferred, .. } =
+            training.workspace();
         let mut see = |name, is_there: bool| _ = is_there.then(|| found.insert(name));
-        see("columns", buffers.columns.is_some());
-        see("y", buffers.y.cols() > 0);
+        see("columns", columns.is_some());
+        see("targets", batch.matrices[program.shapes.len()].cols() > 0);
         see("gradients", deferred.is_some());
-        for (i, l) in buffers.layers.iter().enumerate() {
-            see("z", l.z.is_some());
-            see("transposed weights", l.wt.is_some());
-            see("two slots", l.slots.len() == 2);
-            see("parts", l.split.is_some());
-            see(
-                "parts of maxout",
-                l.split.is_some() && training.network().layers[i].activation.pieces() > 1,
-            );
-            let Some(e) = l.extras.as_deref() else { continue };
-            see("z of a pass", e.z.is_some());
-            see("kept", e.kept.is_some());
-            see("delta", e.delta.is_some());
-            see("inner", e.inner.is_some());
-            see("scales", e.scales.is_some());
-            see("moments", e.moments.is_some());
+        see("moments", moments.iter().any(Option::is_some));
+        for (state, layer) in states.iter().zip(&training.network().layers) {
+            see("transposed weights", state.wt.is_some());
+            see("two slots", state.slots.len() == 2);
+            see("parts", state.parts.is_some());
+            see("parts of maxout", state.parts.is_some() && layer.spec.activation().units() > 1);
+        }
+        for op in &program.ops {
+            match op {
+                Op::Product(product) => {
+                    see("z", product.z.is_some());
+                    see("derivative of its own", product.derivative.is_some());
+                }
+                Op::Add { g, inner, .. } => see("inner", g != inner),
+                Op::LayerNorm { .. } => see("scales", true),
+                Op::BatchNorm(_) => see("normalised columns", true),
+                Op::Maxout { .. } => see("units", true),
+                Op::Activation { .. } => see("activation of its own", true),
+                Op::Keep { .. } => see("kept", true),
+                Op::Dropout { .. } => see("dropout", true),
+                Op::Branch { .. } => see("branch", true),
+            }
         }
     }
-    assert_eq!(found.len(), 14, "{found:?}");
+    assert_eq!(found.len(), 18, "{found:?}");
 }

@@ -1,0 +1,279 @@
+//! The closed list of activations, and their text form.
+
+use super::elementwise::{Elementwise, Keeps, Visit};
+use super::{elu, gelu, hard, relu, sigmoid, silu, softplus, softsign, tanh};
+use crate::error::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
+
+/// An activation function σ.
+///
+/// Text form: [`name`](Activation::name), with the parameter of those that have one after a colon:
+/// `relu`, `leaky-relu:0.1`, `elu:1`, `maxout:2`.
+///
+/// Where a variant names no error of its own, [`forward`](Activation::forward) errs by at most 1 ULP
+/// (unit in the last place) at every level, over all 2³² inputs; NaN, ±∞, ±0 and subnormals give
+/// what C99 asks of the functions it has, and else the limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// z
+    Identity,
+    /// 1 / (1 + e⁻ᶻ)
+    Sigmoid,
+    /// tanh z
+    Tanh,
+    /// max(0, z)
+    Relu,
+    /// z above 0, slope · z below; see [`Activation::leaky_relu`]
+    LeakyRelu {
+        /// The slope below 0; not negative.
+        slope: f32,
+    },
+    /// z above 0, α (eᶻ − 1) below; see [`Activation::elu`]. Its derivative below 0 is a + α of the
+    /// output a, good to 2⁻²⁴ α: where αeᶻ is of that size (z below about −14), it is a multiple of
+    /// that and no more
+    Elu {
+        /// Minus the limit at −∞; not negative.
+        alpha: f32,
+    },
+    /// z Φ(z), Φ the normal distribution (the erf form, not tanh's approximation); at most 7 ULP
+    Gelu,
+    /// z / (1 + e⁻ᶻ), also called swish; at most 2 ULP
+    Silu,
+    /// λ z above 0, λ α (eᶻ − 1) below, with λ = 1.0507 and α = 1.6733; its derivative as ELU's
+    Selu,
+    /// ln(1 + eᶻ); at most 1.8 ULP
+    Softplus,
+    /// z / (1 + |z|); at most 1.5 ULP
+    Softsign,
+    /// z kept within −1..=1
+    HardTanh,
+    /// 1 where z ≥ 0, else 0: the McCulloch–Pitts neuron. Forward only; its derivative is 0.
+    Step,
+    /// eᶻ / Σ eᶻ over a row, for the output layer. It is not a function of one element: the
+    /// element-wise methods here treat it as the identity and leave the row's work to the loss
+    /// and to [`Level::softmax`].
+    Softmax,
+    /// The largest of a neuron's `units` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
+    /// 2013), for hidden layers: a layer of n neurons has n · units columns of weights. Like
+    /// softmax not a function of one element: the element-wise methods here treat it as the
+    /// identity, and [`Activation::ALL`] leaves it out.
+    Maxout {
+        /// Linear functions per neuron; at least 2.
+        units: usize,
+    },
+}
+
+/// The parameter of an activation.
+enum Parameter<'a> {
+    /// A number of at least 0, with its name.
+    Number(&'static str, &'a mut f32),
+    /// Linear functions per neuron.
+    Pieces(&'a mut usize),
+}
+
+impl Activation {
+    /// Every activation but maxout, with the usual parameters.
+    pub const ALL: [Activation; 14] = [
+        Activation::Identity,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.1 },
+        Activation::Elu { alpha: 1.0 },
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Selu,
+        Activation::Softplus,
+        Activation::Softsign,
+        Activation::HardTanh,
+        Activation::Step,
+        Activation::Softmax,
+    ];
+
+    /// Leaky ReLU with the usual slope of 0.1: max(0.1 z, z).
+    pub fn leaky_relu() -> Activation {
+        Activation::LeakyRelu { slope: 0.1 }
+    }
+
+    /// ELU with the usual α of 1.
+    pub fn elu() -> Activation {
+        Activation::Elu { alpha: 1.0 }
+    }
+
+    /// The name, without the parameter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Identity => "identity",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu { .. } => "leaky-relu",
+            Activation::Elu { .. } => "elu",
+            Activation::Gelu => "gelu",
+            Activation::Silu => "silu",
+            Activation::Selu => "selu",
+            Activation::Softplus => "softplus",
+            Activation::Softsign => "softsign",
+            Activation::HardTanh => "hard-tanh",
+            Activation::Step => "step",
+            Activation::Softmax => "softmax",
+            Activation::Maxout { .. } => "maxout",
+        }
+    }
+
+    /// Linear functions per neuron: 1, for maxout its units.
+    pub(crate) fn units(mut self) -> usize {
+        match self.parameter() {
+            Some(Parameter::Pieces(units)) => *units,
+            Some(Parameter::Number(..)) | None => 1,
+        }
+    }
+
+    /// Gives `v` the concrete function. Softmax and maxout are the identity here.
+    #[inline(always)]
+    pub(crate) fn with<V: Visit>(self, v: V) -> V::Output {
+        match self {
+            Activation::Identity | Activation::Softmax | Activation::Maxout { .. } => {
+                v.visit(hard::Identity)
+            }
+            Activation::Sigmoid => v.visit(sigmoid::Sigmoid),
+            Activation::Tanh => v.visit(tanh::Tanh),
+            Activation::Relu => v.visit(relu::Relu),
+            Activation::LeakyRelu { slope } => v.visit(relu::LeakyRelu { slope }),
+            Activation::Elu { alpha } => v.visit(elu::Elu { alpha }),
+            Activation::Gelu => v.visit(gelu::Gelu),
+            Activation::Silu => v.visit(silu::Silu),
+            Activation::Selu => v.visit(elu::Selu),
+            Activation::Softplus => v.visit(softplus::Softplus),
+            Activation::Softsign => v.visit(softsign::Softsign),
+            Activation::HardTanh => v.visit(hard::HardTanh),
+            Activation::Step => v.visit(hard::Step),
+        }
+    }
+
+    /// Whether every output is in −1..=1.
+    pub(crate) fn is_within_one(self) -> bool {
+        match self {
+            Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::HardTanh
+            | Activation::Softsign
+            | Activation::Step
+            | Activation::Softmax => true,
+            Activation::Identity
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Selu
+            | Activation::Softplus
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::Maxout { .. } => false,
+        }
+    }
+
+    /// What backward needs of a layer with this activation.
+    pub(crate) fn keeps(self) -> Keeps {
+        struct Ask;
+        impl Visit for Ask {
+            type Output = Keeps;
+            fn visit<E: Elementwise>(self, _: E) -> Keeps {
+                E::KEEPS
+            }
+        }
+        self.with(Ask)
+    }
+
+    /// The parameter of those that have one.
+    fn parameter(&mut self) -> Option<Parameter<'_>> {
+        match self {
+            Activation::LeakyRelu { slope } => Some(Parameter::Number("slope", slope)),
+            Activation::Elu { alpha } => Some(Parameter::Number("alpha", alpha)),
+            Activation::Maxout { units } => Some(Parameter::Pieces(units)),
+            Activation::Identity
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Relu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Selu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::HardTanh
+            | Activation::Step
+            | Activation::Softmax => None,
+        }
+    }
+
+    /// Checks the parameter.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is not a finite number of at least 0, or for maxout below 2. With a
+    /// negative one the function would fold over: its derivative would not be a function of the
+    /// output.
+    pub fn validate(self) -> Result<()> {
+        let refuse = |name: &str, expected: &str, got: String| {
+            let option = format!("{}: {name}", self.name());
+            Err(Error::config(option, format!("expected {expected}, got {got}")))
+        };
+        let mut copy = self;
+        match copy.parameter() {
+            Some(Parameter::Pieces(units @ 0..2)) => {
+                refuse("units", "at least 2", units.to_string())
+            }
+            Some(Parameter::Number(name, value)) if !(value.is_finite() && *value >= 0.0) => {
+                refuse(name, "a finite number of at least 0", value.to_string())
+            }
+            Some(Parameter::Pieces(_) | Parameter::Number(..)) | None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut copy = *self;
+        match copy.parameter() {
+            None => f.write_str(self.name()),
+            Some(Parameter::Number(_, value)) => write!(f, "{}:{value}", self.name()),
+            Some(Parameter::Pieces(units)) => write!(f, "{}:{units}", self.name()),
+        }
+    }
+}
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Config`] for an unknown name, a parameter that is no number or out of range, or
+    /// one where none belongs.
+    fn from_str(text: &str) -> Result<Activation> {
+        let refuse = |reason: String| Err(Error::config("activation", reason));
+        let (name, value) = match text.split_once(':') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        let mut all = Activation::ALL.into_iter().chain([Activation::Maxout { units: 0 }]);
+        let Some(mut found) = all.find(|a| a.name() == name) else {
+            let names = Activation::ALL.map(Activation::name).join(", ");
+            return refuse(format!("expected one of {names}, maxout; got {text:?}"));
+        };
+        match (found.parameter(), value) {
+            (Some(Parameter::Pieces(units)), value) => match value.map(str::parse) {
+                Some(Ok(value)) => *units = value,
+                Some(Err(_)) | None => {
+                    return refuse(format!("maxout needs a number of units; got {text:?}"));
+                }
+            },
+            (Some(Parameter::Number(_, number)), Some(value)) => match value.parse() {
+                Ok(value) => *number = value,
+                Err(_) => return refuse(format!("{value:?} in {text:?} is no number")),
+            },
+            (None, Some(_)) => return refuse(format!("{name} takes no parameter; got {text:?}")),
+            (Some(Parameter::Number(..)) | None, None) => {}
+        }
+        found.validate()?;
+        Ok(found)
+    }
+}

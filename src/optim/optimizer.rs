@@ -1,0 +1,108 @@
+//! The closed list of optimisers.
+
+use super::adam::{Adam, AdamW};
+use super::lion::Lion;
+use super::method::{DecayPlace, Method};
+use super::rules::{FusedRule, VisitRule};
+use super::scaled::{Adagrad, RmsProp};
+use super::sgd::{Momentum, Sgd};
+use crate::error::{Result, check_range};
+use crate::gemm::UpdateRule;
+
+/// Defines the enum and the one match over it.
+macro_rules! optimizers {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// An optimiser and its numbers.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Optimizer {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Optimizer {
+            pub(super) fn method(&self) -> &dyn Method {
+                match self {
+                    $(Optimizer::$name(o) => o,)*
+                }
+            }
+        }
+
+        $(impl From<$name> for Optimizer {
+            fn from(o: $name) -> Self {
+                Optimizer::$name(o)
+            }
+        })*
+    };
+}
+
+optimizers! {
+    /// Gradient descent.
+    Sgd,
+    /// Gradient descent with momentum, plain or Nesterov's.
+    Momentum,
+    /// Adam.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+    /// RMSprop.
+    RmsProp,
+    /// Adagrad.
+    Adagrad,
+    /// Lion.
+    Lion,
+}
+
+impl Optimizer {
+    /// The rule of update `step`, counted from 1, at a learning rate, for the store of the
+    /// gradient's product; none for an optimiser whose rule does not run there.
+    pub(crate) fn fused_rule(
+        &self,
+        (step, lr): (u64, f32),
+        decay_biases: bool,
+    ) -> Option<FusedRule> {
+        self.method().rule(step, lr, DecayPlace::Rule { biases: decay_biases }).fused()
+    }
+
+    /// Whether there is a [`fused_rule`](Optimizer::fused_rule).
+    pub(crate) fn fuses(&self) -> bool {
+        self.fused_rule((1, self.learning_rate()), true).is_some()
+    }
+
+    /// Calls `visitor` with the rule of update `step`, counted from 1, at a learning rate, for a
+    /// separate pass, which applies [`Optimizer::decay`].
+    pub(crate) fn with_rule<V: VisitRule>(&self, (step, lr): (u64, f32), visitor: V) -> V::Output {
+        self.method().rule(step, lr, DecayPlace::Pass).visit(visitor)
+    }
+
+    /// λ of its own decoupled weight decay.
+    pub(crate) fn decay(&self) -> f32 {
+        self.method().decay()
+    }
+
+    /// State values per weight.
+    pub(crate) fn slots(&self) -> usize {
+        struct Slots;
+        impl VisitRule for Slots {
+            type Output = usize;
+            fn visit<R: UpdateRule>(self, _: R) -> usize {
+                R::SLOTS
+            }
+        }
+        self.with_rule((1, self.learning_rate()), Slots)
+    }
+
+    /// The learning rate it was made with.
+    pub fn learning_rate(&self) -> f32 {
+        self.method().learning_rate()
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) that names the number and its range.
+    pub fn validate(&self) -> Result<()> {
+        check_range("learning rate", self.learning_rate(), 0.0..f32::INFINITY)?;
+        check_range("weight decay", self.decay(), 0.0..f32::INFINITY)?;
+        self.method().check()
+    }
+}

@@ -1,0 +1,289 @@
+//! Everything a training step writes besides the network: allocated once.
+
+use super::bounds::{Bounds, Peaks};
+use super::columns::Columns;
+use super::deferred::Deferred;
+use super::ops::{INPUTS, Op, Outputs, Program};
+use super::tiles::Tiles;
+use super::views::{BatchMemory, Place};
+use crate::error::Result;
+use crate::gemm::ActiveInputs;
+use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
+use crate::loss::Loss;
+use crate::network::Mlp;
+use crate::optim::Optimizer;
+use crate::simd::{LINE, Line};
+use crate::storage::{PanelMatrix, padded_rows};
+use crate::threads::{Choices, block_rows};
+
+/// Values shaped like the parameters of a layer.
+pub(crate) struct Slot {
+    pub(crate) w: PanelMatrix,
+    pub(crate) b: PanelMatrix,
+}
+
+/// What an update changes of a layer besides its parameters.
+pub(crate) struct LayerState {
+    /// columns x n_in: the transposed weights, where the backward pass multiplies them in f32; 0
+    /// between the units of maxout
+    pub(crate) wt: Option<PanelMatrix>,
+    /// n_in x columns: the weights as operands, where the layer's products multiply bf16
+    pub(crate) parts: Option<Split>,
+    /// the optimiser's state
+    pub(crate) slots: Vec<Slot>,
+}
+
+/// The operands of a layer whose products multiply bf16, besides its weights.
+pub(crate) struct PartRows {
+    pub(crate) by: SplitBy,
+    /// batch x n_in
+    pub(crate) x: Split,
+    /// batch x columns: ∂L/∂z
+    pub(crate) d: Split,
+}
+
+/// The sums over the batch that batch normalisation needs, one line per panel each: mean and variance
+/// of z, and the means of g and g ⊙ ẑ.
+pub(crate) struct Moments {
+    pub(crate) values: [Vec<Line>; 2],
+    pub(crate) gradients: [Vec<Line>; 2],
+}
+
+/// The rows of a batch, and what they become.
+pub(crate) struct BatchRows {
+    /// The buffers of the program, and behind them the target values (batch x n_out, where the targets
+    /// are values).
+    pub(crate) matrices: Vec<PanelMatrix>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) parts: Vec<Option<PartRows>>,
+    /// The class of each row; empty for values.
+    pub(crate) labels: Vec<u32>,
+    pub(crate) losses: Vec<f64>,
+    /// Which inputs are not zero, one for each block of rows or part of columns.
+    pub(crate) inputs: Vec<ActiveInputs>,
+}
+
+/// Everything of a training run.
+pub(crate) struct Workspace {
+    /// BatchRows that the buffers have room for.
+    pub(crate) rows: usize,
+    pub(crate) program: Program,
+    pub(crate) batch: BatchRows,
+    pub(crate) states: Vec<LayerState>,
+    /// One per layer, where it has batch normalisation.
+    pub(crate) moments: Vec<Option<Moments>>,
+    /// Where columns are shared out instead of rows.
+    pub(crate) columns: Option<Columns>,
+    /// The largest values that reached each layer in the step.
+    pub(crate) peaks: Vec<Peaks>,
+    /// For phase 2, one element per panel of x, a bit per column: the inputs that are not zero in the
+    /// whole batch. Empty where leaving out the others would not pay.
+    pub(crate) active: Vec<u16>,
+    /// What each row counts; empty until something is weighted.
+    pub(crate) weights: Vec<f32>,
+    /// Room for the rows that count, where something is weighted.
+    pub(crate) picked: Vec<u32>,
+    pub(crate) tiles: Tiles,
+    /// Whole columns of the weights, where their norms are limited.
+    pub(crate) whole_columns: Option<Tiles>,
+    /// Gradients, where phase 2 keeps them first.
+    pub(crate) deferred: Option<Deferred>,
+    /// What weights, state and gradients that wait do not exceed.
+    pub(crate) bounds: Bounds,
+    /// Whether one thread or the team makes a step.
+    pub(crate) choices: Choices,
+}
+
+/// What a workspace is for.
+pub(crate) struct Needs {
+    /// BatchRows of a batch at most.
+    pub(crate) rows: usize,
+    pub(crate) threads: usize,
+    pub(crate) loss: Loss,
+    /// Whether targets are values, not labels.
+    pub(crate) values: bool,
+    /// Whether phase 2 keeps the gradients.
+    pub(crate) gradients: bool,
+    /// Whether the norms of columns of weights are limited.
+    pub(crate) max_norm: bool,
+    pub(crate) split: Option<SplitBy>,
+}
+
+impl Workspace {
+    pub(crate) fn new(net: &Mlp, optimizer: &Optimizer, needs: Needs) -> Result<Workspace> {
+        let Needs { rows, threads, loss, values, gradients, max_norm, split: by } = needs;
+        let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
+        let program = Program::new(net, outputs);
+        let states: Vec<_> = (0..net.layers.len())
+            .map(|i| LayerState::new(net, i, optimizer.slots(), by))
+            .collect::<Result<_>>()?;
+        let parts = (0..net.layers.len()).map(|i| PartRows::new(net, i, rows, by));
+        let is_in_parts: Vec<_> = states.iter().map(|state| state.parts.is_some()).collect();
+        let tiles = Tiles::of_network(net, rows, &is_in_parts);
+        let deferred = gradients.then(|| Deferred::new(net, tiles.all().len())).transpose()?;
+        // The tiles of kept gradients must not depend on the threads: sums run over them.
+        let is_plain = program.ops.iter().all(|op| matches!(op, Op::Product(_)))
+            && !is_in_parts.contains(&true);
+        let columns = match is_plain && !gradients {
+            true => Columns::new(net, rows, threads)?,
+            false => None,
+        };
+        let blocks = rows.div_ceil(rows_of_block(rows, threads, &states)).max(threads);
+        let mut workspace = Workspace {
+            rows,
+            batch: BatchRows {
+                matrices: matrices(net, &program, rows, values)?,
+                places: {
+                    let mut places = Place::of_each(&program.shapes);
+                    places.push(Place { matrix: places.len(), cols: net.n_out() });
+                    places
+                },
+                parts: parts.collect::<Result<_>>()?,
+                labels: vec![0; if values { 0 } else { rows }],
+                losses: vec![0.0; rows],
+                inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
+            },
+            moments: (0..net.layers.len()).map(|i| Moments::new(net, &program, i)).collect(),
+            program,
+            states,
+            columns,
+            peaks: net.layers.iter().map(|_| Peaks::default()).collect(),
+            active: Vec::with_capacity(net.n_in().div_ceil(LINE)),
+            weights: Vec::new(),
+            picked: Vec::new(),
+            tiles,
+            whole_columns: max_norm.then(|| Tiles::of_columns(net)),
+            deferred,
+            bounds: Bounds::new(net.layers.len()),
+            // Forward, gradient of the weights, gradient of the inputs.
+            choices: Choices::new(rows, net.n_parameters().saturating_mul(3)),
+        };
+        workspace.copy_weights(net);
+        Ok(workspace)
+    }
+
+    /// After phase 1: which inputs are not zero in all of the first `n` blocks that were scanned.
+    pub(crate) fn join_inputs(&mut self, scan: bool, n: usize) {
+        let (active, blocks) = (&mut self.active, &self.batch.inputs[..n]);
+        active.clear();
+        if scan && blocks.iter().all(ActiveInputs::is_sparse) {
+            active.resize(self.batch.places[INPUTS.0].cols.div_ceil(LINE), 0);
+            blocks.iter().for_each(|block| block.join(active));
+        }
+    }
+
+    /// Fills the copies of the weights, transposed and as operands, from the network's, which others
+    /// wrote.
+    pub(crate) fn copy_weights(&mut self, net: &Mlp) {
+        self.bounds.forget();
+        for (layer, state) in net.layers.iter().zip(&mut self.states) {
+            if let Some(parts) = &mut state.parts {
+                parts.fill_all(net.level, layer.w.view());
+            }
+            if let Some(wt) = &mut state.wt {
+                let is_padding = |c: usize| c % LINE >= layer.w.lanes(c / LINE);
+                for r in 0..layer.n_in() {
+                    for c in 0..layer.columns() {
+                        *wt.at_mut(c, r) = if is_padding(c) { 0.0 } else { layer.w.at(r, c) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first layer's operands keep the sums of their columns from now on, which a shift of bytes
+    /// is multiplied by. Runs without a shift do without.
+    ///
+    /// # Errors
+    /// As [`Split::keep_sums`].
+    pub(crate) fn keep_sums(&mut self, net: &Mlp) -> Result<()> {
+        if let (Some(w), Some(PartRows { d, .. })) =
+            (&mut self.states[0].parts, &mut self.batch.parts[0])
+            && w.keep_sums()?
+        {
+            d.keep_sums()?;
+            w.fill_all(net.level, net.layers[0].w.view());
+        }
+        Ok(())
+    }
+}
+
+impl BatchRows {
+    /// What the blocks of rows write.
+    pub(crate) fn memory(&mut self) -> BatchMemory<'_> {
+        let BatchRows { matrices, places, parts, labels, losses, inputs } = self;
+        BatchMemory { matrices, places, parts, labels, losses, inputs }
+    }
+}
+
+/// A matrix for each buffer of a program, and one for the target values.
+fn matrices(net: &Mlp, program: &Program, rows: usize, values: bool) -> Result<Vec<PanelMatrix>> {
+    let ld = padded_rows(rows);
+    let matrix =
+        |shape: &super::ops::Shape| PanelMatrix::side_by_side(rows, shape.width, shape.n, ld);
+    let mut matrices = program.shapes.iter().map(matrix).collect::<Result<Vec<_>>>()?;
+    let targets = if values { net.n_out() } else { 0 };
+    matrices.push(PanelMatrix::with_stride(rows, targets, ld)?);
+    Ok(matrices)
+}
+
+impl LayerState {
+    fn new(net: &Mlp, i: usize, slots: usize, by: Option<SplitBy>) -> Result<Self> {
+        let layer = &net.layers[i];
+        let (n_in, columns) = (layer.n_in(), layer.columns());
+        let slot = || Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
+        let by = by.and_then(|by| by.of_layer(n_in, columns));
+        let parts = by.map(|by| -> Result<Split> {
+            let w = Split::new(Role::Weights, (n_in, columns), by, along(i))?;
+            Ok(w.side_by_side(layer.n_out()))
+        });
+        let wt = match (i, by) {
+            (0, _) | (_, Some(_)) => None,
+            _ => Some(PanelMatrix::with_stride(columns, n_in, columns.next_multiple_of(LINE))?),
+        };
+        let slots = (0..slots).map(|_| slot()).collect::<Result<_>>()?;
+        Ok(LayerState { wt, parts: parts.transpose()?, slots })
+    }
+}
+
+/// The tiles of a layer's deltas and weights. Nobody asks for the gradient of the network's inputs.
+fn along(layer: usize) -> Along {
+    if layer == 0 { Along::Rows } else { Along::Both }
+}
+
+impl PartRows {
+    fn new(net: &Mlp, i: usize, rows: usize, by: Option<SplitBy>) -> Result<Option<Self>> {
+        let (n_in, columns) = (net.layers[i].n_in(), net.layers[i].columns());
+        let Some(by) = by.and_then(|by| by.of_layer(n_in, columns)) else { return Ok(None) };
+        let x = Split::new(Role::Inputs, (rows, n_in), by, Along::Both)?;
+        Ok(Some(PartRows { by, x, d: Split::new(Role::Deltas, (rows, columns), by, along(i))? }))
+    }
+}
+
+impl Moments {
+    /// Those of a layer of a program; none without batch normalisation.
+    fn new(net: &Mlp, program: &Program, layer: usize) -> Option<Moments> {
+        let is_here = |op: &Op| matches!(op, Op::BatchNorm(norm) if norm.layer == layer);
+        let panels = net.layers[layer].n_out().div_ceil(LINE);
+        let lines = || [vec![Line::ZERO; panels], vec![Line::ZERO; panels]];
+        let moments = || Moments { values: lines(), gradients: lines() };
+        program.ops.iter().any(is_here).then(moments)
+    }
+}
+
+/// BatchRows of a block of phase 1 at most: its activations (256 KiB for 256 columns) stay in L2 while
+/// the weights stream past.
+const BLOCK_ROWS: usize = 256;
+
+/// The same where products multiply bf16: three parts of 128 rows of 2048 columns are 1.5 MiB of the
+/// 2 MiB of L2 that CPUs with AMX have.
+const PART_ROWS: usize = 128;
+
+/// BatchRows of a block of phase 1 for a batch of `rows`.
+pub(crate) fn rows_of_block(rows: usize, threads: usize, states: &[LayerState]) -> usize {
+    match states.iter().any(|state| state.parts.is_some()) {
+        false => block_rows(rows, threads, BLOCK_ROWS),
+        // Operands are cut in blocks of 32 rows.
+        true => block_rows(rows, threads, PART_ROWS).next_multiple_of(bf16::ROWS),
+    }
+}

@@ -1,0 +1,25 @@
+//! A batch of bytes that the first layer's products take as they are.
+
+use super::batch::{Batch, Ordered};
+use super::buffers::LayerState;
+use super::ops::{INPUTS, Op, Program};
+use crate::gemm::bf16::Scaling;
+
+/// Rows of bytes, and what they stand for.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    pub(crate) rows: Ordered<'a, u8>,
+    pub(crate) scaling: Scaling,
+}
+
+impl<'a> Bytes<'a> {
+    /// The bytes of a batch, where it has them and nobody needs their values in f32: a product of bf16
+    /// alone reads the inputs.
+    pub(crate) fn new(program: &Program, states: &[LayerState], batch: Batch<'a>) -> Option<Self> {
+        let mut readers = program.ops.iter().filter(|op| op.reads().contains(&Some(INPUTS)));
+        let is_product = |op: &Op| matches!(op, Op::Product(p) if states[p.layer].parts.is_some());
+        let alone = readers.all(is_product);
+        let (rows, scale, shift) = batch.bytes().filter(|_| alone)?;
+        Some(Bytes { rows, scaling: Scaling::new(scale, shift) })
+    }
+}
