@@ -9,11 +9,11 @@
 //! folder for temporary files. The file is made once and stays there; remove it by hand. One thread,
 //! so that its processor time is the time of the work: that is what other programs disturb least.
 
-use std::ops::ControlFlow;
 use deltarule::data::{Dataset, Features, Targets};
 use deltarule::{Activation, Adam, Mlp, Result, Threads, Trainer};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

@@ -7,13 +7,13 @@
 mod images;
 
 use clap::{Parser, ValueEnum};
-use std::ops::ControlFlow;
 use deltarule::{
-    Activation, Adam, Epoch, History, Init, Loss, Mlp, Momentum, Optimizer, Precision,
-    Progress, Sgd, Threads, Trainer,
+    Activation, Adam, Epoch, History, Init, Loss, Mlp, Momentum, Optimizer, Precision, Progress,
+    Sgd, Threads, Trainer,
 };
 use images::{Images, Source};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

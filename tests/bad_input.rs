@@ -117,7 +117,8 @@ fn optimiser_and_training_options_out_of_range() {
         refused(predictor, &["threads", "1 to 1024", &got]);
     }
     // More epochs or rows than anyone has memory for are no reason to reserve it.
-    let stop = sgd().epochs(usize::MAX).on_epoch(|_| std::ops::ControlFlow::Break(())).fit(net, data);
+    let stop =
+        sgd().epochs(usize::MAX).on_epoch(|_| std::ops::ControlFlow::Break(())).fit(net, data);
     assert_eq!(stop.unwrap().epochs.len(), 1);
     sgd().batch_size(usize::MAX).fit(net, data).unwrap();
     refused(sgd().batch_size(usize::MAX).session(net).map(drop), &["memory", "do not fit"]);
@@ -199,8 +200,7 @@ fn batches_of_an_own_loop() {
     let (few, wide) = (matrix(1, 2), matrix(2, 3));
     let mut net = regression();
     let before = net.digest();
-    let mut training =
-        Trainer::new(Sgd::new(0.1)).batch_size(2).session_values(&mut net).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(2).session_values(&mut net).unwrap();
     let mut step = |x: MatRef, t: BatchTargets| training.step(x, t);
     refused(step(one.view(), labels(&[0])), &["targets", "target values", "class labels"]);
     let values = BatchTargets::Values;
@@ -308,11 +308,15 @@ fn a_fit_that_diverges_names_its_epoch() {
         .on_step(|p| {
             digests.push(p.step);
             let last = digests.len() as u64 == step - 1;
-            if last { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+            if last {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
         })
         .fit(&mut again, &data);
     if step > 1 {
-        assert!(stopped.unwrap().stopped);
+        assert!(stopped.unwrap().stopped());
         assert_eq!(again.digest(), net.digest());
     }
 }

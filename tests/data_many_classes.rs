@@ -39,7 +39,11 @@ fn twenty_thousand_classes_are_evaluated_kept_and_resumed() {
         assert!(confusion.cells().count() <= SAMPLES);
     }
     let mut half = net();
-    trainer().epochs(2).checkpoint(&path, CheckpointInterval::Epochs(1)).fit(&mut half, &data).unwrap();
+    trainer()
+        .epochs(2)
+        .checkpoint(&path, CheckpointInterval::Epochs(1))
+        .fit(&mut half, &data)
+        .unwrap();
     // The parameters, some text for each sample and epoch, and the header.
     let parameters = 4 * 3 * CLASSES;
     let size = std::fs::metadata(&path).unwrap().len() as usize;

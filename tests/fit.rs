@@ -1,11 +1,11 @@
 //! What `fit` does around the steps.
 
-use std::ops::ControlFlow;
 use deltarule::data::{self, Dataset, Targets};
 use deltarule::{
-    Activation, Adam, Cancel, EarlyStopping, StopReason, Error, Mlp, Momentum, Schedule, Sgd,
+    Activation, Adam, Cancel, EarlyStopping, Error, Mlp, Momentum, Schedule, Sgd, StopReason,
     Trainer,
 };
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn digits() -> (Dataset, Dataset) {
@@ -29,7 +29,7 @@ fn early_stopping_gives_the_best_weights_back() {
     let mut trainer = Trainer::new(Adam::new(0.02)).epochs(300).validation(&test);
     trainer = trainer.early_stopping(stopping);
     let history = trainer.fit(&mut best, &train).unwrap();
-    assert!(history.stopped && history.stop_reason == StopReason::EarlyStopping);
+    assert!(history.stopped() && history.stop_reason == StopReason::EarlyStopping);
     let losses: Vec<f64> =
         history.epochs.iter().map(|e| e.validation.as_ref().unwrap().loss).collect();
     let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
@@ -77,7 +77,7 @@ fn another_thread_cancels_within_a_step() {
     assert_ne!(net.digest(), before);
     // Cancelled before it began.
     let history = Trainer::new(Sgd::new(0.1)).cancel(&cancel).fit(&mut net, &train).unwrap();
-    assert_eq!((history.steps, history.stopped), (0, true));
+    assert_eq!((history.steps, history.stopped()), (0, true));
     assert!(history.epochs.is_empty());
 }
 
@@ -121,7 +121,7 @@ fn an_unfinished_epoch_is_none() {
             drop(trainer);
             let what = format!("stopped at step {stop}, by cancelling {by_cancel}");
             let ending = if by_cancel { StopReason::Cancelled } else { StopReason::Callback };
-            assert_eq!((history.stopped, history.stop_reason), (true, ending), "{what}");
+            assert_eq!((history.stopped(), history.stop_reason), (true, ending), "{what}");
             assert_eq!((history.steps, history.step_records.len()), (stop as u64, stop), "{what}");
             assert_eq!(history.epochs.len(), finished, "{what}");
             let calls = [&epochs, &watched].map(|n| n.load(Ordering::Relaxed));
@@ -191,7 +191,7 @@ fn a_run_that_blows_up_late_keeps_its_best_weights_and_its_history() {
     assert!(epoch > 2, "{error}");
     let check = |trainer: &Trainer| {
         let history = trainer.history();
-        assert_eq!((history.stopped, history.stop_reason), (true, StopReason::Failed));
+        assert_eq!((history.stopped(), history.stop_reason), (true, StopReason::Failed));
         assert_eq!(history.epochs.len(), epoch - 1);
         assert_eq!((history.steps, history.step_records.len() as u64), (step - 1, step - 1));
     };
@@ -228,7 +228,7 @@ fn a_run_that_blows_up_late_keeps_its_best_weights_and_its_history() {
     // A run that is refused has no history.
     let mut refused = trainer().epochs(1).schedule(Schedule::cosine(0.0).over(1000));
     assert!(refused.fit(&mut own, &data).is_err());
-    assert!(refused.history().epochs.is_empty() && !refused.history().stopped);
+    assert!(refused.history().epochs.is_empty() && !refused.history().stopped());
 }
 
 #[test]

@@ -5,12 +5,12 @@
 #[path = "support/alone.rs"]
 mod alone;
 
-use std::ops::ControlFlow;
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, Adam, BatchTargets, Cancel, EarlyStopping, Epochs, Error, History, Matrix,
-    Mlp, Predictor, Result, Threads, Trainer, Training,
+    Activation, Adam, BatchTargets, Cancel, EarlyStopping, Epochs, Error, History, Matrix, Mlp,
+    Predictor, Result, Threads, Trainer, Training,
 };
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,15 +1,15 @@
 //! No public function panics, whatever it is given.
 
-use std::ops::ControlFlow;
 use deltarule::data::{Dataset, Targets, one_hot};
 use deltarule::gemm::PanelMatrix;
 use deltarule::metrics::ConfusionMatrix;
 use deltarule::{
-    Activation, Adam, BatchTargets, EarlyStopping, CheckpointInterval, Init, Level, Loss, MatMut,
+    Activation, Adam, BatchTargets, CheckpointInterval, EarlyStopping, Init, Level, Loss, MatMut,
     MatRef, Matrix, Mlp, Momentum, Optimizer, Precision, Predictor, Result, Schedule, Sgd, Threads,
     Trainer,
 };
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 
 /// Sizes as users get them wrong.
 fn size() -> impl Strategy<Value = usize> {

@@ -3,11 +3,11 @@
 
 #![cfg(feature = "digits")]
 
-use std::ops::ControlFlow;
 use deltarule::data::{Dataset, digits};
 use deltarule::{
-    Activation, Adam, EarlyStopping, CheckpointInterval, Level, Mlp, Schedule, Threads, Trainer,
+    Activation, Adam, CheckpointInterval, EarlyStopping, Level, Mlp, Schedule, Threads, Trainer,
 };
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 fn path(name: &str) -> PathBuf {

@@ -4,9 +4,9 @@
 mod images;
 
 use clap::Parser;
-use std::ops::ControlFlow;
 use deltarule::{Epoch, Mlp, Threads, Trainer};
 use images::Images;
+use std::ops::ControlFlow;
 
 /// What an example answers.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;

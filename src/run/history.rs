@@ -79,6 +79,11 @@ pub struct History {
 }
 
 impl History {
+    /// Whether the run stopped before its end: by a callback, [`Cancel`], early stopping or an error.
+    pub fn stopped(&self) -> bool {
+        self.stop_reason != StopReason::Finished
+    }
+
     /// Seconds of training, without validation and callbacks.
     pub fn seconds(&self) -> f64 {
         self.epochs.iter().map(|e| e.seconds).sum()
@@ -91,7 +96,8 @@ impl History {
              samples_per_second\n",
         );
         for e in &self.epochs {
-            let fields = fields(e).map(|(_, value)| value.map(|x| x.to_string()).unwrap_or_default());
+            let fields =
+                fields(e).map(|(_, value)| value.map(|x| x.to_string()).unwrap_or_default());
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{},{}", e.epoch, fields.join(","));
         }

@@ -2,11 +2,11 @@
 
 use super::state::Counts;
 use crate::activation::Activation;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_range};
 use crate::gemm::bf16::Precision;
 use crate::loss::Loss;
 use crate::network::{Mlp, NormKind};
-use crate::optim::{Adjustments, Optimizer, check};
+use crate::optim::{Adjustments, Optimizer};
 use crate::program::{SampleWeights, Step};
 use crate::threads::Threads;
 
@@ -47,7 +47,7 @@ impl Setup {
 
     /// The loss that is minimised for `net`.
     pub(super) fn loss(&self, net: &Mlp) -> Loss {
-        self.loss.unwrap_or(Loss::for_output(output(net)))
+        self.loss.unwrap_or(Loss::for_output(net.output_activation()))
     }
 
     /// The numbers of the next step.
@@ -82,22 +82,22 @@ impl Setup {
             return Err(Error::config("batch size", "expected at least 1, got 0"));
         }
         let loss = self.loss(net);
-        loss.check_output(output(net))?;
+        loss.check_output(net.output_activation())?;
         if values && loss == Loss::CrossEntropy {
             let reason = "cross-entropy needs class labels, got target values";
             return Err(Error::config("loss", reason));
         }
-        check("label smoothing", self.smoothing, 0.0..1.0)?;
+        check_range("label smoothing", self.smoothing, 0.0..1.0)?;
         if self.smoothing > 0.0 && loss != Loss::CrossEntropy {
             let reason = format!("needs cross-entropy, got {loss}");
             return Err(Error::config("label smoothing", reason));
         }
         check_class_weights(&self.class_weights, loss, net.n_out())?;
-        if let Some(i) = net.layers().position(|l| l.activation == Activation::Step) {
+        if let Some(i) = net.layers().position(|l| l.layer.activation() == Activation::Step) {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
         }
-        let batch_norm = net.layers().position(|l| l.norm == Some(NormKind::Batch));
+        let batch_norm = net.layers().position(|l| l.layer.norm == Some(NormKind::Batch));
         match batch_norm {
             Some(i) if self.batch_size == 1 => {
                 let reason =
@@ -107,11 +107,6 @@ impl Setup {
             _ => Ok(()),
         }
     }
-}
-
-/// The activation of the output layer.
-fn output(net: &Mlp) -> Activation {
-    net.layers[net.layers.len() - 1].activation
 }
 
 fn check_class_weights(weights: &[f32], loss: Loss, n_out: usize) -> Result<()> {

@@ -292,10 +292,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Calls `callback` after every finished epoch. `ControlFlow::Break(())` stops the run.
-    pub fn on_epoch(
-        mut self,
-        callback: impl FnMut(&Epoch) -> ControlFlow<()> + Send + 'a,
-    ) -> Self {
+    pub fn on_epoch(mut self, callback: impl FnMut(&Epoch) -> ControlFlow<()> + Send + 'a) -> Self {
         self.on_epoch = Some(Box::new(callback));
         self
     }

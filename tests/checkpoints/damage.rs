@@ -1,12 +1,14 @@
 //! Damaged checkpoints, and places where none can be written or read.
 
 use crate::{Folder, RECIPES, base, net, sets};
-use std::ops::ControlFlow;
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, BatchTargets, StopReason, Error, CheckpointInterval, Mlp, Sgd, Threads};
+use deltarule::{
+    Activation, BatchTargets, CheckpointInterval, Error, Mlp, Sgd, StopReason, Threads,
+};
 use deltarule::{Loss, MatRef, Momentum, Trainer};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 
 #[test]
 fn every_flipped_byte_and_every_cut_is_detected() {
@@ -55,7 +57,11 @@ fn what_cannot_be_written_or_read_is_an_error() {
     let (folder, sets) = (Folder::new("errors"), sets());
     let path = folder.0.join("missing/run");
     for threads in [Threads::One, Threads::Current] {
-        for every in [CheckpointInterval::Steps(1), CheckpointInterval::Epochs(1), CheckpointInterval::Epochs(1000)] {
+        for every in [
+            CheckpointInterval::Steps(1),
+            CheckpointInterval::Epochs(1),
+            CheckpointInterval::Epochs(1000),
+        ] {
             let mut net = net();
             let mut trainer = base(Sgd::new(0.1)).checkpoint(&path, every).threads(threads);
             let error = trainer.fit(&mut net, &sets.train).unwrap_err();
@@ -90,7 +96,10 @@ fn what_is_not_finite_replaces_no_checkpoint() {
         for momentum in [0.0, 0.9] {
             let trainer = || Trainer::new(Momentum::new(0.01, momentum)).threads(threads);
             let mut first = net();
-            trainer().checkpoint(&path, CheckpointInterval::Epochs(1)).fit(&mut first, &good).unwrap();
+            trainer()
+                .checkpoint(&path, CheckpointInterval::Epochs(1))
+                .fit(&mut first, &good)
+                .unwrap();
             let bytes = fs::read(&path).unwrap();
             for every in [CheckpointInterval::Steps(1), CheckpointInterval::Epochs(1)] {
                 let mut run = trainer().epochs(5).checkpoint(&path, every);
@@ -136,7 +145,11 @@ fn a_state_that_no_such_run_has_is_refused() {
         seen += 1;
         if seen == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    trainer().checkpoint(&path, CheckpointInterval::Epochs(99)).on_step(stop).fit(&mut net(), &data).unwrap();
+    trainer()
+        .checkpoint(&path, CheckpointInterval::Epochs(99))
+        .on_step(stop)
+        .fit(&mut net(), &data)
+        .unwrap();
     let whole = fs::read(&path).unwrap();
     let find = |bytes: &[u8], what: &[u8]| {
         bytes.windows(what.len()).position(|w| w == what).unwrap_or_else(|| panic!("no {what:?}"))

@@ -93,7 +93,7 @@ fn facts(net: &Mlp, history: &History) -> String {
         net.digest(),
         history.step_records,
         history.steps,
-        history.stopped,
+        history.stopped(),
         history.stop_reason,
         history.best_epoch
     )

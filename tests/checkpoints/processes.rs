@@ -2,7 +2,7 @@
 
 use crate::alone::{alone_in, folder_of_parent};
 use crate::{Folder, base, facts, net, sets};
-use deltarule::{Activation, Adam, Error, CheckpointInterval, History, Mlp, Sgd, Threads};
+use deltarule::{Activation, Adam, CheckpointInterval, Error, History, Mlp, Sgd, Threads};
 use std::fs;
 
 #[test]

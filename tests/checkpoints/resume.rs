@@ -1,12 +1,13 @@
 //! Runs that stop at a step, after an epoch or at their end, and go on from the file.
 
 use crate::{EPOCHS, Folder, RECIPES, Recipe, Sets, base, facts, net, net_from, sets};
-use std::ops::ControlFlow;
 use deltarule::data::Dataset;
 use deltarule::{
-    Activation, Adam, EarlyStopping, StopReason, Error, CheckpointInterval, Mlp, Schedule, Threads, Trainer,
+    Activation, Adam, CheckpointInterval, EarlyStopping, Error, Mlp, Schedule, StopReason, Threads,
+    Trainer,
 };
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 const STEPS: usize = EPOCHS * 5;
@@ -84,7 +85,8 @@ fn a_stop_after_every_epoch_changes_nothing() {
         let want = uninterrupted(&sets, recipe);
         for epochs in 1..=EPOCHS {
             let mut run = net();
-            let mut trainer = recipe(&sets).checkpoint(folder.path(), CheckpointInterval::Epochs(1));
+            let mut trainer =
+                recipe(&sets).checkpoint(folder.path(), CheckpointInterval::Epochs(1));
             let mut own_loop = trainer.run(&mut run, &sets.train).unwrap();
             for _ in 0..epochs {
                 own_loop.next().transpose().unwrap();
@@ -136,7 +138,10 @@ fn a_finished_run_can_be_made_longer() {
     let (folder, sets) = (Folder::new("longer"), sets());
     let (mut short, mut long, mut rest) = (net(), net(), net());
     let trainer = |epochs| base(Adam::new(0.01)).epochs(epochs);
-    trainer(2).checkpoint(folder.path(), CheckpointInterval::Epochs(1000)).fit(&mut short, &sets.train).unwrap();
+    trainer(2)
+        .checkpoint(folder.path(), CheckpointInterval::Epochs(1000))
+        .fit(&mut short, &sets.train)
+        .unwrap();
     assert_eq!(Mlp::load(folder.path()).unwrap().digest(), short.digest());
     let want = trainer(4).fit(&mut long, &sets.train).unwrap();
     let got = trainer(4).resume(folder.path()).fit(&mut rest, &sets.train).unwrap();
@@ -149,7 +154,10 @@ fn a_finished_run_can_be_made_longer() {
 fn the_checkpoint_of_another_run_is_refused_by_name() {
     let (folder, sets) = (Folder::new("other-run"), sets());
     let path = folder.path();
-    base(Adam::new(0.01)).checkpoint(&path, CheckpointInterval::Epochs(1)).fit(&mut net(), &sets.train).unwrap();
+    base(Adam::new(0.01))
+        .checkpoint(&path, CheckpointInterval::Epochs(1))
+        .fit(&mut net(), &sets.train)
+        .unwrap();
     let refused = |trainer: Trainer, data: &Dataset, option: &str| {
         let mut net = net();
         let before = net.digest();

@@ -1,13 +1,13 @@
 //! Stop and go on = run through: random networks, data, options and seeds, stopped at random steps
 //! and epochs, as often as it comes, with other threads each time.
 
-use std::ops::ControlFlow;
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, Adam, EarlyStopping, CheckpointInterval, History, Lion, Mlp, Momentum, Optimizer,
+    Activation, Adam, CheckpointInterval, EarlyStopping, History, Lion, Mlp, Momentum, Optimizer,
     RmsProp, Schedule, Sgd, Threads, Trainer,
 };
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -128,7 +128,9 @@ impl Options {
         };
         trainer = match self.stopping {
             0 => trainer.early_stopping(EarlyStopping::on_training_loss().patience(1)),
-            1 => trainer.validation(validation).early_stopping(EarlyStopping::on_validation_loss().patience(1)),
+            1 => trainer
+                .validation(validation)
+                .early_stopping(EarlyStopping::on_validation_loss().patience(1)),
             2 => trainer.validation(validation),
             _ => trainer,
         };
@@ -155,10 +157,11 @@ fn facts(net: &Mlp, history: &History) -> String {
             (e.epoch, e.loss.to_bits(), validation, e.learning_rate.to_bits())
         })
         .collect();
-    let History { steps, stopped, ending, best_epoch, .. } = history;
+    let History { steps, stop_reason, best_epoch, .. } = history;
+    let stopped = history.stopped();
     let records = &history.step_records;
     format!(
-        "{:016x} {epochs:?} {records:?} {steps} {stopped} {ending:?} {best_epoch:?}",
+        "{:016x} {epochs:?} {records:?} {steps} {stopped} {stop_reason:?} {best_epoch:?}",
         net.digest()
     )
 }

@@ -2,7 +2,7 @@
 
 use super::{Folder, ROWS, base, checkpoint, net_from, train};
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, Adam, Error, CheckpointInterval, Loss, Mlp, Sgd, Trainer};
+use deltarule::{Activation, Adam, CheckpointInterval, Error, Loss, Mlp, Sgd, Trainer};
 
 fn option_of(error: &Error) -> &str {
     let Error::Config { option, .. } = error else { panic!("{error}") };

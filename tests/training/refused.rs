@@ -4,8 +4,8 @@
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, BatchTargets, Error, CheckpointInterval, Level, Loss, MatRef, Mlp, Sgd, Threads, Trainer,
-    Training,
+    Activation, BatchTargets, CheckpointInterval, Error, Level, Loss, MatRef, Mlp, Sgd, Threads,
+    Trainer, Training,
 };
 
 fn values(training: &mut Training, x: &[f32], y: &[f32]) -> Result<f32, Error> {
