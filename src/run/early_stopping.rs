@@ -19,7 +19,7 @@ use std::fmt;
 /// let history = Trainer::new(Adam::new(0.01))
 ///     .epochs(200)
 ///     .validation(&test)
-///     .early_stopping(EarlyStopping::on_validation_validation_accuracy().patience(5))
+///     .early_stopping(EarlyStopping::on_validation_accuracy().patience(5))
 ///     .fit(&mut net, &train)?;
 /// assert!(history.epochs.len() < 200);
 /// # Ok::<(), deltarule::Error>(())
