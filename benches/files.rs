@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, Adam, Every, Mlp, Trainer};
+use deltarule::{Activation, Adam, CheckpointInterval, Mlp, Trainer};
 use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ fn checkpoint(_: &mut Criterion) {
         let mut net = net.dense(10, Activation::Softmax).build().expect("a network");
         let mut trainer = Trainer::new(Adam::new(1e-4)).batch_size(128).epochs(epochs);
         if save {
-            trainer = trainer.checkpoint(&path, Every::Epochs(1));
+            trainer = trainer.checkpoint(&path, CheckpointInterval::Epochs(1));
         }
         let start = Instant::now();
         trainer.fit(&mut net, &data).expect("a run");

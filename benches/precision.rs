@@ -54,7 +54,7 @@ fn step(c: &mut Criterion<flops::Flops>, precision: Precision, name: &str) {
         let mut net = w.net(Level::best());
         let trainer = Trainer::new((w.optimizer)()).batch_size(w.batch).precision(precision);
         let team = if threads == 1 { Threads::One } else { Threads::N(threads) };
-        let mut training = trainer.threads(team).start(&mut net).expect("a training");
+        let mut training = trainer.threads(team).session(&mut net).expect("a training");
         flops::against(Level::best(), threads);
         group.bench_function(format!("{precision}/{threads}"), |b| {
             b.iter(|| training.step(x, BatchTargets::Classes(&labels)))

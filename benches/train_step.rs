@@ -33,7 +33,7 @@ fn bench(c: &mut Criterion<flops::Flops>, w: &Workload) {
     for (level, threads, n, name) in one.chain(common::two_cores().then_some(two)) {
         let mut net = w.net(level);
         let trainer = Trainer::new((w.optimizer)()).batch_size(w.batch).threads(threads);
-        let mut training = trainer.start(&mut net).expect("options that fit");
+        let mut training = trainer.session(&mut net).expect("options that fit");
         let mut step = || training.step(x, targets).expect("a step");
         let first = step();
         first_losses.push(first);
@@ -99,7 +99,7 @@ fn bench_kinds(c: &mut Criterion<flops::Flops>) {
         let flops = 6 * products.iter().sum::<usize>() - 2 * products[0];
         group.throughput(Throughput::Elements((flops * BATCH) as u64));
         let trainer = Trainer::new(Adam::new(1e-5)).batch_size(BATCH).threads(Threads::One);
-        let mut training = trainer.start(&mut net).expect("options that fit");
+        let mut training = trainer.session(&mut net).expect("options that fit");
         let mut step = || training.step(x, BatchTargets::Classes(&labels)).expect("a step");
         group.bench_function(name, |bench| bench.iter(&mut step));
     }

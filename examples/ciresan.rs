@@ -182,7 +182,7 @@ impl Run<'_> {
         let steps = self.train.len().div_ceil(BATCH) as u64;
         let rates = Schedule::cosine(0.0).over(self.epochs * steps);
         let optimizer = Momentum::new(self.lr, 0.9).nesterov();
-        let mut training = Trainer::new(optimizer).batch_size(BATCH).start(net)?;
+        let mut training = Trainer::new(optimizer).batch_size(BATCH).session(net)?;
         let mut sum = 0.0;
         for (x, y) in images.chunks(BATCH * n).zip(labels.chunks(BATCH)) {
             training

@@ -10,9 +10,10 @@
 //! so that its processor time is the time of the work: that is what other programs disturb least.
 
 use deltarule::data::{Dataset, Features, Targets};
-use deltarule::{Activation, Adam, Control, Mlp, Result, Threads, Trainer};
+use deltarule::{Activation, Adam, Mlp, Result, Threads, Trainer};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -99,7 +100,7 @@ fn round(data: &Dataset, seed: u64, heap: &mut Option<f64>) -> Result<Round> {
                 *heap = resident_heap().into_iter().chain(*heap).reduce(f64::max);
             }
             steps += 1;
-            if steps > STEPS { Control::Stop } else { Control::Continue }
+            if steps > STEPS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .fit(&mut net, data)?;
     let samples = (STEPS * BATCH) as f64;

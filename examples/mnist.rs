@@ -8,11 +8,12 @@ mod images;
 
 use clap::{Parser, ValueEnum};
 use deltarule::{
-    Activation, Adam, Control, Epoch, History, Init, Loss, Mlp, Momentum, Optimizer, Precision,
-    Progress, Sgd, Threads, Trainer,
+    Activation, Adam, Epoch, History, Init, Loss, Mlp, Momentum, Optimizer, Precision, Progress,
+    Sgd, Threads, Trainer,
 };
 use images::{Images, Source};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -145,7 +146,7 @@ fn run(o: &Options) -> Outcome<()> {
             bar.set_position(((p.epoch - 1) * p.steps + p.step) as u64);
             bar.set_message(format!("{}/{}", p.epoch, p.epochs));
         }
-        Control::Continue
+        ControlFlow::Continue(())
     };
     let on_epoch = |e: &Epoch| {
         let accuracy = e.validation.as_ref().and_then(|v| v.accuracy).unwrap_or(f64::NAN);
@@ -155,7 +156,7 @@ fn run(o: &Options) -> Outcome<()> {
                 e.epoch, e.loss, e.seconds, e.samples_per_second
             )
         });
-        Control::Continue
+        ControlFlow::Continue(())
     };
     // Validated on the test set, as in the book: nothing here is chosen by what comes out.
     let history = Trainer::new(optimizer)
@@ -165,7 +166,7 @@ fn run(o: &Options) -> Outcome<()> {
         .seed(o.seed)
         .threads(threads)
         .precision(o.precision)
-        .validate(&test)
+        .validation(&test)
         .on_step(on_step)
         .on_epoch(on_epoch)
         .fit(&mut net, &train)?;

@@ -188,7 +188,7 @@ fn fast(
     let labels: Vec<u32> = (0..o.batch).map(|i| label(i) as u32).collect();
     let trainer = Trainer::new(optimizer(&o.optimizer)?).batch_size(o.batch).threads(threads);
     let trainer = trainer.precision(o.precision);
-    let mut training = trainer.start(&mut net)?;
+    let mut training = trainer.session(&mut net)?;
     best(o.seconds, xs.len(), |i| {
         training.step(x(i)?, BatchTargets::Classes(&labels))?;
         Ok(())

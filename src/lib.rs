@@ -41,8 +41,8 @@ pub use network::{
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use program::{BatchTargets, Predictor};
 pub use run::{
-    Cancel, Control, EarlyStopping, Ending, Epoch, Epochs, Every, History, Progress, RateRange,
-    StepRecord, Trainer, Training,
+    Cancel, CheckpointInterval, EarlyStopping, Epoch, Epochs, History, Progress, RangeTest,
+    StepRecord, StopReason, Trainer, Training,
 };
 pub use simd::Level;
 pub use storage::{MatMut, MatRef, Matrix};

@@ -76,7 +76,7 @@ fn steps_allocate_nothing_after_the_first() {
                     let place = format!("{} {sizes:?} {optimizer:?} {threads:?}", level.name());
 
                     let mut net_a = net(level, sizes, Activation::Softmax);
-                    let mut training = trainer.start(&mut net_a).unwrap();
+                    let mut training = trainer.session(&mut net_a).unwrap();
                     let mut step = |n| {
                         let targets = BatchTargets::Classes(&labels[..n]);
                         training.step(first(&x, n), targets).unwrap()
@@ -86,7 +86,7 @@ fn steps_allocate_nothing_after_the_first() {
                     assert_eq!(allocations, 0, "{place}");
 
                     let mut net_b = net(level, sizes, Activation::Identity);
-                    let mut training = trainer.start_regression(&mut net_b).unwrap();
+                    let mut training = trainer.session_values(&mut net_b).unwrap();
                     let mut step = |n| {
                         let targets = BatchTargets::Values(first(&y, n));
                         training.step(first(&x, n), targets).unwrap()
@@ -112,7 +112,7 @@ fn no_precision_allocates_after_the_first_step() {
             let mut net = net(level, sizes, Activation::Softmax);
             let trainer = Trainer::new(Adam::new(0.001)).precision(precision);
             let trainer = trainer.batch_size(ROWS).threads(threads);
-            let mut training = trainer.start(&mut net).unwrap();
+            let mut training = trainer.session(&mut net).unwrap();
             let mut step =
                 |n| training.step(first(&x, n), BatchTargets::Classes(&labels[..n])).unwrap();
             step(ROWS);
@@ -155,7 +155,7 @@ fn steps_with_every_option_allocate_nothing_after_the_first() {
             let trainer = Trainer::new(RmsProp::new(0.001)).batch_size(ROWS).threads(threads);
             let trainer = trainer.clip_norm(1.0).max_norm(2.0).l1(1e-4).accumulate(2);
             let trainer = trainer.class_weights([1.0, 2.0, 1.0, 1.0, 0.5]).label_smoothing(0.1);
-            let mut training = trainer.start(&mut net).unwrap();
+            let mut training = trainer.session(&mut net).unwrap();
             let mut step = |n| {
                 let targets = BatchTargets::Classes(&labels[..n]);
                 training.step(first(&x, n), targets).unwrap()
@@ -193,7 +193,7 @@ fn a_step_that_is_tried_out_allocates_nothing() {
             let mut net = net.dense(1, Activation::Tanh).build().unwrap();
             let before = net.digest();
             let trainer = Trainer::new(Adam::new(0.001)).batch_size(ROWS).accumulate(accumulate);
-            let mut training = trainer.threads(Threads::One).start_regression(&mut net).unwrap();
+            let mut training = trainer.threads(Threads::One).session_values(&mut net).unwrap();
             let (x, y) = (Matrix::zeros(ROWS, 40), Matrix::zeros(ROWS, 1));
             let mut step = || training.step(x.view(), BatchTargets::Values(y.view())).unwrap();
             step();
@@ -281,7 +281,7 @@ fn steps_in_a_pool_allocate_only_to_call_workers_back() {
         let mut net = net(level, sizes, Activation::Softmax);
         let allocations = pool.install(|| {
             let trainer = Trainer::new(Adam::new(0.001)).batch_size(ROWS);
-            let mut training = trainer.start(&mut net).unwrap();
+            let mut training = trainer.session(&mut net).unwrap();
             let mut step = || training.step(x.view(), BatchTargets::Classes(&labels)).unwrap();
             step();
             let region = Region::start();

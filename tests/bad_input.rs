@@ -101,7 +101,7 @@ fn optimiser_and_training_options_out_of_range() {
         refused(fit(Adam::new(0.1).betas(0.9, bad).into()), &["beta2", "below 1", &got]);
         refused(fit(Adam::new(0.1).epsilon(bad).into()), &["epsilon", &got]);
         let mut net = net();
-        let mut training = Trainer::new(Sgd::new(0.1)).start(&mut net).unwrap();
+        let mut training = Trainer::new(Sgd::new(0.1)).session(&mut net).unwrap();
         refused(training.set_learning_rate(bad), &rate);
     }
     refused(fit(Momentum::new(0.1, 1.0).into()), &["momentum", "below 1", "got 1"]);
@@ -109,7 +109,7 @@ fn optimiser_and_training_options_out_of_range() {
     let (net, data) = (&mut net(), &set(4, 3, 2));
     refused(sgd().epochs(0).fit(net, data), &["epochs", "at least 1", "0"]);
     refused(sgd().batch_size(0).fit(net, data), &["batch size", "at least 1", "0"]);
-    refused(sgd().batch_size(0).start(net).map(drop), &["batch size", "at least 1", "0"]);
+    refused(sgd().batch_size(0).session(net).map(drop), &["batch size", "at least 1", "0"]);
     for n in [0, 1025, usize::MAX] {
         let got = format!("got {n}");
         refused(sgd().threads(Threads::N(n)).fit(net, data), &["threads", "1 to 1024", &got]);
@@ -117,23 +117,24 @@ fn optimiser_and_training_options_out_of_range() {
         refused(predictor, &["threads", "1 to 1024", &got]);
     }
     // More epochs or rows than anyone has memory for are no reason to reserve it.
-    let stop = sgd().epochs(usize::MAX).on_epoch(|_| deltarule::Control::Stop).fit(net, data);
+    let stop =
+        sgd().epochs(usize::MAX).on_epoch(|_| std::ops::ControlFlow::Break(())).fit(net, data);
     assert_eq!(stop.unwrap().epochs.len(), 1);
     sgd().batch_size(usize::MAX).fit(net, data).unwrap();
-    refused(sgd().batch_size(usize::MAX).start(net).map(drop), &["memory", "do not fit"]);
+    refused(sgd().batch_size(usize::MAX).session(net).map(drop), &["memory", "do not fit"]);
 }
 
 #[test]
 fn losses_that_do_not_fit_the_network() {
     let fit = |mut net: Mlp, loss| {
         let trainer = Trainer::new(Sgd::new(0.1)).loss(loss);
-        trainer.start(&mut net).map(drop)
+        trainer.session(&mut net).map(drop)
     };
     refused(fit(regression(), Loss::CrossEntropy), &["cross-entropy", "softmax", "identity"]);
     refused(fit(net(), Loss::Quadratic), &["softmax", "cross-entropy", "quadratic"]);
     let step = Mlp::builder(3).dense(2, Activation::Step).dense(2, Activation::Softmax);
     refused(fit(step.build().unwrap(), Loss::CrossEntropy), &["layer 0", "step", "derivative"]);
-    let regress = Trainer::new(Sgd::new(0.1)).start_regression(&mut net()).map(drop);
+    let regress = Trainer::new(Sgd::new(0.1)).session_values(&mut net()).map(drop);
     refused(regress, &["cross-entropy", "class labels", "target values"]);
 }
 
@@ -149,12 +150,12 @@ fn data_sets_that_do_not_fit_the_network() {
     refused(net.evaluate(&set(4, 3, 3)), &["data set", "2 classes", "3 classes"]);
     refused(net.evaluate(&set_of_values(4, 3, 2)), &["cross-entropy", "class labels"]);
     let wrong = set(4, 5, 2);
-    let mut trainer = Trainer::new(Sgd::new(0.1)).validate(&wrong);
+    let mut trainer = Trainer::new(Sgd::new(0.1)).validation(&wrong);
     let before = net.digest();
     refused(trainer.fit(net, &set(4, 3, 2)), &["data set", "3 features", "5"]);
     assert_eq!(net.digest(), before, "a run that is refused has not begun");
     let kind = set_of_values(4, 3, 2);
-    let mut trainer = Trainer::new(Sgd::new(0.1)).validate(&kind);
+    let mut trainer = Trainer::new(Sgd::new(0.1)).validation(&kind);
     refused(trainer.fit(values, &set(4, 3, 2)), &["targets", "differ"]);
 }
 
@@ -175,7 +176,7 @@ fn samples_that_are_no_data_set() {
 fn batches_of_an_own_loop() {
     let mut net = net();
     let before = net.digest();
-    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(2).start(&mut net).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(2).session(&mut net).unwrap();
     let mut step = |x: MatRef, t: BatchTargets| training.step(x, t);
     let labels = BatchTargets::Classes;
     let (one, two) = (matrix(1, 3), matrix(2, 3));
@@ -199,8 +200,7 @@ fn batches_of_an_own_loop() {
     let (few, wide) = (matrix(1, 2), matrix(2, 3));
     let mut net = regression();
     let before = net.digest();
-    let mut training =
-        Trainer::new(Sgd::new(0.1)).batch_size(2).start_regression(&mut net).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(2).session_values(&mut net).unwrap();
     let mut step = |x: MatRef, t: BatchTargets| training.step(x, t);
     refused(step(one.view(), labels(&[0])), &["targets", "target values", "class labels"]);
     let values = BatchTargets::Values;
@@ -238,7 +238,7 @@ fn a_loss_that_is_not_finite_names_epoch_step_and_layer() {
         let x = Matrix::from_vec(1, 3, vec![1.0; 3]).unwrap();
         let y = matrix(1, 2);
         let mut training =
-            Trainer::new(Sgd::new(1e30)).batch_size(1).start_regression(&mut net).unwrap();
+            Trainer::new(Sgd::new(1e30)).batch_size(1).session_values(&mut net).unwrap();
         // The first step is finite and throws the weights far away, the second overflows.
         training.step(x.view(), BatchTargets::Values(y.view())).unwrap();
         let good = training.network().digest();
@@ -308,11 +308,15 @@ fn a_fit_that_diverges_names_its_epoch() {
         .on_step(|p| {
             digests.push(p.step);
             let last = digests.len() as u64 == step - 1;
-            if last { deltarule::Control::Stop } else { deltarule::Control::Continue }
+            if last {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
         })
         .fit(&mut again, &data);
     if step > 1 {
-        assert!(stopped.unwrap().stopped);
+        assert!(stopped.unwrap().stopped());
         assert_eq!(again.digest(), net.digest());
     }
 }

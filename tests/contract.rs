@@ -71,8 +71,8 @@ fn recipes() -> [Recipe; 9] {
         }),
         recipe("regression", Adam::new(0.01).into(), Activation::Identity, |t, _| t),
         recipe("early stopping", Adam::new(0.1).into(), Activation::Sigmoid, |t, sets| {
-            let stopping = EarlyStopping::on_loss().patience(1);
-            t.loss(Loss::BinaryCrossEntropy).validate(&sets.values).early_stopping(stopping)
+            let stopping = EarlyStopping::on_validation_loss().patience(1);
+            t.loss(Loss::BinaryCrossEntropy).validation(&sets.values).early_stopping(stopping)
         }),
     ]
 }

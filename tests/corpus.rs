@@ -14,7 +14,7 @@ mod support;
 
 use damage::damage;
 use deltarule::data::{digits, read_idx, read_idx_file, read_npy, read_npy_file};
-use deltarule::{Activation, Adam, Every, Mlp, Result, Trainer};
+use deltarule::{Activation, Adam, CheckpointInterval, Mlp, Result, Trainer};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -262,7 +262,7 @@ fn write_corpus() {
     let path = std::env::temp_dir().join(format!("deltarule-put-{}", std::process::id()));
     let data = digits().split_at(30).unwrap().0;
     let mut net = checkpointed_net();
-    trainer().checkpoint(&path, Every::Epochs(1)).fit(&mut net, &data).unwrap();
+    trainer().checkpoint(&path, CheckpointInterval::Epochs(1)).fit(&mut net, &data).unwrap();
     put("safetensors/good-checkpoint", &fs::read(&path).unwrap());
     fs::remove_file(path).unwrap();
 

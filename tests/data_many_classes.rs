@@ -3,7 +3,7 @@
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::metrics::{ConfusionMatrix, accuracy};
-use deltarule::{Activation, Every, Mlp, Sgd, Threads, Trainer};
+use deltarule::{Activation, CheckpointInterval, Mlp, Sgd, Threads, Trainer};
 use folder::Folder;
 
 #[path = "support/folder.rs"]
@@ -29,7 +29,7 @@ fn twenty_thousand_classes_are_evaluated_kept_and_resumed() {
     let data = data();
     let trainer = || {
         let trainer = Trainer::new(Sgd::new(0.5)).batch_size(32).threads(Threads::One);
-        trainer.validate(&data)
+        trainer.validation(&data)
     };
     let mut whole = net();
     let history = trainer().epochs(4).fit(&mut whole, &data).unwrap();
@@ -39,7 +39,11 @@ fn twenty_thousand_classes_are_evaluated_kept_and_resumed() {
         assert!(confusion.cells().count() <= SAMPLES);
     }
     let mut half = net();
-    trainer().epochs(2).checkpoint(&path, Every::Epochs(1)).fit(&mut half, &data).unwrap();
+    trainer()
+        .epochs(2)
+        .checkpoint(&path, CheckpointInterval::Epochs(1))
+        .fit(&mut half, &data)
+        .unwrap();
     // The parameters, some text for each sample and epoch, and the header.
     let parameters = 4 * 3 * CLASSES;
     let size = std::fs::metadata(&path).unwrap().len() as usize;

@@ -265,7 +265,7 @@ fn inputs_of_zero_do_not_hide_infinite_deltas() {
             let w = vec![f32::MAX; hidden];
             net.set_parameters(1, MatRef::new(&w, hidden, 1).unwrap(), &[0.0]).unwrap();
             let trainer = Trainer::new(Sgd::new(1.0)).loss(Loss::Quadratic).threads(threads);
-            let mut training = trainer.start_regression(&mut net).unwrap();
+            let mut training = trainer.session_values(&mut net).unwrap();
             let y = [-100.0 * ROWS as f32; ROWS];
             let y = BatchTargets::Values(MatRef::new(&y, ROWS, 1).unwrap());
             let before = training.network().digest();

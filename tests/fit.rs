@@ -2,9 +2,10 @@
 
 use deltarule::data::{self, Dataset, Targets};
 use deltarule::{
-    Activation, Adam, Cancel, Control, EarlyStopping, Ending, Error, Mlp, Momentum, Schedule, Sgd,
+    Activation, Adam, Cancel, EarlyStopping, Error, Mlp, Momentum, Schedule, Sgd, StopReason,
     Trainer,
 };
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn digits() -> (Dataset, Dataset) {
@@ -24,11 +25,11 @@ fn net() -> Mlp {
 fn early_stopping_gives_the_best_weights_back() {
     let (train, test) = digits();
     let mut best = net();
-    let stopping = EarlyStopping::on_loss().patience(3);
-    let mut trainer = Trainer::new(Adam::new(0.02)).epochs(300).validate(&test);
+    let stopping = EarlyStopping::on_validation_loss().patience(3);
+    let mut trainer = Trainer::new(Adam::new(0.02)).epochs(300).validation(&test);
     trainer = trainer.early_stopping(stopping);
     let history = trainer.fit(&mut best, &train).unwrap();
-    assert!(history.stopped && history.ending == Ending::EarlyStopping);
+    assert!(history.stopped() && history.stop_reason == StopReason::EarlyStopping);
     let losses: Vec<f64> =
         history.epochs.iter().map(|e| e.validation.as_ref().unwrap().loss).collect();
     let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
@@ -50,7 +51,7 @@ fn early_stopping_gives_the_best_weights_back() {
     Trainer::new(Adam::new(0.02)).epochs(2).fit(&mut two, &train).unwrap();
     assert_eq!(second.digest(), two.digest());
     // Nothing to watch.
-    let stopping = EarlyStopping::on_accuracy();
+    let stopping = EarlyStopping::on_validation_accuracy();
     assert!(Trainer::new(Adam::new(0.1)).early_stopping(stopping).fit(&mut net(), &train).is_err());
 }
 
@@ -68,15 +69,15 @@ fn another_thread_cancels_within_a_step() {
             let handle = handle.clone();
             std::thread::spawn(move || handle.cancel()).join().unwrap();
         }
-        Control::Continue
+        ControlFlow::Continue(())
     });
     let history = trainer.fit(&mut net, &train).unwrap();
     drop(trainer);
-    assert_eq!((seen, history.steps, history.ending), (7, 7, Ending::Cancelled));
+    assert_eq!((seen, history.steps, history.stop_reason), (7, 7, StopReason::Cancelled));
     assert_ne!(net.digest(), before);
     // Cancelled before it began.
     let history = Trainer::new(Sgd::new(0.1)).cancel(&cancel).fit(&mut net, &train).unwrap();
-    assert_eq!((history.steps, history.stopped), (0, true));
+    assert_eq!((history.steps, history.stopped()), (0, true));
     assert!(history.epochs.is_empty());
 }
 
@@ -99,7 +100,7 @@ fn an_unfinished_epoch_is_none() {
             let mut net = net();
             let mut trainer = Trainer::new(Adam::new(0.003))
                 .epochs(10)
-                .validate(&test)
+                .validation(&test)
                 .early_stopping(stopping)
                 .cancel(&cancel)
                 .record_steps()
@@ -107,20 +108,20 @@ fn an_unfinished_epoch_is_none() {
                     seen += 1;
                     match seen == stop {
                         true if by_cancel => cancel.cancel(),
-                        true => return Control::Stop,
+                        true => return ControlFlow::Break(()),
                         false => {}
                     }
-                    Control::Continue
+                    ControlFlow::Continue(())
                 })
                 .on_epoch(|_| {
                     epochs.fetch_add(1, Ordering::Relaxed);
-                    Control::Continue
+                    ControlFlow::Continue(())
                 });
             let history = trainer.fit(&mut net, &train).unwrap();
             drop(trainer);
             let what = format!("stopped at step {stop}, by cancelling {by_cancel}");
-            let ending = if by_cancel { Ending::Cancelled } else { Ending::Callback };
-            assert_eq!((history.stopped, history.ending), (true, ending), "{what}");
+            let ending = if by_cancel { StopReason::Cancelled } else { StopReason::Callback };
+            assert_eq!((history.stopped(), history.stop_reason), (true, ending), "{what}");
             assert_eq!((history.steps, history.step_records.len()), (stop as u64, stop), "{what}");
             assert_eq!(history.epochs.len(), finished, "{what}");
             let calls = [&epochs, &watched].map(|n| n.load(Ordering::Relaxed));
@@ -154,15 +155,15 @@ fn early_stopping_without_its_number_is_refused_before_any_work() {
     let mut net = Mlp::builder(64).dense(10, Activation::Sigmoid).build().unwrap();
     let before = net.digest();
     let mut trainer = Trainer::new(Sgd::new(0.1))
-        .validate(&test)
-        .early_stopping(EarlyStopping::on_accuracy())
+        .validation(&test)
+        .early_stopping(EarlyStopping::on_validation_accuracy())
         .on_step(|_| unreachable!("refused before any work"));
     let Err(Error::Config { option, reason }) = trainer.fit(&mut net, &train) else { panic!() };
     assert_eq!((option.as_str(), reason.contains("accuracy")), ("early stopping", true));
     drop(trainer);
     assert_eq!(net.digest(), before);
-    let stopping = EarlyStopping::on_loss();
-    let mut trainer = Trainer::new(Sgd::new(0.1)).validate(&test).early_stopping(stopping);
+    let stopping = EarlyStopping::on_validation_loss();
+    let mut trainer = Trainer::new(Sgd::new(0.1)).validation(&test).early_stopping(stopping);
     trainer.fit(&mut net, &train).unwrap();
 }
 
@@ -190,7 +191,7 @@ fn a_run_that_blows_up_late_keeps_its_best_weights_and_its_history() {
     assert!(epoch > 2, "{error}");
     let check = |trainer: &Trainer| {
         let history = trainer.history();
-        assert_eq!((history.stopped, history.ending), (true, Ending::Failed));
+        assert_eq!((history.stopped(), history.stop_reason), (true, StopReason::Failed));
         assert_eq!(history.epochs.len(), epoch - 1);
         assert_eq!((history.steps, history.step_records.len() as u64), (step - 1, step - 1));
     };
@@ -212,8 +213,8 @@ fn a_run_that_blows_up_late_keeps_its_best_weights_and_its_history() {
     assert!(at < epoch - 1, "the best of {losses:?}");
     let mut short = start.clone();
     let stop = |e: &_| match *e {
-        deltarule::Epoch { epoch, .. } if epoch == at => Control::Stop,
-        _ => Control::Continue,
+        deltarule::Epoch { epoch, .. } if epoch == at => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     };
     trainer().on_epoch(stop).fit(&mut short, &data).unwrap();
     assert_eq!(best.digest(), short.digest());
@@ -221,13 +222,13 @@ fn a_run_that_blows_up_late_keeps_its_best_weights_and_its_history() {
     let mut own = start.clone();
     let mut run = stopping.run(&mut own, &data).unwrap();
     assert_eq!(run.by_ref().filter(|epoch| epoch.is_ok()).count(), epoch - 1);
-    assert_eq!(run.history().ending, Ending::Failed);
+    assert_eq!(run.history().stop_reason, StopReason::Failed);
     let history = run.finish();
     assert_eq!((history.best_epoch, own.digest()), (Some(at), best.digest()));
     // A run that is refused has no history.
     let mut refused = trainer().epochs(1).schedule(Schedule::cosine(0.0).over(1000));
     assert!(refused.fit(&mut own, &data).is_err());
-    assert!(refused.history().epochs.is_empty() && !refused.history().stopped);
+    assert!(refused.history().epochs.is_empty() && !refused.history().stopped());
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn a_run_that_is_dropped_leaves_the_best_weights() {
     let trainer = || {
         let value = |e: &deltarule::Epoch| f64::from(u8::from(e.epoch == 2));
         let stopping = EarlyStopping::on_largest(value).patience(100);
-        Trainer::new(Adam::new(0.01)).epochs(20).validate(&test).early_stopping(stopping)
+        Trainer::new(Adam::new(0.01)).epochs(20).validation(&test).early_stopping(stopping)
     };
     let (mut finished, mut dropped) = (net(), net());
     let mut first = trainer();
@@ -258,7 +259,7 @@ fn a_run_that_is_dropped_leaves_the_best_weights() {
     let mut panicked = net();
     let mut third = trainer().on_epoch(|e| match e.epoch {
         6 => panic!("planted"),
-        _ => Control::Continue,
+        _ => ControlFlow::Continue(()),
     });
     let run = std::panic::AssertUnwindSafe(|| third.fit(&mut panicked, &train));
     assert!(std::panic::catch_unwind(run).is_err());
@@ -270,8 +271,8 @@ fn a_run_that_is_dropped_leaves_the_best_weights() {
 fn counts_may_be_as_large_as_they_like() {
     let (start, data) = line();
     let stop = |e: &deltarule::Epoch| match e.epoch {
-        3 => Control::Stop,
-        _ => Control::Continue,
+        3 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     };
     for n in [usize::MAX, usize::MAX / 2, usize::MAX / 8 + 1, 1 << 61] {
         let schedules = [
@@ -289,8 +290,8 @@ fn counts_may_be_as_large_as_they_like() {
                 .epochs(n)
                 .batch_size(8)
                 .schedule(schedule)
-                .validate(&data)
-                .early_stopping(EarlyStopping::on_loss().patience(n))
+                .validation(&data)
+                .early_stopping(EarlyStopping::on_validation_loss().patience(n))
                 .on_epoch(stop);
             let history = trainer.fit(&mut net, &data).unwrap();
             drop(trainer);
@@ -319,12 +320,12 @@ fn callbacks_and_records_see_the_rates() {
     let mut trainer = Trainer::new(Sgd::new(0.2))
         .batch_size(100)
         .epochs(3)
-        .validate(&test)
+        .validation(&test)
         .schedule(schedule)
         .record_steps()
         .on_step(|p| {
             seen.push(p.learning_rate);
-            Control::Continue
+            ControlFlow::Continue(())
         });
     let history = trainer.fit(&mut net, &train).unwrap();
     drop(trainer);
@@ -359,7 +360,7 @@ fn a_schedule_longer_than_the_run_is_refused() {
     let before = net.digest();
     let trainer = || Trainer::new(Sgd::new(0.2)).batch_size(100).epochs(3);
     assert!(trainer().schedule(Schedule::cosine(0.0).over(43)).fit(&mut net, &train).is_err());
-    assert!(trainer().schedule(Schedule::one_cycle()).start(&mut net).is_err());
+    assert!(trainer().schedule(Schedule::one_cycle()).session(&mut net).is_err());
     assert_eq!(net.digest(), before);
     trainer().schedule(Schedule::cosine(0.0).over(42)).fit(&mut net, &train).unwrap();
 }
@@ -368,7 +369,7 @@ fn a_schedule_longer_than_the_run_is_refused() {
 fn the_iterator_is_fit() {
     let (train, test) = digits();
     let (mut a, mut b) = (net(), net());
-    let trainer = || Trainer::new(Adam::new(0.01)).epochs(4).validate(&test);
+    let trainer = || Trainer::new(Adam::new(0.01)).epochs(4).validation(&test);
     let history = trainer().fit(&mut a, &train).unwrap();
     let mut trainer = trainer();
     let mut run = trainer.run(&mut b, &train).unwrap();
@@ -384,7 +385,7 @@ fn a_stream_is_learned_in_portions() {
     let (train, test) = digits();
     let mut streamed = net();
     let trainer = Trainer::new(Adam::new(0.01)).batch_size(50);
-    let mut training = trainer.start(&mut streamed).unwrap();
+    let mut training = trainer.session(&mut streamed).unwrap();
     for portion in 0..7 {
         let rows: Vec<usize> = (portion * 200..(portion + 1) * 200).collect();
         training.partial_fit(&train.select(&rows).unwrap()).unwrap();
@@ -393,7 +394,7 @@ fn a_stream_is_learned_in_portions() {
     drop(training);
     assert!(streamed.evaluate(&test).unwrap().accuracy.unwrap() > 0.6);
     let mut whole = net();
-    let mut training = trainer.start(&mut whole).unwrap();
+    let mut training = trainer.session(&mut whole).unwrap();
     training.partial_fit(&train).unwrap();
     drop(training);
     assert_eq!(whole.digest(), streamed.digest());
@@ -404,10 +405,10 @@ fn the_range_test_finds_where_it_learns_and_where_it_breaks() {
     let (train, _) = digits();
     let net = net();
     let before = net.digest();
-    let range = Trainer::new(Sgd::new(0.1)).rate_range(&net, &train, (1e-6, 1e3), 100).unwrap();
+    let range = Trainer::new(Sgd::new(0.1)).range_test(&net, &train, (1e-6, 1e3), 100).unwrap();
     assert_eq!(net.digest(), before);
     assert!(range.rates.len() < 100, "it does not break at 1000");
     let steepest = range.steepest().unwrap();
     assert!((1e-4..1.0).contains(&steepest), "{steepest}");
-    assert!(Trainer::new(Sgd::new(0.1)).rate_range(&net, &train, (1.0, 1.0), 100).is_err());
+    assert!(Trainer::new(Sgd::new(0.1)).range_test(&net, &train, (1.0, 1.0), 100).is_err());
 }

@@ -195,7 +195,7 @@ fn gradients_are_those_of_the_reference_and_of_training() {
     }
     let before = net.clone();
     let trainer = Trainer::new(Sgd::new(0.5)).batch_size(ROWS);
-    trainer.start(&mut net).unwrap().step(rows, targets).unwrap();
+    trainer.session(&mut net).unwrap().step(rows, targets).unwrap();
     for (layer, found) in found.layers.iter().enumerate() {
         let [old, new] = [&before, &net].map(|net| net.weights(layer).unwrap());
         for ((old, new), g) in

@@ -150,7 +150,7 @@ fn training_and_predicting_stay_inside_their_tensors() {
                 let labels: Vec<u32> = (0..rows).map(|_| data.below(3) as u32).collect();
                 let trainer =
                     Trainer::new(optimizers[i % 3]).batch_size(rows).threads(Threads::N(1 + i % 2));
-                let mut training = trainer.start(&mut net).unwrap();
+                let mut training = trainer.session(&mut net).unwrap();
                 for _ in 0..3 {
                     training.step(x, BatchTargets::Classes(&labels)).unwrap();
                 }

@@ -7,9 +7,10 @@ mod alone;
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, Adam, BatchTargets, Cancel, Control, EarlyStopping, Epochs, Error, History, Matrix,
-    Mlp, Predictor, Result, Threads, Trainer, Training,
+    Activation, Adam, BatchTargets, Cancel, EarlyStopping, Epochs, Error, History, Matrix, Mlp,
+    Predictor, Result, Threads, Trainer, Training,
 };
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,12 +89,12 @@ fn a_panic_in_a_callback_unwinds_once_and_leaves_the_process_well() {
                 .on_epoch(|_| {
                     calls.fetch_add(1, Ordering::Relaxed);
                     assert!(at > 0, "planted");
-                    Control::Continue
+                    ControlFlow::Continue(())
                 })
                 .on_step(|_| {
                     steps += 1;
                     assert!(at == 0 || steps < at, "planted");
-                    Control::Continue
+                    ControlFlow::Continue(())
                 });
             let caught = catch_unwind(AssertUnwindSafe(|| trainer.fit(&mut net, &data)));
             let message = caught.unwrap_err();
@@ -190,7 +191,7 @@ mod float_environment {
             assert!(is_refused(changed(mxcsr, &mut predict)));
             assert!(predict().is_ok());
             let trainer = Trainer::new(Adam::new(0.1)).batch_size(64).threads(Threads::N(2));
-            let mut training = trainer.start(&mut net).unwrap();
+            let mut training = trainer.session(&mut net).unwrap();
             let mut step = || training.step(rows, BatchTargets::Classes(&labels));
             assert!(is_refused(changed(mxcsr, &mut step)));
             drop(training);
@@ -232,7 +233,7 @@ mod float_environment {
             let net = Mlp::builder(40).dense(300, Activation::Relu).batch_norm();
             let mut net = net.dense(3, Activation::Softmax).seed(2).build().unwrap();
             let trainer = Trainer::new(Adam::new(0.01)).batch_size(64).threads(threads);
-            let mut training = trainer.accumulate(accumulate).start(&mut net).unwrap();
+            let mut training = trainer.accumulate(accumulate).session(&mut net).unwrap();
             let (mut refused, mut losses) = (0, Vec::new());
             while training.steps() < STEPS as u64 {
                 let first = training.steps() as usize % 4 * 64;
@@ -292,16 +293,16 @@ fn tiny_jobs() {
         Mlp::builder(3).dense(4, Activation::Tanh).dense(2, Activation::Softmax).build().unwrap();
     let history = Trainer::new(Adam::new(0.01))
         .epochs(2)
-        .validate(&data)
-        .early_stopping(EarlyStopping::on_accuracy())
+        .validation(&data)
+        .early_stopping(EarlyStopping::on_validation_accuracy())
         .fit(&mut net, &data)
         .unwrap();
     assert_eq!(history.epochs.len(), 2);
     net.evaluate(&data).unwrap();
     net.predict(data.matrix().view()).unwrap();
-    Trainer::new(Adam::new(0.01)).rate_range(&net, &data, (0.1, 1.0), 3).unwrap();
+    Trainer::new(Adam::new(0.01)).range_test(&net, &data, (0.1, 1.0), 3).unwrap();
     let trainer = Trainer::new(Adam::new(0.01)).accumulate(3);
-    let mut training = trainer.start(&mut net).unwrap();
+    let mut training = trainer.session(&mut net).unwrap();
     training.step(data.matrix().view(), BatchTargets::Classes(&labels)).unwrap();
     training.partial_fit(&data).unwrap();
     training.flush().unwrap();
@@ -371,7 +372,7 @@ fn alone_threads_and_time() {
     let (mut net, data) = (net(), data());
     Trainer::new(Adam::new(0.01))
         .epochs(3)
-        .checkpoint(folder.join("run"), deltarule::Every::Steps(1))
+        .checkpoint(folder.join("run"), deltarule::CheckpointInterval::Steps(1))
         .threads(Threads::N(3))
         .fit(&mut net, &data)
         .unwrap();
@@ -384,7 +385,7 @@ fn alone_threads_and_time() {
     let mut out = Matrix::zeros(256, 3);
     predictor.predict_into(x.view(), out.view_mut()).unwrap();
     let trainer = Trainer::new(Adam::new(0.01)).batch_size(256);
-    let mut training = trainer.start(&mut net).unwrap();
+    let mut training = trainer.session(&mut net).unwrap();
     let Targets::Classes { labels, .. } = data.targets() else { unreachable!() };
     training.step(x.view(), BatchTargets::Classes(labels)).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(50));

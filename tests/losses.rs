@@ -75,8 +75,8 @@ fn every_loss_has_pytorchs_gradients() {
             let before: Vec<_> =
                 (0..2).map(|i| (net.weights(i).unwrap(), net.biases(i).unwrap())).collect();
             let mut training = match of_labels {
-                true => trainer.start(&mut net),
-                false => trainer.start_regression(&mut net),
+                true => trainer.session(&mut net),
+                false => trainer.session_values(&mut net),
             }
             .unwrap();
             let targets = match of_labels {
@@ -145,7 +145,7 @@ fn class_weights_and_sample_weights_are_repeated_rows() {
     };
     let train = |trainer: Trainer, x: &[f32], labels: &[u32], weights: Option<&[f32]>| {
         let mut net = build();
-        let mut training = trainer.batch_size(32).start(&mut net).unwrap();
+        let mut training = trainer.batch_size(32).session(&mut net).unwrap();
         let x = MatRef::new(x, labels.len(), n_in).unwrap();
         let targets = BatchTargets::Classes(labels);
         let mut loss = 0.0;
@@ -205,7 +205,7 @@ fn one_output_decides_between_two_classes() {
     let data = Dataset::from_f32(x.to_vec(), 1, Targets::Classes { labels, n_classes: 2 }).unwrap();
     let mut net = Mlp::builder(1).dense(1, Activation::Sigmoid).seed(2).build().unwrap();
     let trainer = Trainer::new(Sgd::new(1.0)).loss(Loss::BinaryCrossEntropy).epochs(200);
-    let history = trainer.batch_size(4).validate(&data).fit(&mut net, &data).unwrap();
+    let history = trainer.batch_size(4).validation(&data).fit(&mut net, &data).unwrap();
     let last = history.epochs.last().unwrap().validation.clone().unwrap();
     assert_eq!(last.accuracy, Some(1.0));
     assert!(last.loss < 0.2, "{}", last.loss);
@@ -222,7 +222,7 @@ fn extreme_logits_stay_finite() {
     let mut net = Mlp::builder(1).dense(2, Activation::Sigmoid).build().unwrap();
     net.set_parameters(0, MatRef::new(&[1e30, -1e30], 1, 2).unwrap(), &[0.0; 2]).unwrap();
     let trainer = Trainer::new(Sgd::new(0.1)).loss(Loss::BinaryCrossEntropy);
-    let mut training = trainer.start_regression(&mut net).unwrap();
+    let mut training = trainer.session_values(&mut net).unwrap();
     let y = MatRef::new(&[1.0, 0.0], 1, 2).unwrap();
     let loss = training.step(MatRef::new(&[1.0], 1, 1).unwrap(), BatchTargets::Values(y));
     assert_eq!(loss.unwrap(), 0.0);
@@ -237,7 +237,7 @@ fn contradictions_are_refused_before_any_work() {
     let sgd = || Trainer::new(Sgd::new(0.1));
     let refused = |mut net: Mlp, trainer: Trainer| {
         let before = net.digest();
-        match trainer.start(&mut net).err() {
+        match trainer.session(&mut net).err() {
             Some(Error::Config { option, .. }) => assert!(!option.is_empty()),
             other => panic!("was not refused: {other:?}"),
         }
@@ -256,7 +256,7 @@ fn contradictions_are_refused_before_any_work() {
     // Targets that are no probabilities.
     let mut net = sigmoid();
     let trainer = sgd().loss(Loss::BinaryCrossEntropy);
-    let mut training = trainer.start_regression(&mut net).unwrap();
+    let mut training = trainer.session_values(&mut net).unwrap();
     let (x, y) = ([0.0; 2], [0.5, 1.5, 0.0]);
     let y = BatchTargets::Values(MatRef::new(&y, 1, 3).unwrap());
     let x = MatRef::new(&x, 1, 2).unwrap();
@@ -284,7 +284,7 @@ fn confident_predictions_have_a_loss() {
             let labels = Targets::Classes { labels: vec![label], n_classes: n.max(2) };
             let data = Dataset::from_f32(z.to_vec(), n, labels).unwrap();
             let evaluated = net.evaluate_with(&data, loss).unwrap().loss;
-            let mut training = trainer.start(&mut net).unwrap();
+            let mut training = trainer.session(&mut net).unwrap();
             let x = MatRef::new(z, 1, n).unwrap();
             (training.step(x, BatchTargets::Classes(&[label])).unwrap(), evaluated)
         };
@@ -353,7 +353,7 @@ fn confident_predictions_of_soft_targets() {
         let x = MatRef::new(&z, 1, 3).unwrap();
         for label in 0..3u32 {
             let trainer = Trainer::new(Sgd::new(0.0)).label_smoothing(0.3);
-            let mut training = trainer.start(&mut net).unwrap();
+            let mut training = trainer.session(&mut net).unwrap();
             let got = training.step(x, BatchTargets::Classes(&[label])).unwrap();
             let mut q = [0.1; 3];
             q[label as usize] += 0.7;
@@ -364,7 +364,7 @@ fn confident_predictions_of_soft_targets() {
         let mut net = Mlp::builder(3).dense(3, Activation::Sigmoid).build().unwrap();
         net.set_parameters(0, MatRef::new(&w, 3, 3).unwrap(), &[0.0; 3]).unwrap();
         let trainer = Trainer::new(Sgd::new(0.0)).loss(Loss::BinaryCrossEntropy);
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         for y in [[0.0f32, 1.0, 1.0], [1.0, 0.25, 0.0], [0.5, 0.5, 0.999]] {
             let targets = BatchTargets::Values(MatRef::new(&y, 1, 3).unwrap());
             let got = training.step(x, targets).unwrap();

@@ -38,7 +38,7 @@ fn trained(data: &Dataset) -> u64 {
     let net = Mlp::builder(64).dense(30, Activation::Relu).dense(10, Activation::Softmax);
     let mut net = net.build().unwrap();
     let trainer = Trainer::new(Adam::new(0.01)).epochs(2).threads(Threads::N(2));
-    trainer.validate(data).fit(&mut net, data).unwrap();
+    trainer.validation(data).fit(&mut net, data).unwrap();
     net.digest()
 }
 

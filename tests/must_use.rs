@@ -31,7 +31,7 @@ fn dropped_options_are_warned_of() {
         Momentum::new(0.1, 0.9).nesterov();
         RmsProp::new(0.1).alpha(0.9);
         Schedule::constant().warm_up(1, 0.5);
-        EarlyStopping::on_loss().patience(1);
+        EarlyStopping::on_validation_loss().patience(1);
         Trainer::new(Adam::new(0.1)).epochs(2);
         net().dropout(0.5);
         net().build().unwrap().with_level(Level::portable());

@@ -4,11 +4,12 @@ use deltarule::data::{Dataset, Targets, one_hot};
 use deltarule::gemm::PanelMatrix;
 use deltarule::metrics::ConfusionMatrix;
 use deltarule::{
-    Activation, Adam, BatchTargets, Control, EarlyStopping, Every, Init, Level, Loss, MatMut,
+    Activation, Adam, BatchTargets, CheckpointInterval, EarlyStopping, Init, Level, Loss, MatMut,
     MatRef, Matrix, Mlp, Momentum, Optimizer, Precision, Predictor, Result, Schedule, Sgd, Threads,
     Trainer,
 };
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 
 /// Sizes as users get them wrong.
 fn size() -> impl Strategy<Value = usize> {
@@ -216,8 +217,8 @@ proptest! {
             && let Ok(y) = MatRef::with_stride(&y, rows, n_out, n_out)
         {
             let training = match regression {
-                true => trainer.start_regression(&mut net),
-                false => trainer.start(&mut net),
+                true => trainer.session_values(&mut net),
+                false => trainer.session(&mut net),
             };
             if let Ok(mut training) = training {
                 let labels = &labels[..rows.min(labels.len())];
@@ -238,7 +239,7 @@ proptest! {
         };
         let x = x[..x.len() - x.len().checked_rem(n_in).unwrap_or(0)].to_vec();
         if let Ok(data) = Dataset::from_f32(x, n_in, targets) {
-            let fitted = trainer.epochs(2).validate(&data).fit(&mut net, &data);
+            let fitted = trainer.epochs(2).validation(&data).fit(&mut net, &data);
             if fitted.is_ok() {
                 prop_assert!(net.evaluate(&data).is_ok());
             }
@@ -333,23 +334,23 @@ proptest! {
         if option(7) { trainer = trainer.accumulate(accumulate) }
         if option(8) { trainer = trainer.precision(precision) }
         let x = data.matrix();
-        if let Ok(mut training) = trainer.start(&mut net) {
+        if let Ok(mut training) = trainer.session(&mut net) {
             let targets = BatchTargets::Classes(&[0; 20]);
             let rows = x.view().row_range(0, batch.min(20));
             let _ = training.step(rows, targets);
             let _ = training.flush();
             let _ = training.set_learning_rate(l1);
         }
-        let stop = |e: &deltarule::Epoch| if e.epoch < 2 { Control::Continue } else { Control::Stop };
+        let stop = |e: &deltarule::Epoch| if e.epoch < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         let mut trainer = trainer
             .epochs(epochs)
             .schedule(schedule)
-            .validate(&data)
-            .early_stopping(EarlyStopping::on_loss().patience(patience).min_delta(delta))
+            .validation(&data)
+            .early_stopping(EarlyStopping::on_validation_loss().patience(patience).min_delta(delta))
             .on_epoch(stop);
         if every == 0 {
             // Refused, so that no file is written.
-            trainer = trainer.checkpoint("nowhere", Every::Steps(0));
+            trainer = trainer.checkpoint("nowhere", CheckpointInterval::Steps(0));
         }
         let ran = trainer.fit(&mut net, &data);
         prop_assert!(ran.is_err() || trainer.history().epochs.len() <= 2);

@@ -5,8 +5,9 @@
 
 use deltarule::data::{Dataset, digits};
 use deltarule::{
-    Activation, Adam, Control, EarlyStopping, Every, Level, Mlp, Schedule, Threads, Trainer,
+    Activation, Adam, CheckpointInterval, EarlyStopping, Level, Mlp, Schedule, Threads, Trainer,
 };
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 fn path(name: &str) -> PathBuf {
@@ -33,8 +34,8 @@ fn trainer(test: &Dataset) -> Trainer<'_> {
         .l2(0.001)
         .label_smoothing(0.05)
         .schedule(Schedule::cosine(0.1).warm_up(3, 0.2))
-        .validate(test)
-        .early_stopping(EarlyStopping::on_loss().patience(3))
+        .validation(test)
+        .early_stopping(EarlyStopping::on_validation_loss().patience(3))
         .record_steps()
 }
 
@@ -94,11 +95,11 @@ fn write_files() {
     // In the middle of the second epoch, with a gradient that waits for its update.
     let stop = |_: &_| {
         steps += 1;
-        if steps == 8 { Control::Stop } else { Control::Continue }
+        if steps == 8 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     trainer(&test)
         .on_step(stop)
-        .checkpoint(path("checkpoint_0_1.safetensors"), Every::Epochs(100))
+        .checkpoint(path("checkpoint_0_1.safetensors"), CheckpointInterval::Epochs(100))
         .fit(&mut net, &train)
         .unwrap();
     net.save(path("model_0_1.safetensors")).unwrap();

@@ -77,7 +77,7 @@ fn every_optimiser_follows_pytorch_at_every_level() {
                 for (after, tensors) in &entry.after {
                     // A session borrows the network, so each snapshot is a run of its own.
                     let mut copy = net.clone();
-                    let mut training = trainer.start(&mut copy).unwrap();
+                    let mut training = trainer.session(&mut copy).unwrap();
                     while steps < *after {
                         training.step(x, BatchTargets::Classes(&labels)).unwrap();
                         steps += 1;
@@ -141,7 +141,7 @@ impl Problem {
 
     fn train(&self, trainer: Trainer, steps: usize) -> Mlp {
         let mut net = self.net();
-        let mut training = trainer.batch_size(ROWS).start(&mut net).unwrap();
+        let mut training = trainer.batch_size(ROWS).session(&mut net).unwrap();
         let x = MatRef::new(&self.x, ROWS, SHAPE[0]).unwrap();
         for _ in 0..steps {
             training.step(x, BatchTargets::Classes(&self.labels)).unwrap();
@@ -262,7 +262,7 @@ fn accumulated_batches_are_one_large_batch() {
         let whole = p.train(Trainer::new(optimizer), 4);
         let mut net = p.net();
         let trainer = Trainer::new(optimizer).batch_size(5).accumulate(3);
-        let mut training = trainer.start(&mut net).unwrap();
+        let mut training = trainer.session(&mut net).unwrap();
         for _ in 0..4 {
             for rows in [0..5, 5..10, 10..ROWS] {
                 let x = &p.x[rows.start * SHAPE[0]..rows.end * SHAPE[0]];
@@ -284,7 +284,7 @@ fn a_left_over_accumulation_is_flushed() {
     let mut net = p.net();
     let before = net.digest();
     let trainer = Trainer::new(Sgd::new(0.3)).batch_size(ROWS).accumulate(3);
-    let mut training = trainer.start(&mut net).unwrap();
+    let mut training = trainer.session(&mut net).unwrap();
     let x = MatRef::new(&p.x, ROWS, SHAPE[0]).unwrap();
     training.step(x, BatchTargets::Classes(&p.labels)).unwrap();
     assert_eq!(training.network().digest(), before);
@@ -321,7 +321,7 @@ fn the_bits_do_not_depend_on_threads() {
             .max_norm(1.5)
             .accumulate(2)
             .threads(Threads::N(threads));
-        let mut training = trainer.start(&mut net).unwrap();
+        let mut training = trainer.session(&mut net).unwrap();
         let x = MatRef::new(&x, rows, n_in).unwrap();
         for _ in 0..6 {
             training.step(x, BatchTargets::Classes(&labels)).unwrap();
@@ -345,7 +345,7 @@ fn contradictory_options_are_refused() {
     let p = Problem::new();
     let refused = |trainer: Trainer| {
         let mut net = p.net();
-        let error = trainer.start(&mut net).err().map(|e| e.to_string());
+        let error = trainer.session(&mut net).err().map(|e| e.to_string());
         error.unwrap_or_else(|| panic!("was not refused"))
     };
     let sgd = || Trainer::new(Sgd::new(0.1));

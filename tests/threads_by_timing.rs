@@ -33,7 +33,7 @@ fn trained(mut net: Mlp, rows: usize, threads: Threads) -> u64 {
     bad[rows * n_in - 1] = f32::NAN;
     let labels: Vec<u32> = (0..rows as u32).map(|i| i % classes).collect();
     let trainer = Trainer::new(Adam::new(1e-3)).batch_size(rows).threads(threads);
-    let mut training = trainer.start(&mut net).unwrap();
+    let mut training = trainer.session(&mut net).unwrap();
     for step in 0..STEPS {
         let targets = BatchTargets::Classes(&labels);
         if step % 50 == 49 {
@@ -92,7 +92,7 @@ fn an_update_that_overflows_is_refused_either_way() {
             let mut net = builder.dense(1, Activation::Identity).build().unwrap();
             let before = net.digest();
             let trainer = Trainer::new(Sgd::new(1e10)).batch_size(rows).threads(threads);
-            let mut training = trainer.start_regression(&mut net).unwrap();
+            let mut training = trainer.session_values(&mut net).unwrap();
             let (x, y) = (vec![1e30; rows * 784], vec![1e15; rows]);
             let x = MatRef::new(&x, rows, 784).unwrap();
             for _ in 0..3 {

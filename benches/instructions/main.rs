@@ -41,7 +41,7 @@ fn step(w: &Workload) {
     let mut numbers = Numbers(5);
     let (features, labels) = (numbers.uniform(rows * w.n_in()), numbers.labels(rows, w.n_out()));
     let trainer = Trainer::new((w.optimizer)()).batch_size(rows).threads(Threads::One);
-    let mut training = trainer.start(&mut net).expect("a session");
+    let mut training = trainer.session(&mut net).expect("a session");
     let x = MatRef::new(&features, rows, w.n_in()).expect("rows");
     count(|| {
         training.step(x, BatchTargets::Classes(&labels)).expect("a step");

@@ -55,7 +55,7 @@ pub fn train(
     let images = if plain { Augment::new(side, side) } else { distortions(side) };
     let mut augmenter = images.values(scale, shift).augmenter()?;
     let trainer = Trainer::new(AdamW::new(lr)).batch_size(BATCH).threads(Threads::One);
-    let mut training = trainer.start(net)?;
+    let mut training = trainer.session(net)?;
     let mut order: Vec<u32> = (0..data.len() as u32).collect();
     std::thread::scope(|scope| {
         // A few batches wait to be trained on.

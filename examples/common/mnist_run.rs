@@ -4,8 +4,9 @@
 mod images;
 
 use clap::Parser;
-use deltarule::{Control, Epoch, Mlp, Threads, Trainer};
+use deltarule::{Epoch, Mlp, Threads, Trainer};
 use images::Images;
+use std::ops::ControlFlow;
 
 /// What an example answers.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -46,10 +47,10 @@ pub fn run(
             100.0 * accuracy,
             e.seconds
         );
-        Control::Continue
+        ControlFlow::Continue(())
     };
     // Watched on the test set, but nothing is chosen by it: the last epoch counts.
-    let mut trainer = trainer.seed(flags.seed).validate(&source.test).on_epoch(print);
+    let mut trainer = trainer.seed(flags.seed).validation(&source.test).on_epoch(print);
     if let Some(epochs) = flags.epochs {
         trainer = trainer.epochs(epochs);
     }

@@ -195,9 +195,9 @@ pub fn run(e: &Experiment, data: &Data, seed: u64) -> Result<Run> {
         .threads(Threads::One);
     trainer = match e.variant {
         Variant::EarlyStopping => trainer
-            .validate(&data.validation)
-            .early_stopping(EarlyStopping::on_accuracy().patience(10)),
-        _ => trainer.validate(&data.test),
+            .validation(&data.validation)
+            .early_stopping(EarlyStopping::on_validation_accuracy().patience(10)),
+        _ => trainer.validation(&data.test),
     };
     let history = trainer.fit(&mut net, train)?;
     let percent = |accuracy: Option<f64>| 100.0 * accuracy.unwrap_or(0.0);

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// let stream = data::Stream::open("images", 16, 784, labels)?.chunk_rows(50_000);
 /// let mut net =
 ///     Mlp::builder(784).dense(512, Activation::Relu).dense(10, Activation::Softmax).build()?;
-/// let mut training = Trainer::new(Adam::new(0.001)).batch_size(128).start(&mut net)?;
+/// let mut training = Trainer::new(Adam::new(0.001)).batch_size(128).session(&mut net)?;
 /// for epoch in 0..3 {
 ///     for chunk in stream.epoch(1, epoch)? {
 ///         training.partial_fit(&chunk?)?;

@@ -66,14 +66,14 @@ impl LayerGradients {
 /// with seed 0; batch normalisation takes the batch's own statistics, as in training.
 ///
 /// # Errors
-/// As [`Trainer::start`] and [`Training::step`](crate::Training::step).
+/// As [`Trainer::session`] and [`Training::step`](crate::Training::step).
 pub fn gradients(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Result<Gradients> {
     let mut moved = net.clone();
     let trainer =
         Trainer::new(Sgd::new(RATE)).loss(loss).batch_size(x.rows().max(1)).threads(Threads::One);
     let mut training = match targets {
-        BatchTargets::Classes(_) => trainer.start(&mut moved)?,
-        BatchTargets::Values(_) => trainer.start_regression(&mut moved)?,
+        BatchTargets::Classes(_) => trainer.session(&mut moved)?,
+        BatchTargets::Values(_) => trainer.session_values(&mut moved)?,
     };
     let loss = training.step(x, targets)?;
     drop(training);

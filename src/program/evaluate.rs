@@ -35,7 +35,7 @@ impl Mlp {
     /// let targets = Targets::Values { values: vec![0.0, 2.0, 4.0], n_outputs: 1 };
     /// let data = Dataset::from_f32(vec![0.0, 1.0, 2.0], 1, targets)?;
     /// let mut net = Mlp::builder(1).dense(1, Activation::Identity).build()?;
-    /// let mut trainer = Trainer::new(Sgd::new(0.1)).loss(Loss::MeanAbsolute).validate(&data);
+    /// let mut trainer = Trainer::new(Sgd::new(0.1)).loss(Loss::MeanAbsolute).validation(&data);
     /// let history = trainer.fit(&mut net, &data)?;
     /// let validation = history.epochs[0].validation.as_ref().map(|v| v.loss);
     /// assert_eq!(validation, Some(net.evaluate_with(&data, Loss::MeanAbsolute)?.loss));

@@ -5,7 +5,7 @@ use crate::data::{Dataset, Targets};
 use crate::error::{Error, Result};
 use std::fmt;
 
-/// Watches one number, epoch after epoch; stops the run when it has not improved for a while, and
+/// Monitors one value, epoch after epoch; stops the run when it has not improved for a while, and
 /// gives the network back as it was after the best epoch.
 ///
 /// ```
@@ -18,8 +18,8 @@ use std::fmt;
 ///     .build()?;
 /// let history = Trainer::new(Adam::new(0.01))
 ///     .epochs(200)
-///     .validate(&test)
-///     .early_stopping(EarlyStopping::on_accuracy().patience(5))
+///     .validation(&test)
+///     .early_stopping(EarlyStopping::on_validation_accuracy().patience(5))
 ///     .fit(&mut net, &train)?;
 /// assert!(history.epochs.len() < 200);
 /// # Ok::<(), deltarule::Error>(())
@@ -56,14 +56,14 @@ impl<'a> EarlyStopping<'a> {
     }
 
     /// On the validation loss, with a patience of 5 epochs.
-    pub fn on_loss() -> Self {
+    pub fn on_validation_loss() -> Self {
         let loss = |e: &Epoch| e.validation.as_ref().map_or(f64::NAN, |v| v.loss);
         Self::new("loss", false, Needs::Validation, loss)
     }
 
     /// On the validation accuracy, with a patience of 5 epochs. A regression has none: the run is
     /// refused before it begins.
-    pub fn on_accuracy() -> Self {
+    pub fn on_validation_accuracy() -> Self {
         let accuracy = |e: &Epoch| e.validation.as_ref().and_then(|v| v.accuracy);
         Self::new("accuracy", true, Needs::Classes, move |e| accuracy(e).unwrap_or(f64::NAN))
     }
@@ -85,7 +85,7 @@ impl<'a> EarlyStopping<'a> {
         Self::new("your number", true, Needs::Nothing, value)
     }
 
-    /// Stops after so many epochs in a row without an improvement.
+    /// Stops after this number of epochs in a row without an improvement.
     pub fn patience(mut self, epochs: usize) -> Self {
         self.patience = epochs;
         self
@@ -108,7 +108,7 @@ impl<'a> EarlyStopping<'a> {
             }
             _ => match (self.needs, validation) {
                 (Needs::Validation | Needs::Classes, None) => {
-                    refuse("needs a validation set: Trainer::validate")
+                    refuse("needs a validation set: Trainer::validation")
                 }
                 (Needs::Classes, Some(data)) if is_regression(data) => {
                     refuse("a regression has no accuracy to watch")
@@ -119,7 +119,7 @@ impl<'a> EarlyStopping<'a> {
     }
 }
 
-/// The number that is watched.
+/// The value that is monitored.
 type Value<'a> = Box<dyn Fn(&Epoch) -> f64 + Send + 'a>;
 
 impl fmt::Debug for EarlyStopping<'_> {
@@ -130,15 +130,15 @@ impl fmt::Debug for EarlyStopping<'_> {
     }
 }
 
-/// Where the watching is.
+/// The best value so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct Monitor {
     /// The best value, and its epoch.
     pub(super) best: Option<(f64, usize)>,
     waited: usize,
 }
 
-/// What an epoch means to the watch.
+/// What an epoch means to the monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Better,
@@ -146,7 +146,7 @@ pub(super) enum Verdict {
     Stop,
 }
 
-impl Watch {
+impl Monitor {
     /// The best value with its epoch, and the epochs waited since.
     pub(super) fn state(&self) -> (Option<(f64, usize)>, usize) {
         (self.best, self.waited)
@@ -154,11 +154,11 @@ impl Watch {
 
     /// Goes on from there.
     pub(super) fn resume(&mut self, (best, waited): (Option<(f64, usize)>, usize)) {
-        *self = Watch { best, waited };
+        *self = Monitor { best, waited };
     }
 
     /// What a finished epoch means.
-    pub(super) fn look(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Verdict {
+    pub(super) fn update(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Verdict {
         let value = (stopping.value)(epoch);
         let better = match self.best {
             None => !value.is_nan(),
@@ -166,7 +166,7 @@ impl Watch {
             Some((best, _)) => value < best - stopping.min_delta,
         };
         if better {
-            *self = Watch { best: Some((value, epoch.epoch)), waited: 0 };
+            *self = Monitor { best: Some((value, epoch.epoch)), waited: 0 };
             return Verdict::Better;
         }
         self.waited += 1;

@@ -1,9 +1,9 @@
 //! A run over a data set, epoch by epoch.
 
-use super::checkpoint::Saving;
+use super::checkpointer::Checkpointer;
 use super::clock::Moment;
-use super::early_stopping::{Verdict, Watch};
-use super::history::{Control, Ending, Epoch, History, Progress, StepRecord};
+use super::early_stopping::{Monitor, Verdict};
+use super::history::{Epoch, History, Progress, StepRecord, StopReason};
 use super::state::Partial;
 use super::trainer::Trainer;
 use super::training::{BatchLoss, Training};
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::network::Mlp;
 use crate::optim::Rates;
 use std::fmt;
+use std::ops::ControlFlow;
 
 /// A run, as an iterator over its epochs: for loops of your own around `fit`'s. Made by
 /// [`Trainer::run`]. After an error there are no more epochs; nor is there one that was stopped in
@@ -42,15 +43,14 @@ pub struct Epochs<'t, 'a> {
     pub(super) training: Training<'t>,
     pub(super) data: &'t Dataset,
     pub(super) order: Vec<u32>,
-    pub(super) batch_size: usize,
     pub(super) rates: Option<Rates>,
-    pub(super) watch: Watch,
+    pub(super) monitor: Monitor,
     /// The network after the best epoch.
     pub(super) best: Option<Mlp>,
     pub(super) history: History,
     /// The epoch that the run is in.
     pub(super) partial: Partial,
-    pub(super) saving: Option<Saving>,
+    pub(super) checkpointer: Option<Checkpointer>,
     pub(super) over: bool,
 }
 
@@ -75,25 +75,25 @@ impl Epochs<'_, '_> {
         self.over = true;
         if let Some(best) = self.best.take() {
             self.training.restore(&best);
-            self.history.best_epoch = self.watch.best.map(|(_, epoch)| epoch);
+            self.history.best_epoch = self.monitor.best.map(|(_, epoch)| epoch);
         }
         self.history.steps = self.training.steps();
     }
 
-    fn stop(&mut self, ending: Ending) {
-        (self.history.stopped, self.history.ending) = (true, ending);
+    fn stop(&mut self, reason: StopReason) {
+        self.history.stop_reason = reason;
     }
 
     /// Ends the run with an error.
     fn fail(&mut self) {
-        self.stop(Ending::Failed);
+        self.stop(StopReason::Failed);
         self.end();
     }
 
     /// The rest of an epoch, or none where it was stopped in its middle.
     fn epoch(&mut self) -> Result<Option<Epoch>> {
         let epoch = self.history.epochs.len() + 1;
-        shuffled(self.trainer.seed, epoch as u64, &mut self.order);
+        shuffled(self.trainer.setup.seed, epoch as u64, &mut self.order);
         let order = std::mem::take(&mut self.order);
         let steps = self.steps(&order, epoch);
         self.order = order;
@@ -116,16 +116,16 @@ impl Epochs<'_, '_> {
             rates.epoch(report.validation.as_ref().map_or(loss, |v| v.loss));
         }
         if let Some(callback) = &mut self.trainer.on_epoch
-            && callback(&report) == Control::Stop
+            && callback(&report) == ControlFlow::Break(())
         {
-            self.stop(Ending::Callback);
+            self.stop(StopReason::Callback);
         }
         if let Some(stopping) = &self.trainer.stopping {
-            match self.watch.look(stopping, &report) {
+            match self.monitor.update(stopping, &report) {
                 Verdict::Better => self.best = Some(self.training.network().clone()),
                 Verdict::Wait => {}
                 // Whatever else stopped it: this run is over, and does not go on from a checkpoint.
-                Verdict::Stop => self.stop(Ending::EarlyStopping),
+                Verdict::Stop => self.stop(StopReason::EarlyStopping),
             }
         }
         self.history.epochs.push(report.clone());
@@ -137,12 +137,12 @@ impl Epochs<'_, '_> {
 
     /// Batches of an epoch.
     pub(super) fn batches(&self) -> usize {
-        self.data.len().div_ceil(self.batch_size)
+        self.data.len().div_ceil(self.training.setup().batch_size)
     }
 
     /// Whether no epoch follows.
     fn is_over(&self) -> bool {
-        self.history.stopped || self.history.epochs.len() >= self.trainer.epochs
+        self.history.stopped() || self.history.epochs.len() >= self.trainer.epochs
     }
 
     /// The steps of an epoch that are not done yet.
@@ -150,9 +150,9 @@ impl Epochs<'_, '_> {
         let steps = self.batches();
         let mut start = Moment::now();
         let done = self.partial.batches;
-        for (i, batch) in order.chunks(self.batch_size).enumerate().skip(done) {
+        for (i, batch) in order.chunks(self.training.setup().batch_size).enumerate().skip(done) {
             if self.trainer.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
-                self.stop(Ending::Cancelled);
+                self.stop(StopReason::Cancelled);
                 self.save()?;
                 break;
             }
@@ -179,24 +179,24 @@ impl Epochs<'_, '_> {
             if self.trainer.on_step.is_none() && !is_due {
                 continue;
             }
-            self.partial.seconds += start.elapsed().as_secs_f64();
+            self.partial.seconds += start.seconds();
             if let Some(callback) = &mut self.trainer.on_step {
                 let (epochs, step) = (self.trainer.epochs, i + 1);
                 let progress = Progress { epoch, epochs, step, steps, loss, learning_rate };
-                if callback(&progress) == Control::Stop {
-                    self.stop(Ending::Callback);
+                if callback(&progress) == ControlFlow::Break(()) {
+                    self.stop(StopReason::Callback);
                 }
             }
-            if is_due || self.history.stopped {
+            if is_due || self.history.stopped() {
                 self.save()?;
             }
             start = Moment::now();
-            if self.history.stopped {
+            if self.history.stopped() {
                 break;
             }
         }
         self.training.flush().map_err(|e| in_epoch(e, epoch))?;
-        self.partial.seconds += start.elapsed().as_secs_f64();
+        self.partial.seconds += start.seconds();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What a run leaves behind, as plain data.
+//! The record of a run, the data for its callbacks, and the handle that cancels it.
 
 use crate::gemm::bf16::{Hardware, Precision};
 use crate::metrics::Evaluation;
@@ -20,7 +20,7 @@ pub struct Epoch {
     pub learning_rate: f32,
     /// Wall-clock seconds of the epoch's training, without validation and callbacks.
     pub seconds: f64,
-    /// Training samples a second.
+    /// Training samples per second.
     pub samples_per_second: f64,
 }
 
@@ -41,74 +41,78 @@ pub struct StepRecord {
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ending {
+pub enum StopReason {
     /// All epochs are done.
     #[default]
     Finished,
-    /// A callback said so.
+    /// A callback returned [`ControlFlow::Break`](std::ops::ControlFlow::Break).
     Callback,
     /// [`Cancel::cancel`] was called.
     Cancelled,
-    /// The watched number no longer improved. This is said also where a callback stopped the run
-    /// in the same epoch.
+    /// The monitored value no longer improved, whether or not a callback stopped the run in the
+    /// same epoch.
     EarlyStopping,
     /// An error ended it.
     Failed,
 }
 
-/// A run's epochs: those that were finished. One that was stopped in its middle is none of them,
-/// and no callback sees it; its steps are among [`History::steps`] and [`History::step_records`].
+/// The record of a run. An epoch that was stopped in its middle is not in [`History::epochs`], and
+/// no callback gets it; its steps are in [`History::steps`] and [`History::step_records`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct History {
-    /// One entry an epoch, in order.
+    /// The finished epochs, in order.
     pub epochs: Vec<Epoch>,
-    /// One entry a step, where [`Trainer::record_steps`](crate::Trainer::record_steps) asked for
-    /// them.
+    /// One entry per step, with [`Trainer::record_steps`](crate::Trainer::record_steps).
     pub step_records: Vec<StepRecord>,
     /// Steps taken.
     pub steps: u64,
-    /// Whether the run stopped before its last epoch.
-    pub stopped: bool,
-    /// Why it ended.
-    pub ending: Ending,
-    /// With early stopping, the epoch whose weights the network has; `None` before the end of the
-    /// run, and where no epoch was finished.
+    /// Why the run ended; [`StopReason::Finished`] also while it goes on.
+    pub stop_reason: StopReason,
+    /// With early stopping, the epoch whose weights the network has. `None` before the end of the
+    /// run and when no epoch was finished.
     pub best_epoch: Option<usize>,
-    /// How exact the products were asked to be.
+    /// The precision of the products that was asked for.
     pub precision: Precision,
-    /// What multiplied in layers that are large enough for that precision.
+    /// The instructions that multiply in layers that are large enough for that precision.
     pub hardware: Hardware,
 }
 
 impl History {
+    /// Whether the run stopped before its end: by a callback, [`Cancel`], early stopping or an error.
+    pub fn stopped(&self) -> bool {
+        self.stop_reason != StopReason::Finished
+    }
+
     /// Seconds of training, without validation and callbacks.
     pub fn seconds(&self) -> f64 {
         self.epochs.iter().map(|e| e.seconds).sum()
     }
 
-    /// The epochs as CSV, with a line of names. A number that there is not is an empty field.
+    /// The epochs as CSV, with a header line. A missing number is an empty field.
     pub fn to_csv(&self) -> String {
         let mut out = String::from(
             "epoch,loss,validation_loss,validation_accuracy,learning_rate,seconds,\
              samples_per_second\n",
         );
         for e in &self.epochs {
-            let fields = fields(e).map(|(_, value)| value.map_or_else(String::new, number));
+            let fields =
+                fields(e).map(|(_, value)| value.map(|x| x.to_string()).unwrap_or_default());
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{},{}", e.epoch, fields.join(","));
         }
         out
     }
 
-    /// The epochs as JSON, one object a line. A number that there is not (or that is not finite,
-    /// which JSON cannot say) is `null`.
+    /// The epochs as JSON, one object per line. A number that is missing, or not finite (which JSON
+    /// cannot express), is `null`.
     pub fn to_json_lines(&self) -> String {
         let mut out = String::new();
         for e in &self.epochs {
             let _ = write!(out, "{{\"epoch\":{}", e.epoch);
             for (name, value) in fields(e) {
-                let value = value.filter(|v| v.is_finite()).map_or("null".into(), number);
+                let value = value.filter(|x| x.is_finite());
+                let value = value.map_or("null".into(), |x| x.to_string());
                 let _ = write!(out, ",\"{name}\":{value}");
             }
             out.push_str("}\n");
@@ -116,7 +120,7 @@ impl History {
         out
     }
 
-    /// The recorded steps as CSV, with a line of names.
+    /// The recorded steps as CSV, with a header line.
     pub fn steps_to_csv(&self) -> String {
         let mut out = String::from("epoch,step,loss,learning_rate\n");
         for s in &self.step_records {
@@ -126,7 +130,8 @@ impl History {
     }
 }
 
-/// An epoch's numbers.
+/// The columns of an epoch besides its number. `to_string` gives the shortest text that reads back
+/// as the same number.
 fn fields(e: &Epoch) -> [(&'static str, Option<f64>); 6] {
     let validation = e.validation.as_ref();
     [
@@ -140,22 +145,7 @@ fn fields(e: &Epoch) -> [(&'static str, Option<f64>); 6] {
     ]
 }
 
-/// The shortest text that reads back as the same number.
-fn number(x: f64) -> String {
-    x.to_string()
-}
-
-/// What a callback wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Go on.
-    Continue,
-    /// Stop after this step or epoch; the network keeps what it has learned. After the last step of
-    /// an epoch the epoch is finished first, with its validation and its callback.
-    Stop,
-}
-
-/// Where a run is, for callbacks.
+/// A step of a run, for callbacks.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress {
@@ -173,11 +163,11 @@ pub struct Progress {
     pub learning_rate: f32,
 }
 
-/// Stops a run from another thread, within one step. Clones are the same handle. The epoch that
-/// the run is in is not finished then, and not in the history.
+/// Stops a run from another thread, within one step. Clones are the same handle. The current epoch
+/// is then not finished, and not in the history.
 ///
 /// ```
-/// use deltarule::{Activation, Cancel, Ending, Mlp, Sgd, Trainer, data};
+/// use deltarule::{Activation, Cancel, Mlp, Sgd, StopReason, Trainer, data};
 ///
 /// let mut net = Mlp::builder(64).dense(10, Activation::Softmax).build()?;
 /// let cancel = Cancel::new();
@@ -186,7 +176,7 @@ pub struct Progress {
 /// let data = data::digits();
 /// let history =
 ///     Trainer::new(Sgd::new(0.1)).epochs(1_000_000).cancel(&cancel).fit(&mut net, &data)?;
-/// assert_eq!(history.ending, Ending::Cancelled);
+/// assert_eq!(history.stop_reason, StopReason::Cancelled);
 /// # presser.join().unwrap();
 /// # Ok::<(), deltarule::Error>(())
 /// ```
@@ -194,7 +184,7 @@ pub struct Progress {
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// A handle that nobody has used yet.
+    /// A handle that is not cancelled.
     pub fn new() -> Self {
         Cancel::default()
     }
@@ -204,7 +194,7 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody asked.
+    /// Whether [`Cancel::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

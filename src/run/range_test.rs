@@ -1,7 +1,8 @@
 //! The learning-rate range test (Smith 2017): which rates are worth trying.
 
+use super::setup::Setup;
 use super::trainer::Trainer;
-use super::training::{Setup, Training};
+use super::training::Training;
 use crate::data::{Dataset, Targets, in_order, shuffled};
 use crate::error::{Error, Result};
 use crate::network::Mlp;
@@ -9,14 +10,14 @@ use crate::network::Mlp;
 /// Losses at growing learning rates.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct RateRange {
+pub struct RangeTest {
     /// The rate of each step.
     pub rates: Vec<f32>,
     /// The loss before each step, as a running mean (0.9 of the old one, corrected for its start).
     pub losses: Vec<f64>,
 }
 
-impl RateRange {
+impl RangeTest {
     /// The rate at which the loss falls fastest per factor of the rate: a good one to begin with,
     /// or to give to one cycle.
     pub fn steepest(&self) -> Option<f32> {
@@ -36,37 +37,37 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// As [`Trainer::run`]; [`Error::Config`] when the range is empty or `steps` is below 2.
-    pub fn rate_range(
+    pub fn range_test(
         &self,
         net: &Mlp,
         data: &Dataset,
         (from, to): (f32, f32),
         steps: usize,
-    ) -> Result<RateRange> {
+    ) -> Result<RangeTest> {
         if !(from > 0.0 && from < to && to.is_finite()) || steps < 2 {
             let reason = format!("expected 0 < from < to and 2 steps, got {from}..{to}, {steps}");
             return Err(Error::config("learning-rate range", reason));
         }
         let mut order = in_order(data.len())?;
         let mut copy = net.clone();
-        let setup =
-            Setup { batch_size: self.setup.batch_size.min(data.len()), ..self.setup.clone() };
+        let batch_size = self.setup.batch_size.min(data.len());
+        let setup = Setup { batch_size, ..self.setup.clone() };
         let values = matches!(data.targets(), Targets::Values { .. });
-        let mut training = Training::new(&mut copy, &setup, values)?;
+        let mut training = Training::new(&mut copy, setup, values)?;
         training.check(data)?;
-        let batches = data.len().div_ceil(setup.batch_size);
-        let mut range = RateRange { rates: Vec::new(), losses: Vec::new() };
+        let batches = data.len().div_ceil(batch_size);
+        let mut range = RangeTest { rates: Vec::new(), losses: Vec::new() };
         let (mut mean, mut weight, mut best) = (0.0, 1.0, f64::INFINITY);
         for i in 0..steps {
             let batch = i % batches;
             if batch == 0 {
-                shuffled(self.seed, (i / batches) as u64 + 1, &mut order);
+                shuffled(self.setup.seed, (i / batches) as u64 + 1, &mut order);
             }
             let share = i as f64 / (steps - 1) as f64;
             let rate = (f64::from(from) * (f64::from(to) / f64::from(from)).powf(share)) as f32;
             training.set_learning_rate(rate)?;
-            let first = batch * setup.batch_size;
-            let samples = &order[first..data.len().min(first + setup.batch_size)];
+            let first = batch * batch_size;
+            let samples = &order[first..data.len().min(first + batch_size)];
             let loss = match training.step_samples(data, samples, self.sample_weights) {
                 Ok(batch) => f64::from(batch.loss),
                 Err(Error::NonFinite { .. }) => break,

@@ -1,8 +1,8 @@
-//! Checkpoints of loops of one's own: what a session knows, which is all but the data.
+//! Checkpoints of sessions: everything of a run but the data.
 
 use super::checkpoint::read_state;
-use super::spec::{Kind, recipe_of_session};
-use super::state::{self, State};
+use super::spec::{Kind, session_spec};
+use super::state::{self, OptionText, State};
 use super::tensors::{encode_checkpoint, fill};
 use super::training::Training;
 use crate::error::Result;
@@ -29,7 +29,7 @@ impl Training<'_> {
     ///     .dense(4, Activation::Tanh)
     ///     .dense(1, Activation::Sigmoid)
     ///     .build()?;
-    /// let mut training = Trainer::new(Adam::new(0.05)).start_regression(&mut net)?;
+    /// let mut training = Trainer::new(Adam::new(0.05)).session_values(&mut net)?;
     /// if path.exists() {
     ///     training.load_checkpoint(&path)?;
     /// }
@@ -89,16 +89,19 @@ impl Training<'_> {
         read_stream(reader, |file| self.take_checkpoint(file))
     }
 
+    fn spec(&self) -> Vec<OptionText> {
+        session_spec(self.setup(), self.network(), self.values())
+    }
+
     fn encode(&self) -> Result<Vec<u8>> {
         let (counts, waiting) = (self.counts(), self.waiting());
         let state = State { counts, waiting, ..State::default() };
-        let text = state::write(&recipe_of_session(self), &state);
+        let text = state::write(&self.spec(), &state);
         encode_checkpoint(self.network(), &text, self.tensors())
     }
 
     fn take_checkpoint(&mut self, mut file: Contents) -> Result<()> {
-        let own = recipe_of_session(self);
-        let state = read_state(&mut file, self, Kind::Session, &own)?;
+        let state = read_state(&mut file, self, Kind::Session, &self.spec())?;
         let new = State { counts: state.counts, waiting: state.waiting, ..State::default() };
         if state::write(&[], &state) != state::write(&[], &new) {
             return Err(file.refuse("its text has lines of a run over a data set"));

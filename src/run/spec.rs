@@ -1,17 +1,18 @@
-//! What a run is, in words: every option that decides its bits. A checkpoint goes on only in a run
-//! of the same words.
+//! The run spec: every option that decides the bits of a run, as text. A checkpoint goes on only in
+//! a run with the same spec.
 
-use super::epochs::Epochs;
-use super::training::Training;
+use super::setup::Setup;
+use super::state::OptionText;
+use super::trainer::Trainer;
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
+use crate::gemm::bf16::Precision;
 use crate::math::Hasher;
+use crate::network::Mlp;
 use crate::optim::Adjustments;
+use crate::simd::Level;
 
-/// An option of a run and its value, as text.
-pub(super) type OptionText = (&'static str, String);
-
-/// The option that only a loop of one's own has.
+/// The option that only the spec of a session has.
 const LOOP: &str = "loop";
 
 /// Whose loop makes the steps. No checkpoint of one kind goes on as the other: a run's says which
@@ -20,15 +21,15 @@ const LOOP: &str = "loop";
 pub(super) enum Kind {
     /// A run over a data set.
     Run,
-    /// A loop of the user's own.
+    /// A session, for a loop of the caller's.
     Session,
 }
 
 impl Kind {
     /// Refuses the options of a checkpoint of the other kind.
     pub(super) fn check(self, options: &[(String, String)]) -> Result<()> {
-        let is_own = options.iter().any(|(name, _)| name == LOOP);
-        let reason = match (self, is_own) {
+        let of_session = options.iter().any(|(name, _)| name == LOOP);
+        let reason = match (self, of_session) {
             (Kind::Run, false) | (Kind::Session, true) => return Ok(()),
             (Kind::Run, true) => {
                 "is of a loop of one's own: `Training::load_checkpoint` goes on from it"
@@ -41,33 +42,66 @@ impl Kind {
     }
 }
 
-/// The options of a run.
-///
-/// The `Debug` texts of optimiser, loss and schedule are part of the format: what is added to them
-/// must not change the texts of those that were there (`tests/old_files.rs` notices).
-pub(super) fn recipe(run: &Epochs) -> Vec<OptionText> {
-    let trainer = &*run.trainer;
-    let mut recipe = run.training.options();
-    recipe.extend([
+/// The options of a run over `data`, with the setup of its session.
+pub(super) fn run_spec(
+    trainer: &Trainer,
+    setup: &Setup,
+    net: &Mlp,
+    data: &Dataset,
+) -> Vec<OptionText> {
+    let mut spec = step_spec(setup, net);
+    spec.extend([
         ("schedule", format!("{:?}", trainer.schedule)),
         ("early stopping", format!("{:?}", trainer.stopping)),
         ("sample weights", trainer.sample_weights.map_or("none".into(), fingerprint_of_weights)),
-        ("data set", fingerprint(run.data)),
+        ("data set", fingerprint(data)),
         ("validation set", trainer.validation.map_or("none".into(), fingerprint)),
     ]);
     if trainer.schedule.is_some() {
         // A schedule may depend on the length of the run; without one a run can be made longer.
-        recipe.push(("epochs", trainer.epochs.to_string()));
+        spec.push(("epochs", trainer.epochs.to_string()));
     }
-    recipe
+    spec
 }
 
-/// The options of a session whose batches are its user's.
-pub(super) fn recipe_of_session(training: &Training) -> Vec<OptionText> {
-    let mut recipe = vec![(LOOP, "own".into())];
-    recipe.extend(training.options());
-    recipe.push(("targets", if training.values() { "values" } else { "labels" }.into()));
-    recipe
+/// The options of a session, on target values or on labels.
+pub(super) fn session_spec(setup: &Setup, net: &Mlp, values: bool) -> Vec<OptionText> {
+    let mut spec = vec![(LOOP, "own".into())];
+    spec.extend(step_spec(setup, net));
+    spec.push(("targets", if values { "values" } else { "labels" }.into()));
+    spec
+}
+
+/// Every option that decides the bits of a step.
+///
+/// The `Debug` texts of optimiser, loss and schedule are part of the format: an addition must not
+/// change the texts of the others (`tests/old_files.rs` checks it).
+fn step_spec(setup: &Setup, net: &Mlp) -> Vec<OptionText> {
+    let level = match net.level() {
+        l if l == Level::portable() => "portable",
+        _ => "avx2 or avx512",
+    };
+    let mut options = vec![
+        ("network", net.architecture().to_string()),
+        ("SIMD level", level.into()),
+        ("optimizer", format!("{:?}", setup.optimizer)),
+        ("adjustments", adjustments(&setup.adjustments)),
+        ("loss", format!("{:?}", setup.loss(net))),
+        ("label smoothing", format!("{:?}", setup.smoothing)),
+        ("class weights", format!("{:?}", setup.class_weights)),
+        ("batch size", setup.batch_size.to_string()),
+        ("seed", setup.seed.to_string()),
+    ];
+    if setup.precision != Precision::F32 {
+        // Not f32's, so that a run of an older version has no other words than before.
+        let words = match setup.precision {
+            // The same bits on both.
+            Precision::Bf16 => "bf16".into(),
+            other => format!("{other} on {}", other.hardware(net.level())),
+        };
+        options.push(("precision", words));
+    }
+    options
 }
 
 /// The adjustments that are not the default: further kinds do not change the words for the others.

@@ -1,11 +1,11 @@
-//! The text in a checkpoint: what a run is (its configuration) and where it stands.
+//! The text in a checkpoint: the run spec and the state.
 //!
-//! One item a line, a key and its values with spaces between them. Numbers that decide bits are
+//! One item per line, a key and its values with spaces between them. Numbers that decide bits are
 //! written as their bits in hex. Read strictly: the lines that are written, in the order in which they
 //! are written, as they are written, or an error that names the line.
 
 use super::counts;
-use super::history::{Ending, Epoch, History, StepRecord};
+use super::history::{Epoch, History, StepRecord, StopReason};
 use super::lines::{Lines, Reason, Words};
 use crate::metrics::Evaluation;
 use crate::optim::RatesState;
@@ -17,11 +17,11 @@ use std::fmt::Write;
 pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) partial: Partial,
-    /// What waits for an update.
+    /// The gradients that wait for an update.
     pub(super) waiting: Waiting,
     pub(super) rates: Option<RatesState>,
     /// Of early stopping: the best value and its epoch, and the epochs waited.
-    pub(super) watch: (Option<(f64, usize)>, usize),
+    pub(super) monitor: (Option<(f64, usize)>, usize),
     /// Whether there is a network of the best epoch.
     pub(super) has_best: bool,
     pub(super) history: History,
@@ -47,7 +47,8 @@ pub(super) struct Partial {
     pub(super) seconds: f64,
 }
 
-pub(super) use super::spec::OptionText;
+/// An option of a run and its value, as text.
+pub(super) type OptionText = (&'static str, String);
 
 fn bits(x: f64) -> String {
     format!("{:016x}", x.to_bits())
@@ -84,16 +85,19 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
         if let Some(RatesState { steps, epochs, best, bad, factor }) = s.rates {
             writeln!(out, "rates {steps} {epochs} {} {bad} {}", bits(best), bits32(factor))?;
         }
-        if let (Some((best, epoch)), waited) = s.watch {
+        if let (Some((best, epoch)), waited) = s.monitor {
             writeln!(out, "watch {} {epoch} {waited}", bits(best))?;
         } else {
-            writeln!(out, "watched {}", s.watch.1)?;
+            writeln!(out, "watched {}", s.monitor.1)?;
         }
         writeln!(out, "best {}", u8::from(s.has_best))?;
-        let ending = match (s.history.stopped, s.history.ending) {
-            (true, Ending::EarlyStopping) => "early-stopping",
+        let ending = match s.history.stop_reason {
+            StopReason::EarlyStopping => "early-stopping",
             // A run that a callback or another thread stopped goes on when it is resumed.
-            _ => "open",
+            StopReason::Finished
+            | StopReason::Callback
+            | StopReason::Cancelled
+            | StopReason::Failed => "open",
         };
         writeln!(out, "ending {ending}")?;
         for e in &s.history.epochs {
@@ -160,7 +164,7 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
         }
         Ok((Some((best, w.count()?)), w.count()?))
     })?;
-    s.watch = match watch {
+    s.monitor = match watch {
         Some(watch) => watch,
         None => (None, lines.next("watched", Words::count)?),
     };
@@ -170,12 +174,12 @@ pub(super) fn read(text: &str) -> Reason<(Vec<(String, String)>, State)> {
             "1" => true,
             other => return Err(format!("{other:?} is neither 0 nor 1")),
         };
-        let fits = has_best == s.watch.0.is_some();
+        let fits = has_best == s.monitor.0.is_some();
         fits.then_some(has_best).ok_or_else(|| "does not agree with what is watched".into())
     })?;
-    (s.history.stopped, s.history.ending) = lines.next("ending", |w| match w.word()? {
-        "open" => Ok((false, Ending::Finished)),
-        "early-stopping" => Ok((true, Ending::EarlyStopping)),
+    s.history.stop_reason = lines.next("ending", |w| match w.word()? {
+        "open" => Ok(StopReason::Finished),
+        "early-stopping" => Ok(StopReason::EarlyStopping),
         other => Err(format!("{other:?} is no ending")),
     })?;
     let mut number = 0usize;
@@ -239,7 +243,7 @@ mod tests {
         s.partial = Partial { batches: 3, samples: 96, sum: 0.1 + 0.2, weight: 96.0, seconds: 3.5 };
         let best = f64::INFINITY;
         s.rates = Some(RatesState { steps: 1, epochs: 2, best, bad: 3, factor: 0.1 });
-        s.watch = (Some((0.25, 1)), 2);
+        s.monitor = (Some((0.25, 1)), 2);
         s.has_best = true;
         s.history.epochs = vec![
             epoch(1, None),
@@ -258,8 +262,8 @@ mod tests {
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
         // Weighted runs have more to say.
         (s.partial.weight, s.waiting) = (0.1, Waiting { batches: 2, weight: 1.7, unit: 0.125 });
-        (s.watch, s.has_best, s.rates) = ((None, 4), false, None);
-        (s.history.stopped, s.history.ending) = (true, Ending::EarlyStopping);
+        (s.monitor, s.has_best, s.rates) = ((None, 4), false, None);
+        s.history.stop_reason = StopReason::EarlyStopping;
         let (_, back) = read(&write(&[], &s)).unwrap();
         assert_eq!(format!("{back:?}"), format!("{s:?}"));
     }

@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_not_finite_is_not_encoded() {
         let mut net = Mlp::builder(3).dense(2, Activation::Identity).build().unwrap();
-        let mut training = Trainer::new(Adam::new(0.1)).start_regression(&mut net).unwrap();
+        let mut training = Trainer::new(Adam::new(0.1)).session_values(&mut net).unwrap();
         assert!(training.write_checkpoint(std::io::sink()).is_ok());
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for i in 0..training.tensors().len() {

@@ -1,40 +1,23 @@
 //! A training session: a network, its optimiser's state, and a public step.
 
-use super::spec::{OptionText, adjustments};
+use super::setup::Setup;
 use super::state::Counts;
+use super::trainer::Trainer;
 use crate::data::{Dataset, Targets, in_order};
 use crate::error::{Error, Result};
-use crate::gemm::bf16::Precision;
 use crate::loss::Loss;
 use crate::metrics::Evaluation;
-use crate::network::{LayerShape, Mlp, NormKind};
-use crate::optim::{Adjustments, Optimizer};
+use crate::network::Mlp;
 use crate::program::{
-    Batch, BatchTargets, Deferred, Needs, Outcome, SampleWeights, Step, Waiting, Workspace,
-    check_data, check_rows, check_sample_weights, evaluate, flush, multiply_adds, run,
+    Batch, BatchTargets, Deferred, Needs, Outcome, SampleWeights, Waiting, Workspace, check_data,
+    check_rows, check_sample_weights, evaluate, flush, multiply_adds, run,
 };
-use crate::simd::{Level, check_float_environment};
+use crate::simd::check_float_environment;
 use crate::storage::MatRef;
 use crate::threads::{Team, Threads};
 use std::fmt;
 
-/// How a [`Training`] runs.
-#[derive(Clone, Debug)]
-pub(super) struct Setup {
-    pub(super) optimizer: Optimizer,
-    pub(super) adjustments: Adjustments,
-    pub(super) loss: Option<Loss>,
-    pub(super) smoothing: f32,
-    pub(super) class_weights: Vec<f32>,
-    pub(super) threads: Threads,
-    pub(super) precision: Precision,
-    pub(super) batch_size: usize,
-    /// Of dropout.
-    pub(super) seed: u64,
-}
-
-/// A network in training, for people with their own loop: call [`Training::step`] with one batch
-/// after the other. Made by [`Trainer::start`](crate::Trainer::start).
+/// A network in training, for a loop of the caller's: call [`Training::step`] once per batch. Made by [`Trainer::session`](crate::Trainer::session).
 ///
 /// A step allocates nothing (at the levels `avx2` and `avx512`). While it exists the session
 /// borrows the network; drop it to use the network again.
@@ -42,19 +25,11 @@ pub struct Training<'a> {
     net: &'a mut Mlp,
     workspace: Workspace,
     team: Team,
-    /// Of evaluations that are worth more threads than a step is.
+    /// For evaluations that are worth more threads than a step is.
     evaluators: Option<Team>,
-    threads: Threads,
-    optimizer: Optimizer,
-    adjustments: Adjustments,
-    loss: Loss,
-    precision: Precision,
-    smoothing: f32,
-    class_weights: Vec<f32>,
-    lr: f32,
-    seed: u64,
-    steps: u64,
-    updates: u64,
+    setup: Setup,
+    counts: Counts,
+    /// Whether the targets are values, not labels.
     values: bool,
 }
 
@@ -65,85 +40,71 @@ pub(super) struct BatchLoss {
     pub(super) weight: f64,
 }
 
-/// The next step's numbers: a macro, because it borrows some fields while others change.
-macro_rules! next_step {
-    ($t:ident, $samples:expr) => {
-        Step {
-            loss: $t.loss,
-            optimizer: &$t.optimizer,
-            adjustments: &$t.adjustments,
-            samples: $samples,
-            smoothing: $t.smoothing,
-            classes: &$t.class_weights,
-            lr: $t.lr,
-            seed: $t.seed,
-            number: $t.steps + 1,
-            update: $t.updates + 1,
+impl Trainer<'_> {
+    /// Begins a session on class labels, for a loop of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when an option is out of range, does not fit the network, or belongs to
+    /// a run over a data set (schedule, sample weights, early stopping), [`Error::Threads`] when
+    /// threads cannot be had.
+    pub fn session<'n>(&self, net: &'n mut Mlp) -> Result<Training<'n>> {
+        self.check_session()?;
+        Training::new(net, self.setup.clone(), false)
+    }
+
+    /// Begins a session on target values (regression), for a loop of the caller's.
+    ///
+    /// # Errors
+    /// As [`Trainer::session`].
+    pub fn session_values<'n>(&self, net: &'n mut Mlp) -> Result<Training<'n>> {
+        self.check_session()?;
+        Training::new(net, self.setup.clone(), true)
+    }
+
+    fn check_session(&self) -> Result<()> {
+        let of_a_run = [
+            (
+                "schedule",
+                self.schedule.is_some(),
+                "a session of your own sets its rate: \
+                 `training.set_learning_rate(schedule.rate(lr, t))`",
+            ),
+            (
+                "sample weights",
+                self.sample_weights.is_some(),
+                "a session of your own gives them to `training.step_weighted`",
+            ),
+            (
+                "early stopping",
+                self.stopping.is_some(),
+                "a session of your own decides itself when to stop",
+            ),
+        ];
+        match of_a_run.into_iter().find(|(_, is_set, _)| *is_set) {
+            Some((option, _, reason)) => Err(Error::config(option, reason)),
+            None => Ok(()),
         }
-    };
+    }
 }
 
 impl<'a> Training<'a> {
-    pub(super) fn new(net: &'a mut Mlp, setup: &Setup, values: bool) -> Result<Self> {
-        let Setup { optimizer, adjustments, .. } = *setup;
-        optimizer.validate()?;
-        adjustments.validate(&optimizer)?;
-        if setup.batch_size == 0 {
-            return Err(Error::config("batch size", "expected at least 1, got 0"));
-        }
-        let output = net.output_activation();
-        let loss = setup.loss.unwrap_or(Loss::for_output(output));
-        loss.check_output(output)?;
-        if values && loss == Loss::CrossEntropy {
-            let reason = "cross-entropy needs class labels, got target values";
-            return Err(Error::config("loss", reason));
-        }
-        check_weights(setup, loss, net.n_out())?;
-        if let Some(i) = net.layers().position(|l| l.layer.activation() == crate::Activation::Step)
-        {
-            let reason = "the step function has no derivative to train through";
-            return Err(Error::config(format!("layer {i}"), reason));
-        }
-        let is_batch = |l: LayerShape| l.layer.norm == Some(NormKind::Batch);
-        if setup.batch_size == 1
-            && let Some(i) = net.layers().position(is_batch)
-        {
-            let reason = format!("layer {i} has batch normalisation: expected at least 2, got 1");
-            return Err(Error::config("batch size", reason));
-        }
-        // Three products a step.
+    pub(super) fn new(net: &'a mut Mlp, setup: Setup, values: bool) -> Result<Self> {
+        setup.check(net, values)?;
+        // Three products per step.
         let work = net.n_parameters().saturating_mul(3).saturating_mul(setup.batch_size);
         let team = Team::new(setup.threads.for_job(work))?;
         let needs = Needs {
             rows: setup.batch_size,
             threads: team.threads(),
-            loss,
+            loss: setup.loss(net),
             values,
-            max_norm: adjustments.max_norm.is_some(),
-            gradients: !(adjustments.fuse() && optimizer.fuses()),
+            max_norm: setup.adjustments.max_norm.is_some(),
+            gradients: !(setup.adjustments.fuse() && setup.optimizer.fuses()),
             split: setup.precision.split(net.level()),
         };
-        let workspace = Workspace::new(net, &optimizer, needs)?;
-        let lr = optimizer.learning_rate();
-        let (steps, updates) = (0, 0);
-        Ok(Training {
-            net,
-            workspace,
-            team,
-            evaluators: None,
-            threads: setup.threads,
-            optimizer,
-            adjustments,
-            loss,
-            precision: setup.precision,
-            smoothing: setup.smoothing,
-            class_weights: setup.class_weights.clone(),
-            lr,
-            seed: setup.seed,
-            steps,
-            updates,
-            values,
-        })
+        let workspace = Workspace::new(net, &setup.optimizer, needs)?;
+        let counts = Counts { steps: 0, updates: 0, lr: setup.optimizer.learning_rate() };
+        Ok(Training { net, workspace, team, evaluators: None, setup, counts, values })
     }
 
     /// Trains on one batch: `x` is rows x n_in, with up to as many rows as the trainer's batch
@@ -183,7 +144,7 @@ impl<'a> Training<'a> {
     }
 
     fn check_batch(&self, x: MatRef, targets: BatchTargets) -> Result<()> {
-        check_rows(self.net, self.loss, x, targets, self.values)?;
+        check_rows(self.net, self.setup.loss(self.net), x, targets, self.values)?;
         if x.rows() > self.workspace.rows {
             let expected = format!("at most {} rows, the batch size", self.workspace.rows);
             return Err(Error::shape("x", expected, x.rows()));
@@ -204,11 +165,11 @@ impl<'a> Training<'a> {
 
     fn take(&mut self, batch: Batch, samples: SampleWeights) -> Result<BatchLoss> {
         self.check_threads()?;
-        let step = next_step!(self, samples);
+        let step = self.setup.step(self.net, samples, self.counts);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let Outcome { loss, weight, updated } = run(net, workspace, team, batch, &step)?;
-        self.steps += 1;
-        self.updates += u64::from(updated);
+        self.counts.steps += 1;
+        self.counts.updates += u64::from(updated);
         Ok(BatchLoss { loss: loss as f32, weight })
     }
 
@@ -227,16 +188,16 @@ impl<'a> Training<'a> {
     /// gradients then still wait.
     pub fn flush(&mut self) -> Result<()> {
         self.check_threads()?;
-        let step = next_step!(self, SampleWeights::Equal);
+        let step = self.setup.step(self.net, SampleWeights::Equal, self.counts);
         let (net, workspace, team) = (&mut *self.net, &mut self.workspace, &mut self.team);
         let updated = flush(net, workspace, team, &step).map_err(|e| match e {
             // The last step that had a share in it.
             Error::NonFinite { epoch, layer, .. } => {
-                Error::NonFinite { epoch, step: self.steps, layer }
+                Error::NonFinite { epoch, step: self.counts.steps, layer }
             }
             other => other,
         })?;
-        self.updates += u64::from(updated);
+        self.counts.updates += u64::from(updated);
         Ok(())
     }
 
@@ -273,7 +234,7 @@ impl<'a> Training<'a> {
 
     /// Checks that a data set fits the network, the loss and the session's kind of targets.
     pub(super) fn check(&self, data: &Dataset) -> Result<()> {
-        check_data(self.net, data, self.loss)?;
+        check_data(self.net, data, self.setup.loss(self.net))?;
         match (data.targets(), self.values) {
             (Targets::Classes { .. }, false) | (Targets::Values { .. }, true) => Ok(()),
             _ => Err(Error::config("targets", "training and validation targets differ in kind")),
@@ -282,9 +243,10 @@ impl<'a> Training<'a> {
 
     /// Checks that something of a data set counts.
     pub(super) fn check_total_weight(&self, data: &Dataset, weights: Option<&[f32]>) -> Result<()> {
+        let loss = self.setup.loss(self.net);
         let class = |i: usize| match data.targets() {
-            Targets::Classes { labels, .. } if self.loss == Loss::CrossEntropy => {
-                self.class_weights.get(labels[i] as usize).copied().unwrap_or(1.0)
+            Targets::Classes { labels, .. } if loss == Loss::CrossEntropy => {
+                self.setup.class_weights.get(labels[i] as usize).copied().unwrap_or(1.0)
             }
             Targets::Classes { .. } | Targets::Values { .. } => 1.0,
         };
@@ -303,8 +265,8 @@ impl<'a> Training<'a> {
     /// a thread's floating-point environment is not the usual one.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
         check_float_environment()?;
-        let is_alone = self.team.threads() == 1 && self.threads == Threads::Current;
-        let threads = self.threads.for_job(multiply_adds(self.net, data));
+        let is_alone = self.team.threads() == 1 && self.setup.threads == Threads::Current;
+        let threads = self.setup.threads.for_job(multiply_adds(self.net, data));
         let team = match &mut self.evaluators {
             Some(team) => team,
             None if is_alone && threads == Threads::Current => {
@@ -312,7 +274,7 @@ impl<'a> Training<'a> {
             }
             None => &mut self.team,
         };
-        evaluate(self.net, data, self.loss, team)
+        evaluate(self.net, data, self.setup.loss(self.net), team)
     }
 
     /// Changes the learning rate from the next step on.
@@ -322,19 +284,19 @@ impl<'a> Training<'a> {
     /// 1 − lr·λ is no longer above 0.
     pub fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
         crate::error::check_range("learning rate", lr, 0.0..f32::INFINITY)?;
-        self.adjustments.check_rate(&self.optimizer, lr)?;
-        self.lr = lr;
+        self.setup.adjustments.check_rate(&self.setup.optimizer, lr)?;
+        self.counts.lr = lr;
         Ok(())
     }
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f32 {
-        self.lr
+        self.counts.lr
     }
 
     /// Steps taken.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.counts.steps
     }
 
     /// The network as it is now.
@@ -353,7 +315,7 @@ impl<'a> Training<'a> {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts { steps: self.steps, updates: self.updates, lr: self.lr }
+        self.counts
     }
 
     /// What waits for an update.
@@ -363,45 +325,15 @@ impl<'a> Training<'a> {
 
     /// Goes on from there, with the tensors as they are now.
     pub(super) fn resume(&mut self, counts: Counts, waiting: Waiting) {
-        Counts { steps: self.steps, updates: self.updates, lr: self.lr } = counts;
+        self.counts = counts;
         if let Some(deferred) = &mut self.workspace.deferred {
             deferred.resume(waiting);
         }
         self.workspace.copy_weights(self.net);
     }
 
-    /// Every option that decides the bits of a step, as text.
-    pub(super) fn options(&self) -> Vec<OptionText> {
-        let level = match self.net.level() {
-            l if l == Level::portable() => "portable",
-            _ => "avx2 or avx512",
-        };
-        let mut options = vec![
-            ("network", self.net.architecture().to_string()),
-            ("SIMD level", level.into()),
-            ("optimizer", format!("{:?}", self.optimizer)),
-            ("adjustments", adjustments(&self.adjustments)),
-            ("loss", format!("{:?}", self.loss)),
-            ("label smoothing", format!("{:?}", self.smoothing)),
-            ("class weights", format!("{:?}", self.class_weights)),
-            ("batch size", self.workspace.rows.to_string()),
-            ("seed", self.seed.to_string()),
-        ];
-        if self.precision != Precision::F32 {
-            // Not f32's, so that a run of an older version has no other words than before.
-            let words = match self.precision {
-                // The same bits on both.
-                Precision::Bf16 => "bf16".into(),
-                other => format!("{other} on {}", other.hardware(self.net.level())),
-            };
-            options.push(("precision", words));
-        }
-        options
-    }
-
-    /// Batches of an update.
-    pub(super) fn accumulate(&self) -> usize {
-        self.adjustments.accumulate
+    pub(super) fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// Whether targets are values, not labels.
@@ -413,38 +345,8 @@ impl<'a> Training<'a> {
 impl fmt::Debug for Training<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_struct("Training");
-        text.field("network", &self.net).field("optimizer", &self.optimizer);
-        text.field("loss", &self.loss).field("learning_rate", &self.lr);
-        text.field("steps", &self.steps).finish_non_exhaustive()
-    }
-}
-
-/// Checks label smoothing and class weights.
-fn check_weights(setup: &Setup, loss: Loss, n_out: usize) -> Result<()> {
-    crate::error::check_range("label smoothing", setup.smoothing, 0.0..1.0)?;
-    if setup.smoothing > 0.0 && loss != Loss::CrossEntropy {
-        return Err(Error::config("label smoothing", format!("needs cross-entropy, got {loss}")));
-    }
-    let weights = &setup.class_weights;
-    if weights.is_empty() {
-        return Ok(());
-    }
-    if !loss.is_on_logits() {
-        let reason = format!("need cross-entropy or binary cross-entropy, got {loss}");
-        return Err(Error::config("class weights", reason));
-    }
-    if weights.len() != n_out {
-        let reason = format!("expected {n_out}, one an output, got {}", weights.len());
-        return Err(Error::config("class weights", reason));
-    }
-    match weights.iter().find(|w| !(**w >= 0.0 && w.is_finite())) {
-        Some(w) => {
-            let reason = format!("expected finite numbers of at least 0, got {w}");
-            Err(Error::config("class weights", reason))
-        }
-        None if weights.iter().all(|w| *w == 0.0) => {
-            Err(Error::config("class weights", "all are 0"))
-        }
-        None => Ok(()),
+        text.field("network", &self.net).field("optimizer", &self.setup.optimizer);
+        text.field("loss", &self.setup.loss(self.net)).field("learning_rate", &self.counts.lr);
+        text.field("steps", &self.counts.steps).finish_non_exhaustive()
     }
 }

@@ -2,10 +2,13 @@
 
 use crate::{Folder, RECIPES, base, net, sets};
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, BatchTargets, Control, Ending, Error, Every, Mlp, Sgd, Threads};
+use deltarule::{
+    Activation, BatchTargets, CheckpointInterval, Error, Mlp, Sgd, StopReason, Threads,
+};
 use deltarule::{Loss, MatRef, Momentum, Trainer};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 
 #[test]
 fn every_flipped_byte_and_every_cut_is_detected() {
@@ -14,8 +17,8 @@ fn every_flipped_byte_and_every_cut_is_detected() {
     let (_, recipe) = RECIPES[3];
     let small = || Mlp::builder(64).dense(1, Activation::Tanh).dense(10, Activation::Softmax);
     recipe(&sets)
-        .checkpoint(&path, Every::Steps(1))
-        .on_step(|p| if p.step == 2 { Control::Stop } else { Control::Continue })
+        .checkpoint(&path, CheckpointInterval::Steps(1))
+        .on_step(|p| if p.step == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         .fit(&mut small().build().unwrap(), &sets.train)
         .unwrap();
     let whole = fs::read(&path).unwrap();
@@ -54,7 +57,11 @@ fn what_cannot_be_written_or_read_is_an_error() {
     let (folder, sets) = (Folder::new("errors"), sets());
     let path = folder.0.join("missing/run");
     for threads in [Threads::One, Threads::Current] {
-        for every in [Every::Steps(1), Every::Epochs(1), Every::Epochs(1000)] {
+        for every in [
+            CheckpointInterval::Steps(1),
+            CheckpointInterval::Epochs(1),
+            CheckpointInterval::Epochs(1000),
+        ] {
             let mut net = net();
             let mut trainer = base(Sgd::new(0.1)).checkpoint(&path, every).threads(threads);
             let error = trainer.fit(&mut net, &sets.train).unwrap_err();
@@ -64,12 +71,12 @@ fn what_cannot_be_written_or_read_is_an_error() {
     let mut net = net();
     let error = base(Sgd::new(0.1)).resume(&path).fit(&mut net, &sets.train).unwrap_err();
     assert!(matches!(&error, Error::Io { path: Some(p), .. } if *p == path), "{error}");
-    let mut own = base(Sgd::new(0.1)).checkpoint(&path, Every::Epochs(1));
+    let mut own = base(Sgd::new(0.1)).checkpoint(&path, CheckpointInterval::Epochs(1));
     let mut run = own.run(&mut net, &sets.train).unwrap();
     assert!(run.next().unwrap().is_err());
     assert!(run.next().is_none());
-    assert_eq!(run.finish().ending, Ending::Failed);
-    let mut zero = base(Sgd::new(0.1)).checkpoint(folder.path(), Every::Steps(0));
+    assert_eq!(run.finish().stop_reason, StopReason::Failed);
+    let mut zero = base(Sgd::new(0.1)).checkpoint(folder.path(), CheckpointInterval::Steps(0));
     assert!(matches!(zero.fit(&mut net, &sets.train), Err(Error::Config { .. })));
 }
 
@@ -89,9 +96,12 @@ fn what_is_not_finite_replaces_no_checkpoint() {
         for momentum in [0.0, 0.9] {
             let trainer = || Trainer::new(Momentum::new(0.01, momentum)).threads(threads);
             let mut first = net();
-            trainer().checkpoint(&path, Every::Epochs(1)).fit(&mut first, &good).unwrap();
+            trainer()
+                .checkpoint(&path, CheckpointInterval::Epochs(1))
+                .fit(&mut first, &good)
+                .unwrap();
             let bytes = fs::read(&path).unwrap();
-            for every in [Every::Steps(1), Every::Epochs(1)] {
+            for every in [CheckpointInterval::Steps(1), CheckpointInterval::Epochs(1)] {
                 let mut run = trainer().epochs(5).checkpoint(&path, every);
                 assert!(run.fit(&mut first.clone(), &bad).is_err());
                 assert!(fs::read(&path).unwrap() == bytes);
@@ -99,7 +109,7 @@ fn what_is_not_finite_replaces_no_checkpoint() {
             assert_eq!(Mlp::load(&path).unwrap().digest(), first.digest());
             // A loop of one's own.
             let mut own = net();
-            let mut training = trainer().start_regression(&mut own).unwrap();
+            let mut training = trainer().session_values(&mut own).unwrap();
             training.save_checkpoint(&path).unwrap();
             let bytes = fs::read(&path).unwrap();
             let (x, y) = ([1e25], [1e15]);
@@ -133,9 +143,13 @@ fn a_state_that_no_such_run_has_is_refused() {
     let mut seen = 0;
     let stop = |_: &_| {
         seen += 1;
-        if seen == 5 { Control::Stop } else { Control::Continue }
+        if seen == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    trainer().checkpoint(&path, Every::Epochs(99)).on_step(stop).fit(&mut net(), &data).unwrap();
+    trainer()
+        .checkpoint(&path, CheckpointInterval::Epochs(99))
+        .on_step(stop)
+        .fit(&mut net(), &data)
+        .unwrap();
     let whole = fs::read(&path).unwrap();
     let find = |bytes: &[u8], what: &[u8]| {
         bytes.windows(what.len()).position(|w| w == what).unwrap_or_else(|| panic!("no {what:?}"))

@@ -65,19 +65,19 @@ fn base<'a>(optimizer: impl Into<deltarule::Optimizer>) -> Trainer<'a> {
 const RECIPES: [(&str, Recipe); 5] = [
     ("plain", |_| base(Sgd::new(0.1))),
     ("cosine, validation", |sets| {
-        base(Adam::new(0.01)).validate(&sets.test).schedule(Schedule::cosine(0.1).warm_up(3, 0.1))
+        base(Adam::new(0.01)).validation(&sets.test).schedule(Schedule::cosine(0.1).warm_up(3, 0.1))
     }),
     ("early stopping keeps the best", |sets| {
         // A rate so high that the first epochs are the best ones.
-        let stopping = EarlyStopping::on_loss().patience(2);
-        base(Adam::new(0.3)).validate(&sets.test).early_stopping(stopping)
+        let stopping = EarlyStopping::on_validation_loss().patience(2);
+        base(Adam::new(0.3)).validation(&sets.test).early_stopping(stopping)
     }),
     ("accumulated, clipped, weighted", |sets| {
         let trainer = base(Momentum::new(0.1, 0.9)).accumulate(3).clip_norm(0.5).l2(0.01);
         trainer.sample_weights(&sets.weights).label_smoothing(0.1)
     }),
     ("plateau", |sets| {
-        base(Adam::new(0.2)).validate(&sets.test).schedule(Schedule::plateau(0.5, 0))
+        base(Adam::new(0.2)).validation(&sets.test).schedule(Schedule::plateau(0.5, 0))
     }),
 ];
 
@@ -93,8 +93,8 @@ fn facts(net: &Mlp, history: &History) -> String {
         net.digest(),
         history.step_records,
         history.steps,
-        history.stopped,
-        history.ending,
+        history.stopped(),
+        history.stop_reason,
         history.best_epoch
     )
 }

@@ -2,7 +2,7 @@
 
 use crate::alone::{alone_in, folder_of_parent};
 use crate::{Folder, base, facts, net, sets};
-use deltarule::{Activation, Adam, Error, Every, History, Mlp, Sgd, Threads};
+use deltarule::{Activation, Adam, CheckpointInterval, Error, History, Mlp, Sgd, Threads};
 use std::fs;
 
 #[test]
@@ -11,7 +11,7 @@ fn checkpoint_on_a_full_disk() {
     let path = folder_of_parent().join("run.safetensors");
     let sets = sets();
     let wide = Mlp::builder(64).dense(200, Activation::Relu).dense(10, Activation::Softmax);
-    let mut trainer = base(Sgd::new(0.1)).checkpoint(&path, Every::Epochs(1));
+    let mut trainer = base(Sgd::new(0.1)).checkpoint(&path, CheckpointInterval::Epochs(1));
     let error = trainer.fit(&mut wide.build().unwrap(), &sets.train).unwrap_err();
     assert!(matches!(&error, Error::Io { path: Some(p), .. } if *p == path), "{error}");
 }
@@ -22,7 +22,7 @@ fn a_disk_that_fills_up_leaves_the_old_checkpoint() {
     use crate::alone::{assert_passes, on_a_full_disk};
     let (folder, sets) = (Folder::new("full"), sets());
     let mut small = net();
-    let mut trainer = base(Sgd::new(0.1)).checkpoint(folder.path(), Every::Epochs(1));
+    let mut trainer = base(Sgd::new(0.1)).checkpoint(folder.path(), CheckpointInterval::Epochs(1));
     trainer.fit(&mut small, &sets.train).unwrap();
     let child = alone_in(&folder.0, "processes::checkpoint_on_a_full_disk");
     assert_passes(on_a_full_disk(&child, 16));
@@ -35,8 +35,8 @@ fn long_run() -> (Mlp, History) {
     let sets = sets();
     let path = folder_of_parent().join("run.safetensors");
     let mut net = net();
-    let mut trainer = base(Adam::new(0.01)).epochs(60).validate(&sets.test);
-    trainer = trainer.checkpoint(&path, Every::Steps(3)).threads(Threads::N(2));
+    let mut trainer = base(Adam::new(0.01)).epochs(60).validation(&sets.test);
+    trainer = trainer.checkpoint(&path, CheckpointInterval::Steps(3)).threads(Threads::N(2));
     if path.exists() {
         trainer = trainer.resume(&path);
     }

@@ -3,9 +3,11 @@
 use crate::{EPOCHS, Folder, RECIPES, Recipe, Sets, base, facts, net, net_from, sets};
 use deltarule::data::Dataset;
 use deltarule::{
-    Activation, Adam, Control, EarlyStopping, Ending, Error, Every, Mlp, Schedule, Threads, Trainer,
+    Activation, Adam, CheckpointInterval, EarlyStopping, Error, Mlp, Schedule, StopReason, Threads,
+    Trainer,
 };
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 const STEPS: usize = EPOCHS * 5;
@@ -36,13 +38,13 @@ fn a_stop_at_every_step_changes_nothing() {
         let mut run = net();
         recipe(&sets)
             .threads(Threads::One)
-            .checkpoint(folder.path(), Every::Steps(1))
+            .checkpoint(folder.path(), CheckpointInterval::Steps(1))
             .on_step(|_| {
                 if step > 0 {
                     fs::copy(folder.path(), copy(step)).unwrap();
                 }
                 step += 1;
-                Control::Continue
+                ControlFlow::Continue(())
             })
             .fit(&mut run, &sets.train)
             .unwrap();
@@ -59,17 +61,17 @@ fn a_stop_at_every_step_changes_nothing() {
             let mut steps = 0;
             let mut run = net();
             let history = recipe(&sets)
-                .checkpoint(folder.path(), Every::Epochs(1000))
+                .checkpoint(folder.path(), CheckpointInterval::Epochs(1000))
                 .on_step(|_| {
                     steps += 1;
-                    if steps == stop { Control::Stop } else { Control::Continue }
+                    if steps == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })
                 .fit(&mut run, &sets.train)
                 .unwrap();
             // Early stopping may end the same epoch.
             let is_last = stop == step && want.contains("EarlyStopping");
-            let ending = if is_last { Ending::EarlyStopping } else { Ending::Callback };
-            assert_eq!(history.ending, ending);
+            let ending = if is_last { StopReason::EarlyStopping } else { StopReason::Callback };
+            assert_eq!(history.stop_reason, ending);
             let got = resumed(&sets, recipe, &folder.path(), Threads::N(2));
             assert_eq!(got, want, "{name}: stopped at step {stop}");
         }
@@ -83,7 +85,8 @@ fn a_stop_after_every_epoch_changes_nothing() {
         let want = uninterrupted(&sets, recipe);
         for epochs in 1..=EPOCHS {
             let mut run = net();
-            let mut trainer = recipe(&sets).checkpoint(folder.path(), Every::Epochs(1));
+            let mut trainer =
+                recipe(&sets).checkpoint(folder.path(), CheckpointInterval::Epochs(1));
             let mut own_loop = trainer.run(&mut run, &sets.train).unwrap();
             for _ in 0..epochs {
                 own_loop.next().transpose().unwrap();
@@ -106,23 +109,23 @@ fn a_callback_does_not_hide_the_end_by_early_stopping() {
     };
     let mut whole = net();
     let want = trainer().fit(&mut whole, &sets.train).unwrap();
-    assert_eq!((want.epochs.len(), want.ending), (3, Ending::EarlyStopping));
+    assert_eq!((want.epochs.len(), want.stop_reason), (3, StopReason::EarlyStopping));
     let want = facts(&whole, &want);
     for at_step in [false, true] {
         for stop in 1..=3 {
             let mut stopped = net();
             let (last, end) = (sets.train.len().div_ceil(16), |stop| match stop {
-                true => Control::Stop,
-                false => Control::Continue,
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             });
             let history = trainer()
-                .checkpoint(folder.path(), Every::Epochs(1000))
+                .checkpoint(folder.path(), CheckpointInterval::Epochs(1000))
                 .on_step(|p| end(at_step && p.epoch == stop && p.step == last))
                 .on_epoch(|e| end(!at_step && e.epoch == stop))
                 .fit(&mut stopped, &sets.train)
                 .unwrap();
-            let ending = if stop == 3 { Ending::EarlyStopping } else { Ending::Callback };
-            assert_eq!((history.epochs.len(), history.ending), (stop, ending));
+            let ending = if stop == 3 { StopReason::EarlyStopping } else { StopReason::Callback };
+            assert_eq!((history.epochs.len(), history.stop_reason), (stop, ending));
             let mut rest = net_from(99);
             let history = trainer().resume(folder.path()).fit(&mut rest, &sets.train).unwrap();
             assert_eq!(facts(&rest, &history), want, "stopped in epoch {stop}, {at_step}");
@@ -135,7 +138,10 @@ fn a_finished_run_can_be_made_longer() {
     let (folder, sets) = (Folder::new("longer"), sets());
     let (mut short, mut long, mut rest) = (net(), net(), net());
     let trainer = |epochs| base(Adam::new(0.01)).epochs(epochs);
-    trainer(2).checkpoint(folder.path(), Every::Epochs(1000)).fit(&mut short, &sets.train).unwrap();
+    trainer(2)
+        .checkpoint(folder.path(), CheckpointInterval::Epochs(1000))
+        .fit(&mut short, &sets.train)
+        .unwrap();
     assert_eq!(Mlp::load(folder.path()).unwrap().digest(), short.digest());
     let want = trainer(4).fit(&mut long, &sets.train).unwrap();
     let got = trainer(4).resume(folder.path()).fit(&mut rest, &sets.train).unwrap();
@@ -148,7 +154,10 @@ fn a_finished_run_can_be_made_longer() {
 fn the_checkpoint_of_another_run_is_refused_by_name() {
     let (folder, sets) = (Folder::new("other-run"), sets());
     let path = folder.path();
-    base(Adam::new(0.01)).checkpoint(&path, Every::Epochs(1)).fit(&mut net(), &sets.train).unwrap();
+    base(Adam::new(0.01))
+        .checkpoint(&path, CheckpointInterval::Epochs(1))
+        .fit(&mut net(), &sets.train)
+        .unwrap();
     let refused = |trainer: Trainer, data: &Dataset, option: &str| {
         let mut net = net();
         let before = net.digest();
@@ -171,7 +180,7 @@ fn the_checkpoint_of_another_run_is_refused_by_name() {
         &sets.train,
         "early stopping",
     );
-    refused(same().validate(&sets.test), &sets.train, "validation set");
+    refused(same().validation(&sets.test), &sets.train, "validation set");
     refused(same(), &sets.test, "data set");
     let mut other = Mlp::builder(64).dense(10, Activation::Softmax).build().unwrap();
     let error = same().resume(&path).fit(&mut other, &sets.train).unwrap_err();

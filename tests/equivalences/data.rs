@@ -200,7 +200,7 @@ fn rows_of_bytes(rows: usize, n_outputs: usize, seed: u64) -> (Vec<u8>, Targets)
 fn trained(net: &Mlp, data: &[Dataset]) -> u64 {
     let mut net = net.clone();
     let trainer = Trainer::new(Adam::new(0.01)).batch_size(7).threads(Threads::One);
-    let mut training = trainer.start_regression(&mut net).unwrap();
+    let mut training = trainer.session_values(&mut net).unwrap();
     data.iter().for_each(|data| assert!(training.partial_fit(data).unwrap().is_finite()));
     drop(training);
     net.digest()
@@ -355,7 +355,7 @@ proptest! {
         let rate = 2f32.powi(-7);
         let step = |net: &mut Mlp, rate: f32, data: &Dataset| {
             let trainer = Trainer::new(Sgd::new(rate)).batch_size(6).threads(Threads::One);
-            trainer.start_regression(net).unwrap().partial_fit(data).unwrap();
+            trainer.session_values(net).unwrap().partial_fit(data).unwrap();
         };
         step(&mut by_data, rate, &scaled);
         step(&mut by_weights, rate * c * c, &data);

@@ -3,10 +3,11 @@
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, Adam, Control, EarlyStopping, Every, History, Lion, Mlp, Momentum, Optimizer,
+    Activation, Adam, CheckpointInterval, EarlyStopping, History, Lion, Mlp, Momentum, Optimizer,
     RmsProp, Schedule, Sgd, Threads, Trainer,
 };
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -127,8 +128,10 @@ impl Options {
         };
         trainer = match self.stopping {
             0 => trainer.early_stopping(EarlyStopping::on_training_loss().patience(1)),
-            1 => trainer.validate(validation).early_stopping(EarlyStopping::on_loss().patience(1)),
-            2 => trainer.validate(validation),
+            1 => trainer
+                .validation(validation)
+                .early_stopping(EarlyStopping::on_validation_loss().patience(1)),
+            2 => trainer.validation(validation),
             _ => trainer,
         };
         trainer = match self.adjustment {
@@ -154,10 +157,11 @@ fn facts(net: &Mlp, history: &History) -> String {
             (e.epoch, e.loss.to_bits(), validation, e.learning_rate.to_bits())
         })
         .collect();
-    let History { steps, stopped, ending, best_epoch, .. } = history;
+    let History { steps, stop_reason, best_epoch, .. } = history;
+    let stopped = history.stopped();
     let records = &history.step_records;
     format!(
-        "{:016x} {epochs:?} {records:?} {steps} {stopped} {ending:?} {best_epoch:?}",
+        "{:016x} {epochs:?} {records:?} {steps} {stopped} {stop_reason:?} {best_epoch:?}",
         net.digest()
     )
 }
@@ -213,13 +217,13 @@ proptest! {
         let mut is_first = true;
         for (stop, n) in stops {
             let mut seen = 0;
-            let end = |is_end: bool| if is_end { Control::Stop } else { Control::Continue };
+            let end = |is_end: bool| if is_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             // Only the first run has the network's own parameters.
             let mut part = options.net(if is_first { 1 } else { 99 });
             let mut trainer = options
                 .trainer(&test, &weights)
                 .threads(threads[n])
-                .checkpoint(&file.0, Every::Epochs(1))
+                .checkpoint(&file.0, CheckpointInterval::Epochs(1))
                 .on_step(|_| {
                     seen += 1;
                     end(matches!(stop, Stop::Steps(steps) if steps == seen))
@@ -257,8 +261,8 @@ proptest! {
             let ordered = train.select(&order).unwrap();
             let trainer = options.trainer(&train, &[]);
             let mut training = match options.is_regression {
-                true => trainer.start_regression(&mut portions).unwrap(),
-                false => trainer.start(&mut portions).unwrap(),
+                true => trainer.session_values(&mut portions).unwrap(),
+                false => trainer.session(&mut portions).unwrap(),
             };
             let loss = training.partial_fit(&ordered).unwrap();
             training.flush().unwrap();
@@ -294,10 +298,10 @@ fn portions_of_a_larger_network_are_an_epoch() {
                 deltarule::data::shuffled(3, 1, &mut order);
                 let order: Vec<usize> = order.into_iter().map(|i| i as usize).collect();
                 let ordered = data.select(&order).unwrap();
-                trainer().start(&mut portions).unwrap().partial_fit(&ordered).unwrap();
+                trainer().session(&mut portions).unwrap().partial_fit(&ordered).unwrap();
                 let what = format!("{}, batches of {batch_size}", level.name());
                 assert_eq!(portions.digest(), fitted.digest(), "{what}");
-                let mut training = trainer().start(&mut own).unwrap();
+                let mut training = trainer().session(&mut own).unwrap();
                 let x = ordered.matrix();
                 let Targets::Classes { labels, .. } = ordered.targets() else { unreachable!() };
                 for first in (0..rows).step_by(batch_size) {

@@ -135,8 +135,8 @@ impl Case {
 
     fn start<'n>(&self, trainer: &Trainer, net: &'n mut Mlp) -> Training<'n> {
         match self.labels {
-            true => trainer.start(net).unwrap(),
-            false => trainer.start_regression(net).unwrap(),
+            true => trainer.session(net).unwrap(),
+            false => trainer.session_values(net).unwrap(),
         }
     }
 }

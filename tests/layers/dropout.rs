@@ -26,7 +26,7 @@ fn dropout_drops_scales_and_depends_on_seed_step_and_row() {
     let dropped = |rate: f32, seed: u64, steps: u64| -> Vec<bool> {
         let mut net = build(rate);
         let trainer = Trainer::new(Sgd::new(0.0)).seed(seed).batch_size(1);
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         let x = vec![1.0; n];
         let (x, y) = (MatRef::new(&x, 1, n).unwrap(), [5.0; 10]);
         let y = BatchTargets::Values(MatRef::new(&y, 1, 10).unwrap());

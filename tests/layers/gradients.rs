@@ -30,7 +30,7 @@ fn the_update_is_the_gradient_of_the_reported_loss() {
     let x = MatRef::new(&b.x, rows, 20).unwrap();
     let first_loss = |net: &mut Mlp, lr: f32| -> f64 {
         let trainer = Trainer::new(Sgd::new(lr)).batch_size(rows).seed(9);
-        let mut training = trainer.start(net).unwrap();
+        let mut training = trainer.session(net).unwrap();
         f64::from(training.step(x, BatchTargets::Classes(&b.labels)).unwrap())
     };
     let parameters = |net: &Mlp| -> Vec<Vec<f32>> {

@@ -50,7 +50,7 @@ fn batch(rows: usize, n_in: usize) -> Batch {
 fn train(mut net: Mlp, trainer: Trainer, rows: usize, steps: usize) -> Mlp {
     let b = batch(rows, net.n_in());
     let x = MatRef::new(&b.x, rows, net.n_in()).unwrap();
-    let mut training = trainer.batch_size(rows).start(&mut net).unwrap();
+    let mut training = trainer.batch_size(rows).session(&mut net).unwrap();
     for _ in 0..steps {
         training.step(x, BatchTargets::Classes(&b.labels)).unwrap();
     }
@@ -103,7 +103,7 @@ fn a_batch_of_one_row_trains() {
     let mut net = everything(Level::best());
     let b = batch(1, 100);
     let x = MatRef::new(&b.x, 1, 100).unwrap();
-    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(4).start(&mut net).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(4).session(&mut net).unwrap();
     for _ in 0..3 {
         assert!(training.step(x, BatchTargets::Classes(&b.labels)).unwrap().is_finite());
     }

@@ -19,8 +19,7 @@ fn running_statistics_go_with_the_weights() {
     let b = batch(8, 100);
     let x = MatRef::new(&b.x, 8, 100).unwrap();
     let good = net.digest();
-    let mut training =
-        Trainer::new(Sgd::new(0.1)).batch_size(8).start_regression(&mut net).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).batch_size(8).session_values(&mut net).unwrap();
     let huge = [3e38; 80];
     let y = BatchTargets::Values(MatRef::new(&huge, 8, 10).unwrap());
     assert!(matches!(training.step(x, y), Err(Error::NonFinite { .. })));

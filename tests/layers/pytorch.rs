@@ -70,7 +70,7 @@ fn training_follows_pytorch() {
                 if let Some(limit) = limit {
                     trainer = trainer.clip_norm(limit);
                 }
-                let mut training = trainer.threads(Threads::One).start(&mut net).unwrap();
+                let mut training = trainer.threads(Threads::One).session(&mut net).unwrap();
                 for (step, want) in numbers(&case["losses"]).into_iter().enumerate() {
                     let loss = training.step(x, BatchTargets::Classes(&labels)).unwrap();
                     assert_close(place(&format!("loss {step}")), &[loss], &[want], 3e-6);

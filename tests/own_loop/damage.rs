@@ -16,10 +16,10 @@ fn every_flipped_byte_and_every_cut_is_detected() {
     let step = |training: &mut Training| {
         training.step(x.view(), BatchTargets::Classes(&[0, 1, 1])).unwrap();
     };
-    let mut training = trainer().start(&mut source).unwrap();
+    let mut training = trainer().session(&mut source).unwrap();
     step(&mut training);
     let whole = checkpoint(&training);
-    let mut training = trainer().start(&mut target).unwrap();
+    let mut training = trainer().session(&mut target).unwrap();
     let before = checkpoint(&training);
     for i in 0..whole.len() {
         assert!(training.read_checkpoint(&whole[..i]).is_err(), "cut at {i}");
@@ -42,7 +42,7 @@ fn a_text_that_was_changed_and_signed_never_panics() {
     let trainer = || base(Adam::new(0.1)).accumulate(3).threads(Threads::One);
     let net = || Mlp::builder(2).dense(2, Activation::Softmax).build().unwrap();
     let mut source = net();
-    let mut training = trainer().start(&mut source).unwrap();
+    let mut training = trainer().session(&mut source).unwrap();
     let x = values(0, 3, 2);
     let labels = BatchTargets::Classes(&[0, 1, 1]);
     training.step(x.view(), labels).unwrap();
@@ -68,7 +68,7 @@ fn a_text_that_was_changed_and_signed_never_panics() {
             changed[i] = byte;
             sign(&mut changed);
             let mut net = net();
-            let mut training = trainer().start(&mut net).unwrap();
+            let mut training = trainer().session(&mut net).unwrap();
             match training.read_checkpoint(&changed[..]) {
                 Ok(()) => {
                     taken += 1;

@@ -15,7 +15,7 @@ fn a_second_reader_finds_what_the_format_says() {
     let (x, labels) = (values(7, 5, 4), [0, 1, 1, 0, 1]);
     let targets = BatchTargets::Classes(&labels);
     let mut net = start.clone();
-    let mut training = base(Adam::new(0.01)).start(&mut net).unwrap();
+    let mut training = base(Adam::new(0.01)).session(&mut net).unwrap();
     training.step(x.view(), targets).unwrap();
     let bytes = checkpoint(&training);
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -63,14 +63,14 @@ fn files_are_replaced_whole_and_failures_are_errors() {
     let folder = Folder::new("own-loop-files");
     let path = folder.0.join("loop.safetensors");
     let (mut net, mut other) = (net_from(5), net_from(6));
-    let mut training = base(Adam::new(0.01)).start(&mut net).unwrap();
+    let mut training = base(Adam::new(0.01)).session(&mut net).unwrap();
     for steps in 1..4 {
         train(&mut training, steps, false);
         training.save_checkpoint(&path).unwrap();
         assert!(fs::read(&path).unwrap() == checkpoint(&training));
         assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
     }
-    let mut resumed = base(Adam::new(0.01)).start(&mut other).unwrap();
+    let mut resumed = base(Adam::new(0.01)).session(&mut other).unwrap();
     resumed.load_checkpoint(&path).unwrap();
     assert_eq!(train(&mut resumed, STEPS, false), train(&mut training, STEPS, false));
     let missing = folder.0.join("missing/loop");
@@ -113,7 +113,7 @@ fn frozen_trainer() -> Trainer<'static> {
 fn a_checkpoint_of_version_0_1_is_loaded() {
     let Some(level) = Level::avx2() else { return };
     let mut net = frozen_net(level);
-    let mut training = frozen_trainer().start(&mut net).unwrap();
+    let mut training = frozen_trainer().session(&mut net).unwrap();
     training.load_checkpoint(Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN)).unwrap();
     assert_eq!(training.steps(), 3);
     train(&mut training, STEPS, false);
@@ -124,7 +124,7 @@ fn a_checkpoint_of_version_0_1_is_loaded() {
 #[ignore = "writes tests/data; run by hand with a new version of the format"]
 fn write_file() {
     let mut net = frozen_net(Level::avx2().unwrap());
-    let mut training = frozen_trainer().start(&mut net).unwrap();
+    let mut training = frozen_trainer().session(&mut net).unwrap();
     train(&mut training, 3, false);
     training.save_checkpoint(Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN)).unwrap();
     train(&mut training, STEPS, false);

@@ -2,7 +2,7 @@
 
 use super::{Folder, ROWS, base, checkpoint, net_from, train};
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, Adam, Error, Every, Loss, Mlp, Sgd, Trainer};
+use deltarule::{Activation, Adam, CheckpointInterval, Error, Loss, Mlp, Sgd, Trainer};
 
 fn option_of(error: &Error) -> &str {
     let Error::Config { option, .. } = error else { panic!("{error}") };
@@ -12,12 +12,12 @@ fn option_of(error: &Error) -> &str {
 #[test]
 fn the_checkpoint_of_another_session_is_refused_by_name() {
     let mut net = net_from(5);
-    let mut training = base(Adam::new(0.01)).start(&mut net).unwrap();
+    let mut training = base(Adam::new(0.01)).session(&mut net).unwrap();
     train(&mut training, 2, false);
     let bytes = checkpoint(&training);
     let refused = |trainer: Trainer, mut net: Mlp, option: &str| {
         let before = net.digest();
-        let mut training = trainer.start(&mut net).unwrap();
+        let mut training = trainer.session(&mut net).unwrap();
         let error = training.read_checkpoint(&bytes[..]).unwrap_err();
         assert_eq!(option_of(&error), option, "{error}");
         assert_eq!((training.network().digest(), training.steps()), (before, 0));
@@ -35,8 +35,8 @@ fn the_checkpoint_of_another_session_is_refused_by_name() {
     let net = |seed| Mlp::builder(4).dense(3, Activation::Sigmoid).seed(seed).build().unwrap();
     let (mut labels, mut values) = (net(1), net(2));
     let trainer = || base(Sgd::new(0.1)).loss(Loss::MeanSquared);
-    let bytes = checkpoint(&trainer().start(&mut labels).unwrap());
-    let mut regression = trainer().start_regression(&mut values).unwrap();
+    let bytes = checkpoint(&trainer().session(&mut labels).unwrap());
+    let mut regression = trainer().session_values(&mut values).unwrap();
     let error = regression.read_checkpoint(&bytes[..]).unwrap_err();
     assert_eq!(option_of(&error), "targets", "{error}");
 }
@@ -50,9 +50,9 @@ fn runs_and_own_loops_do_not_take_each_others_checkpoints() {
     let data = Dataset::from_f32(vec![0.5; 16], 4, targets).unwrap();
     // Everything is the same but the loop.
     let trainer = || Trainer::new(Adam::new(0.1)).batch_size(4);
-    trainer().checkpoint(&run, Every::Epochs(1)).fit(&mut net(), &data).unwrap();
+    trainer().checkpoint(&run, CheckpointInterval::Epochs(1)).fit(&mut net(), &data).unwrap();
     let mut session_net = net();
-    let mut training = trainer().start(&mut session_net).unwrap();
+    let mut training = trainer().session(&mut session_net).unwrap();
     training.save_checkpoint(&own).unwrap();
     let error = training.load_checkpoint(&run).unwrap_err();
     assert_eq!(option_of(&error), "checkpoint");

@@ -22,7 +22,7 @@ const RECIPES: [(&str, Recipe); 6] = [
 /// step, before the first one too.
 fn uninterrupted(recipe: Recipe, net: &Mlp) -> (Vec<u32>, u64, Vec<Vec<u8>>) {
     let (mut saving, mut quiet) = (net.clone(), net.clone());
-    let mut training = recipe().threads(Threads::One).start(&mut saving).unwrap();
+    let mut training = recipe().threads(Threads::One).session(&mut saving).unwrap();
     let (mut losses, mut checkpoints) = (Vec::new(), vec![checkpoint(&training)]);
     for step in 1..=STEPS {
         losses.extend(train(&mut training, step, false));
@@ -31,7 +31,7 @@ fn uninterrupted(recipe: Recipe, net: &Mlp) -> (Vec<u32>, u64, Vec<Vec<u8>>) {
     training.flush().unwrap();
     drop(training);
     // Writing them changed nothing.
-    let mut training = recipe().threads(Threads::N(2)).start(&mut quiet).unwrap();
+    let mut training = recipe().threads(Threads::N(2)).session(&mut quiet).unwrap();
     assert_eq!(train(&mut training, STEPS, false), losses);
     training.flush().unwrap();
     assert_eq!(training.network().digest(), saving.digest());
@@ -47,7 +47,7 @@ fn a_stop_after_any_step_changes_nothing() {
                 let what = format!("{name}: after step {step}, {threads:?}");
                 // Nothing of the network's own parameters may be left.
                 let mut net = net_from(99);
-                let mut training = recipe().threads(threads).start(&mut net).unwrap();
+                let mut training = recipe().threads(threads).session(&mut net).unwrap();
                 training.read_checkpoint(&bytes[..]).unwrap();
                 assert_eq!(training.steps(), step, "{what}");
                 // The same state, so the same file.
@@ -68,7 +68,7 @@ fn a_session_can_go_back_to_its_checkpoint() {
     for (name, recipe) in RECIPES {
         let (losses, digest, checkpoints) = uninterrupted(recipe, &net_from(5));
         let mut net = net_from(6);
-        let mut training = recipe().start(&mut net).unwrap();
+        let mut training = recipe().session(&mut net).unwrap();
         for (step, bytes) in checkpoints.iter().enumerate().rev() {
             training.read_checkpoint(&bytes[..]).unwrap();
             let rest = train(&mut training, STEPS, false);
@@ -87,11 +87,11 @@ fn regressions_go_on_too() {
     };
     let trainer = || base(Adam::new(0.01)).loss(Loss::Huber { delta: 1.0 });
     let (mut whole, mut rest) = (net(1), net(2));
-    let mut training = trainer().start_regression(&mut whole).unwrap();
+    let mut training = trainer().session_values(&mut whole).unwrap();
     train(&mut training, 3, true);
     let bytes = checkpoint(&training);
     let losses = train(&mut training, STEPS, true);
-    let mut resumed = trainer().threads(Threads::N(2)).start_regression(&mut rest).unwrap();
+    let mut resumed = trainer().threads(Threads::N(2)).session_values(&mut rest).unwrap();
     resumed.read_checkpoint(&bytes[..]).unwrap();
     assert_eq!(train(&mut resumed, STEPS, true), losses);
     assert_eq!(resumed.network().digest(), training.network().digest());

@@ -4,7 +4,9 @@ use super::folder::Folder;
 use super::support::Data;
 use super::{N_IN, N_OUT, ROWS, check_gradients, net};
 use deltarule::data::{Dataset, Targets};
-use deltarule::{Activation, Adam, Every, Hardware, Level, Mlp, Precision, Threads, Trainer};
+use deltarule::{
+    Activation, Adam, CheckpointInterval, Hardware, Level, Mlp, Precision, Threads, Trainer,
+};
 
 /// Bytes as they are, and as MNIST is usually standardised.
 const SCALINGS: [(f32, f32); 2] = [(1.0 / 255.0, 0.0), (1.0 / 255.0 / 0.3081, -0.1307 / 0.3081)];
@@ -130,7 +132,11 @@ fn a_run_goes_on_to_the_same_bits() {
         let trainer = || trainer(precision, Threads::N(2)).accumulate(3);
         let whole = digest(trainer().epochs(2), net(level), &data);
         let mut half = net(level);
-        trainer().epochs(1).checkpoint(&file, Every::Steps(3)).fit(&mut half, &data).unwrap();
+        trainer()
+            .epochs(1)
+            .checkpoint(&file, CheckpointInterval::Steps(3))
+            .fit(&mut half, &data)
+            .unwrap();
         let resumed = digest(trainer().epochs(2).resume(&file), net(level), &data);
         assert_eq!(resumed, whole, "{precision} {scaling:?}");
         // The same values in f32 are another data set.
@@ -153,7 +159,7 @@ fn portions_of_every_kind_follow_each_other() {
     for (level, precision) in Level::available().flat_map(|l| Precision::ALL.map(|p| (l, p))) {
         let whole = |threads| {
             let mut net = net(level);
-            let mut training = trainer(precision, threads).start(&mut net).unwrap();
+            let mut training = trainer(precision, threads).session(&mut net).unwrap();
             portions.iter().for_each(|data| _ = training.partial_fit(data).unwrap());
             drop(training);
             net.digest()
@@ -162,7 +168,7 @@ fn portions_of_every_kind_follow_each_other() {
         let parted = || {
             let (mut net, mut checkpoint) = (net(level), Vec::new());
             for data in &portions {
-                let mut training = trainer(precision, Threads::One).start(&mut net).unwrap();
+                let mut training = trainer(precision, Threads::One).session(&mut net).unwrap();
                 if !checkpoint.is_empty() {
                     training.read_checkpoint(&checkpoint[..]).unwrap();
                 }

@@ -211,7 +211,7 @@ fn a_checkpoint_of_another_precision_is_refused() {
     let (mut first, mut second) = (net(Level::best()), net(Level::best()));
     trainer(Precision::Bf16)
         .epochs(1)
-        .checkpoint(&file, deltarule::Every::Epochs(1))
+        .checkpoint(&file, deltarule::CheckpointInterval::Epochs(1))
         .fit(&mut first, &data())
         .unwrap();
     let refused = trainer(Precision::F32).epochs(2).resume(&file).fit(&mut second, &data());

@@ -40,13 +40,13 @@ fn trained(level: Level, data: &Dataset) -> Vec<u64> {
     let history = trainer().fit(&mut fitted, data).unwrap();
     let mut all = vec![fitted.digest(), history.epochs[1].loss.to_bits()];
     let mut portions = net();
-    let mut training = trainer().start_regression(&mut portions).unwrap();
+    let mut training = trainer().session_values(&mut portions).unwrap();
     all.push(training.partial_fit(data).unwrap().to_bits());
     all.push(training.evaluate(data).unwrap().loss.to_bits());
     drop(training);
     all.push(portions.digest());
     let mut rows = net();
-    let mut training = trainer().start_regression(&mut rows).unwrap();
+    let mut training = trainer().session_values(&mut rows).unwrap();
     let (x, n) = (data.matrix(), data.n_features());
     let Targets::Values { values, .. } = data.targets() else { unreachable!("made above") };
     for (x, y) in x.as_slice().chunks(7 * n).zip(values.chunks(7)) {
@@ -84,7 +84,7 @@ fn portions_of_bytes_are_an_epoch() {
                 let mut net = net.build().unwrap();
                 let mut trainer = Trainer::new(Sgd::new(0.1)).batch_size(4).epochs(1);
                 if portions {
-                    trainer.start_regression(&mut net).unwrap().partial_fit(data).unwrap();
+                    trainer.session_values(&mut net).unwrap().partial_fit(data).unwrap();
                 } else {
                     trainer.fit(&mut net, data).unwrap();
                 }

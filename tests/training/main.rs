@@ -55,8 +55,8 @@ impl Fast {
             Trainer::new(optimizer).batch_size(self.x.rows()).loss(self.loss).threads(Threads::One);
         let n_out = self.net.n_out();
         let mut training = match regression {
-            true => trainer.start_regression(&mut self.net).unwrap(),
-            false => trainer.start(&mut self.net).unwrap(),
+            true => trainer.session_values(&mut self.net).unwrap(),
+            false => trainer.session(&mut self.net).unwrap(),
         };
         let targets = match regression {
             true => BatchTargets::Values(MatRef::new(&self.values, self.x.rows(), n_out).unwrap()),
@@ -81,7 +81,7 @@ impl Fast {
 #[test]
 fn layers_that_cannot_learn_are_refused() {
     let net = |hidden, output| Mlp::builder(2).dense(2, hidden).dense(2, output).build().unwrap();
-    let start = |mut net: Mlp, loss| Trainer::new(Sgd::new(0.1)).loss(loss).start(&mut net).err();
+    let start = |mut net: Mlp, loss| Trainer::new(Sgd::new(0.1)).loss(loss).session(&mut net).err();
     use Activation::{Relu, Softmax, Step};
     assert!(start(net(Step, Softmax), Loss::CrossEntropy).is_some());
     assert!(start(net(Relu, Step), Loss::Quadratic).is_some());

@@ -23,7 +23,7 @@ fn parameters(net: &Mlp) -> (f32, f32) {
 fn step(net: &mut Mlp, trainer: &Trainer, x: f32, y: f32) -> Result<f32, Error> {
     let (x, y) = ([x], [y]);
     let (x, y) = (MatRef::new(&x, 1, 1).unwrap(), MatRef::new(&y, 1, 1).unwrap());
-    trainer.start_regression(net).unwrap().step(x, BatchTargets::Values(y))
+    trainer.session_values(net).unwrap().step(x, BatchTargets::Values(y))
 }
 
 fn optimizers() -> [Optimizer; 8] {
@@ -59,7 +59,7 @@ fn a_gradient_that_overflows_is_refused_with_the_last_good_weights() {
             let trainer = option(Trainer::new(optimizer)).batch_size(1);
             let mut net = line(0.0, 0.0);
             let before = net.digest();
-            let mut training = trainer.start_regression(&mut net).unwrap();
+            let mut training = trainer.session_values(&mut net).unwrap();
             let one = |x: &[f32; 1], y: &[f32; 1], training: &mut deltarule::Training| {
                 let (x, y) = (MatRef::new(x, 1, 1).unwrap(), MatRef::new(y, 1, 1).unwrap());
                 training.step(x, BatchTargets::Values(y))
@@ -74,7 +74,7 @@ fn a_gradient_that_overflows_is_refused_with_the_last_good_weights() {
             training.flush().unwrap();
             drop(training);
             let mut want = line(0.0, 0.0);
-            let mut training = trainer.start_regression(&mut want).unwrap();
+            let mut training = trainer.session_values(&mut want).unwrap();
             for _ in 0..2 {
                 one(&[0.5], &[1.0], &mut training).unwrap();
             }
@@ -145,7 +145,7 @@ fn no_value_that_is_not_finite_is_ever_written() {
             .precision(precision)
             .threads([Threads::One, Threads::N(2)][round % 2]);
         let n_last = net.n_out();
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         for _ in 0..4 {
             let size = 10f64.powf(data.uniform(30.0, 38.5));
             let x: Vec<_> =
@@ -198,7 +198,7 @@ fn a_large_weight_is_limited_and_not_lost() {
     let mut net = Mlp::builder(2).dense(1, Activation::Identity).build().unwrap();
     net.set_parameters(0, MatRef::new(&[3e20, -4e20], 2, 1).unwrap(), &[0.0]).unwrap();
     let trainer = Trainer::new(Sgd::new(0.1)).max_norm(2.0).batch_size(1);
-    let mut training = trainer.start_regression(&mut net).unwrap();
+    let mut training = trainer.session_values(&mut net).unwrap();
     let (x, y) = (MatRef::new(&[0.0, 0.0], 1, 2).unwrap(), MatRef::new(&[0.0], 1, 1).unwrap());
     training.step(x, BatchTargets::Values(y)).unwrap();
     drop(training);
@@ -242,7 +242,7 @@ fn a_batch_norm_of_too_large_values_is_refused() {
     let net = Mlp::builder(1).dense(1, Activation::Identity).batch_norm();
     let mut net = net.dense(1, Activation::Identity).seed(1).build().unwrap();
     let before = net.digest();
-    let mut training = Trainer::new(Sgd::new(0.1)).start_regression(&mut net).unwrap();
+    let mut training = Trainer::new(Sgd::new(0.1)).session_values(&mut net).unwrap();
     let (x, y) =
         (MatRef::new(&[1e25, -1e25], 2, 1).unwrap(), MatRef::new(&[0.0, 1.0], 2, 1).unwrap());
     let refused = training.step(x, BatchTargets::Values(y));

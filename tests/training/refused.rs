@@ -4,8 +4,8 @@
 
 use deltarule::data::{Dataset, Targets};
 use deltarule::{
-    Activation, BatchTargets, Error, Every, Level, Loss, MatRef, Mlp, Sgd, Threads, Trainer,
-    Training,
+    Activation, BatchTargets, CheckpointInterval, Error, Level, Loss, MatRef, Mlp, Sgd, Threads,
+    Trainer, Training,
 };
 
 fn values(training: &mut Training, x: &[f32], y: &[f32]) -> Result<f32, Error> {
@@ -22,7 +22,7 @@ fn layer_norm_after_a_row_of_nan() {
                 let net = Mlp::builder(1).dense(width, Activation::Tanh).layer_norm();
                 let net = net.dense(1, Activation::Identity).level(level).seed(2);
                 let mut net = net.build().unwrap();
-                let mut training = Trainer::new(Sgd::new(0.1)).start_regression(&mut net).unwrap();
+                let mut training = Trainer::new(Sgd::new(0.1)).session_values(&mut net).unwrap();
                 if refused {
                     let error = values(&mut training, &[f32::NAN], &[1.0]).unwrap_err();
                     assert!(matches!(error, Error::Value { .. }), "{error}");
@@ -47,7 +47,7 @@ fn clipping_after_a_refused_batch() {
                 let net = net.dense(1, Activation::Identity).level(level).seed(5);
                 let mut net = net.build().unwrap();
                 let trainer = Trainer::new(Sgd::new(0.1)).clip_norm(0.01);
-                let mut training = trainer.start_regression(&mut net).unwrap();
+                let mut training = trainer.session_values(&mut net).unwrap();
                 if refused {
                     values(&mut training, &[1.0, spoiled, 2.0], &[1.0]).unwrap_err();
                 }
@@ -73,7 +73,7 @@ fn a_network_is_saved_after_a_refused_batch() {
                 let net = net.dense(40, Activation::Softmax).level(level).seed(1);
                 let mut net = net.build().unwrap();
                 let trainer = Trainer::new(Sgd::new(0.1)).batch_size(7).threads(threads);
-                let mut training = trainer.start(&mut net).unwrap();
+                let mut training = trainer.session(&mut net).unwrap();
                 let good: Vec<f32> = (0..7 * 300).map(|i| (i as f32 * 0.37).sin()).collect();
                 let labels = [3, 39, 0, 7, 8, 21, 30];
                 let mut step = |x: &[f32]| {
@@ -131,7 +131,7 @@ fn parameters_can_be_set_after_an_overflow() {
     for level in Level::available() {
         let good = small(level);
         let mut net = small(level);
-        overflow(&mut plain().start_regression(&mut net).unwrap());
+        overflow(&mut plain().session_values(&mut net).unwrap());
         for i in 0..4 {
             let (w, b) = (good.weights(i).unwrap(), good.biases(i).unwrap());
             net.set_parameters(i, w.view(), &b).unwrap();
@@ -140,7 +140,7 @@ fn parameters_can_be_set_after_an_overflow() {
         let mut file = Vec::new();
         net.write_to(&mut file).unwrap();
         let steps = |mut net: Mlp| {
-            let mut training = trainer().start_regression(&mut net).unwrap();
+            let mut training = trainer().session_values(&mut net).unwrap();
             [(); 3].map(|()| values(&mut training, &X, &Y).unwrap().to_bits())
         };
         assert_eq!(steps(net), steps(good), "{}", level.name());
@@ -153,7 +153,7 @@ fn checkpoints_can_be_loaded_after_an_overflow() {
     for level in Level::available() {
         let run = |overflows: bool| {
             let mut net = small(level);
-            let mut training = trainer().start_regression(&mut net).unwrap();
+            let mut training = trainer().session_values(&mut net).unwrap();
             values(&mut training, &X, &Y).unwrap();
             if overflows {
                 let mut checkpoint = Vec::new();
@@ -178,15 +178,15 @@ fn a_run_is_resumed_with_a_network_that_overflowed() {
         let path = folder.0.join(level.name());
         let mut whole = small(level);
         trainer(4).fit(&mut whole, &data).unwrap();
-        let first = trainer(4).checkpoint(&path, Every::Epochs(1));
+        let first = trainer(4).checkpoint(&path, CheckpointInterval::Epochs(1));
         let stop = |epoch: &deltarule::Epoch| match epoch.epoch {
-            2 => deltarule::Control::Stop,
-            _ => deltarule::Control::Continue,
+            2 => std::ops::ControlFlow::Break(()),
+            _ => std::ops::ControlFlow::Continue(()),
         };
         first.on_epoch(stop).fit(&mut small(level), &data).unwrap();
         let mut net = small(level);
         let overflowing = Trainer::new(Sgd::new(0.1)).batch_size(2);
-        overflow(&mut overflowing.start_regression(&mut net).unwrap());
+        overflow(&mut overflowing.session_values(&mut net).unwrap());
         trainer(4).resume(&path).fit(&mut net, &data).unwrap();
         assert_eq!(net.digest(), whole.digest(), "{}", level.name());
         net.save(folder.0.join("saved")).unwrap();
@@ -207,7 +207,7 @@ fn large_gradients_are_clipped() {
         for x in [1.0, 1e10, -1e25, 1e37] {
             let mut net = zero(level);
             let trainer = Trainer::new(Sgd::new(0.5)).clip_norm(0.25);
-            values(&mut trainer.start_regression(&mut net).unwrap(), &[x], &[1.0]).unwrap();
+            values(&mut trainer.session_values(&mut net).unwrap(), &[x], &[1.0]).unwrap();
             let norm = f64::from(x).hypot(1.0);
             let want = [f64::from(x) / norm, 1.0 / norm].map(|g| 0.5 * 0.25 * g);
             let got = [net.weights(0).unwrap().as_slice()[0], net.biases(0).unwrap()[0]];
@@ -227,7 +227,7 @@ fn gradients_without_a_norm_are_refused() {
             let trainer = Trainer::new(Sgd::new(0.5)).clip_norm(0.25).accumulate(accumulate);
             let run = |refused: bool| {
                 let mut net = zero(level);
-                let mut training = trainer.start_regression(&mut net).unwrap();
+                let mut training = trainer.session_values(&mut net).unwrap();
                 let mut good = |times| {
                     (0..times).for_each(|_| _ = values(&mut training, &[0.0], &[1.0]).unwrap());
                 };
@@ -262,7 +262,7 @@ fn what_waits_outlives_a_batch_without_a_norm() {
         let run = |refused: bool| {
             let mut net = zero(level);
             let trainer = Trainer::new(Sgd::new(0.5)).clip_norm(0.25).accumulate(3);
-            let mut training = trainer.start_regression(&mut net).unwrap();
+            let mut training = trainer.session_values(&mut net).unwrap();
             values(&mut training, &[0.0], &[1.0]).unwrap();
             if refused {
                 let error = values(&mut training, &[3e38], &[-1e10]).unwrap_err();
@@ -292,7 +292,7 @@ fn statistics_do_not_move_for_gradients_without_a_norm() {
         net.set_parameters(1, MatRef::new(&[3e38], 1, 1).unwrap(), &[0.0]).unwrap();
         let trainer = Trainer::new(Sgd::new(0.5)).loss(Loss::MeanAbsolute).batch_size(2);
         let before = net.digest();
-        let mut training = trainer.clip_norm(1.0).start_regression(&mut net).unwrap();
+        let mut training = trainer.clip_norm(1.0).session_values(&mut net).unwrap();
         let error = values(&mut training, &[1.0, 2.0], &[1.0, -1.0]).unwrap_err();
         assert!(matches!(error, Error::NonFinite { .. }), "{error}");
         assert_eq!(training.network().digest(), before, "{}", level.name());

@@ -23,7 +23,7 @@ fn accumulated_weights_are_those_of_one_batch() {
     for batch in [1, 2, 4] {
         let trainer = Trainer::new(Sgd::new(1.0)).batch_size(batch).accumulate(4 / batch);
         let mut net = line();
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         for rows in data.chunks(batch) {
             let x = vec![0.0; batch];
             let (x, y) = (MatRef::new(&x, batch, 1).unwrap(), MatRef::new(rows, batch, 1).unwrap());
@@ -75,7 +75,7 @@ fn a_batch_that_weighs_nothing_is_absent() {
         let run = |weights: &[[f32; 3]], accumulate| {
             let trainer = Trainer::new(Adam::new(0.1)).batch_size(3).accumulate(accumulate);
             let mut net = build();
-            let mut training = trainer.start_regression(&mut net).unwrap();
+            let mut training = trainer.session_values(&mut net).unwrap();
             let losses: Vec<_> =
                 weights.iter().map(|w| training.step_weighted(x, y, w).unwrap()).collect();
             assert_eq!(training.steps(), weights.len() as u64);
@@ -91,7 +91,7 @@ fn a_batch_that_weighs_nothing_is_absent() {
             2 => {
                 let trainer = Trainer::new(Adam::new(0.1)).batch_size(3).accumulate(2);
                 let mut net = build();
-                let mut training = trainer.start_regression(&mut net).unwrap();
+                let mut training = trainer.session_values(&mut net).unwrap();
                 for flushes in [true, true, false, true] {
                     training.step_weighted(x, y, &some).unwrap();
                     if flushes {
@@ -162,7 +162,7 @@ fn one_row_gives_no_statistics() {
     for accumulate in [1, 2] {
         let mut net = build();
         let trainer = Trainer::new(Sgd::new(0.1)).batch_size(3).accumulate(accumulate);
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         let (x, y) = (MatRef::new(&x[..3], 3, 1).unwrap(), MatRef::new(&[1.0; 3], 3, 1).unwrap());
         training.step_weighted(x, BatchTargets::Values(y), &[0.0, 2.0, 0.0]).unwrap();
         let (x, y) = (x.row_range(0, 1), MatRef::new(&[1.0], 1, 1).unwrap());
@@ -172,7 +172,7 @@ fn one_row_gives_no_statistics() {
         // What stands above the norm learns.
         assert_ne!(net.digest(), build().digest());
     }
-    let refused = Trainer::new(Sgd::new(0.1)).batch_size(1).start_regression(&mut net).err();
+    let refused = Trainer::new(Sgd::new(0.1)).batch_size(1).session_values(&mut net).err();
     assert!(matches!(refused, Some(Error::Config { .. })), "{refused:?}");
 }
 
@@ -188,7 +188,7 @@ fn a_constant_column_is_normalised_to_nothing() {
         let (x, y) = (vec![1000.1; rows], vec![0.0; rows]);
         let (x, y) = (MatRef::new(&x, rows, 1).unwrap(), MatRef::new(&y, rows, 1).unwrap());
         let trainer = Trainer::new(Sgd::new(0.0)).batch_size(rows);
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         // The outputs are ẑ, so the loss is its mean square.
         assert_eq!(training.step(x, BatchTargets::Values(y)).unwrap(), 0.0, "{rows} rows");
     }
@@ -211,12 +211,12 @@ fn decay_keeps_the_sign_of_weights() {
     let adamw = deltarule::AdamW::new(0.1).weight_decay(2.0);
     for trainer in [Trainer::new(adamw), Trainer::new(Sgd::new(0.1)).weight_decay(2.0)] {
         let mut net = line();
-        let mut training = trainer.start_regression(&mut net).unwrap();
+        let mut training = trainer.session_values(&mut net).unwrap();
         training.set_learning_rate(0.49).unwrap();
         assert!(matches!(training.set_learning_rate(0.5), Err(Error::Config { .. })));
         assert_eq!(training.learning_rate(), 0.49);
         drop(training);
-        let range = trainer.rate_range(&net, &set, (0.1, 1.0), 5);
+        let range = trainer.range_test(&net, &set, (0.1, 1.0), 5);
         assert!(matches!(range, Err(Error::Config { .. })));
     }
 }
@@ -233,7 +233,7 @@ fn a_network_is_evaluated_with_the_loss_it_was_trained_with() {
         let mut net = line();
         let got = net.evaluate_with(&set, loss).unwrap().loss;
         assert!((got - want).abs() < 1e-12, "{loss}: {got}, not {want}");
-        let mut trainer = Trainer::new(Sgd::new(0.05)).loss(loss).validate(&set);
+        let mut trainer = Trainer::new(Sgd::new(0.05)).loss(loss).validation(&set);
         let history = trainer.fit(&mut net, &set).unwrap();
         let validation = history.epochs[0].validation.as_ref().unwrap().loss;
         assert_eq!(net.evaluate_with(&set, loss).unwrap().loss, validation);

@@ -228,8 +228,8 @@ impl Case {
 
     fn start<'n>(&self, net: &'n mut Mlp) -> Training<'n> {
         match self.regression {
-            true => self.trainer.start_regression(net).unwrap(),
-            false => self.trainer.start(net).unwrap(),
+            true => self.trainer.session_values(net).unwrap(),
+            false => self.trainer.session(net).unwrap(),
         }
     }
 

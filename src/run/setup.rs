@@ -1,0 +1,127 @@
+//! The options of a training session, and what they require of a network.
+
+use super::state::Counts;
+use crate::activation::Activation;
+use crate::error::{Error, Result, check_range};
+use crate::gemm::bf16::Precision;
+use crate::loss::Loss;
+use crate::network::{Mlp, NormKind};
+use crate::optim::{Adjustments, Optimizer};
+use crate::program::{SampleWeights, Step};
+use crate::threads::Threads;
+
+/// Everything that decides the bits of a step besides the network and the batch, and the threads.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) optimizer: Optimizer,
+    pub(super) adjustments: Adjustments,
+    /// `None` for the loss that suits the network's output layer.
+    pub(super) loss: Option<Loss>,
+    /// ε of label smoothing.
+    pub(super) smoothing: f32,
+    /// One per output, or empty.
+    pub(super) class_weights: Vec<f32>,
+    pub(super) threads: Threads,
+    pub(super) precision: Precision,
+    /// Rows per batch at most.
+    pub(super) batch_size: usize,
+    /// The seed of the shuffling and of dropout.
+    pub(super) seed: u64,
+}
+
+impl Setup {
+    /// The defaults that [`Trainer::new`](crate::Trainer::new) documents.
+    pub(super) fn new(optimizer: Optimizer) -> Self {
+        Setup {
+            optimizer,
+            adjustments: Adjustments::default(),
+            loss: None,
+            smoothing: 0.0,
+            class_weights: Vec::new(),
+            threads: Threads::Current,
+            precision: Precision::F32,
+            batch_size: 32,
+            seed: 0,
+        }
+    }
+
+    /// The loss that is minimised for `net`.
+    pub(super) fn loss(&self, net: &Mlp) -> Loss {
+        self.loss.unwrap_or(Loss::for_output(net.output_activation()))
+    }
+
+    /// The numbers of the next step.
+    pub(super) fn step<'a>(
+        &'a self,
+        net: &Mlp,
+        samples: SampleWeights<'a>,
+        counts: Counts,
+    ) -> Step<'a> {
+        Step {
+            loss: self.loss(net),
+            optimizer: &self.optimizer,
+            adjustments: &self.adjustments,
+            samples,
+            smoothing: self.smoothing,
+            classes: &self.class_weights,
+            lr: counts.lr,
+            seed: self.seed,
+            number: counts.steps + 1,
+            update: counts.updates + 1,
+        }
+    }
+
+    /// Checks all options, for `net` and targets that are `values` or labels.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first option that is out of range or does not fit.
+    pub(super) fn check(&self, net: &Mlp, values: bool) -> Result<()> {
+        self.optimizer.validate()?;
+        self.adjustments.validate(&self.optimizer)?;
+        if self.batch_size == 0 {
+            return Err(Error::config("batch size", "expected at least 1, got 0"));
+        }
+        let loss = self.loss(net);
+        loss.check_output(net.output_activation())?;
+        if values && loss == Loss::CrossEntropy {
+            let reason = "cross-entropy needs class labels, got target values";
+            return Err(Error::config("loss", reason));
+        }
+        check_range("label smoothing", self.smoothing, 0.0..1.0)?;
+        if self.smoothing > 0.0 && loss != Loss::CrossEntropy {
+            let reason = format!("needs cross-entropy, got {loss}");
+            return Err(Error::config("label smoothing", reason));
+        }
+        check_class_weights(&self.class_weights, loss, net.n_out())?;
+        if let Some(i) = net.layers().position(|l| l.layer.activation() == Activation::Step) {
+            let reason = "the step function has no derivative to train through";
+            return Err(Error::config(format!("layer {i}"), reason));
+        }
+        let batch_norm = net.layers().position(|l| l.layer.norm == Some(NormKind::Batch));
+        match batch_norm {
+            Some(i) if self.batch_size == 1 => {
+                let reason =
+                    format!("layer {i} has batch normalisation: expected at least 2, got 1");
+                Err(Error::config("batch size", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_class_weights(weights: &[f32], loss: Loss, n_out: usize) -> Result<()> {
+    let bad = weights.iter().find(|w| !(**w >= 0.0 && w.is_finite()));
+    let reason = match bad {
+        _ if weights.is_empty() => return Ok(()),
+        _ if !loss.is_on_logits() => {
+            format!("need cross-entropy or binary cross-entropy, got {loss}")
+        }
+        _ if weights.len() != n_out => {
+            format!("expected {n_out}, one per output, got {}", weights.len())
+        }
+        Some(w) => format!("expected finite numbers of at least 0, got {w}"),
+        None if weights.iter().all(|w| *w == 0.0) => "all are 0".into(),
+        None => return Ok(()),
+    };
+    Err(Error::config("class weights", reason))
+}
