@@ -7,7 +7,7 @@ mod common;
 use common::{Numbers, WORKLOADS, Workload, flops};
 use criterion::{Criterion, Throughput};
 use deltarule::{
-    Activation, Adam, BatchTargets, Builder, Level, MatRef, Mlp, Threads, Trainer, reference,
+    Activation, Adam, BatchTargets, Level, MatRef, Mlp, MlpBuilder, Threads, Trainer, reference,
 };
 
 /// FLOPs a step above which the naive path takes too long to be worth a bench.
@@ -66,13 +66,13 @@ fn bench(c: &mut Criterion<flops::Flops>, w: &Workload) {
 }
 
 /// A kind of hidden layer, with its name.
-type Kind = (&'static str, fn(Builder) -> Builder);
+type Kind = (&'static str, fn(MlpBuilder) -> MlpBuilder);
 
 /// The hidden layers of 784-512-512-10 of other kinds, at batch 128 on one thread: a step's
-/// GFLOP/s, maxout's with the FLOPs of its pieces, beside those of ReLU.
+/// GFLOP/s, maxout's with the FLOPs of its units, beside those of ReLU.
 fn bench_kinds(c: &mut Criterion<flops::Flops>) {
     const BATCH: usize = 128;
-    let relu = |b: Builder| b.dense(512, Activation::Relu);
+    let relu = |b: MlpBuilder| b.dense(512, Activation::Relu);
     let kinds: [Kind; 8] = [
         ("relu", relu),
         ("leaky-relu", |b| b.dense(512, Activation::leaky_relu())),
@@ -83,7 +83,7 @@ fn bench_kinds(c: &mut Criterion<flops::Flops>) {
         ("layer-norm", |b| b.dense(512, Activation::Relu).layer_norm()),
         ("batch-norm", |b| b.dense(512, Activation::Relu).batch_norm()),
     ];
-    let last = |b: Builder| b.dense(10, Activation::Softmax).seed(1).build().expect("a network");
+    let last = |b: MlpBuilder| b.dense(10, Activation::Softmax).seed(1).build().expect("a network");
     let mut nets: Vec<(&str, Mlp)> =
         kinds.map(|(name, kind)| (name, last(kind(kind(Mlp::builder(784)))))).into();
     nets.push(("residual", last(relu(relu(Mlp::builder(784))).residual(1))));

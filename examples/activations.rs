@@ -16,10 +16,10 @@
 //! | hard tanh | z kept within −1..1 | 1 inside, else 0 |
 //! | step | 1 for z ≥ 0, else 0 | 0 |
 //! | identity | z | 1 |
-//! | maxout | max(w₁ᵀx + b₁, …, wₖᵀx + bₖ) | that of the piece that wins |
+//! | maxout | max(w₁ᵀx + b₁, …, wₖᵀx + bₖ) | that of the unit that wins |
 //!
 //! Maxout is a layer rather than a function of one sum: here a neuron with one input and three
-//! pieces. With the pieces z and 0.1 z it is the leaky ReLU, with z and −z the absolute value.
+//! units. With the units z and 0.1 z it is the leaky ReLU, with z and −z the absolute value.
 //!
 //! `cargo run --release --example activations` writes `target/lecture/activations.svg`.
 
@@ -46,11 +46,11 @@ pub fn all() -> impl Iterator<Item = Activation> {
     Activation::ALL.into_iter().filter(|&a| a != Activation::Softmax)
 }
 
-/// What one maxout neuron with these pieces (w, b) answers to each x.
-pub fn maxout(pieces: &[(f32, f32)], x: &[f32]) -> Result<Vec<f32>> {
-    let k = pieces.len();
+/// The outputs of one maxout neuron with these units (w, b) for each x.
+pub fn maxout(units: &[(f32, f32)], x: &[f32]) -> Result<Vec<f32>> {
+    let k = units.len();
     let mut net = Mlp::builder(1).maxout(1, k).dense(1, Activation::Identity).build()?;
-    let (w, b): (Vec<f32>, Vec<f32>) = pieces.iter().copied().unzip();
+    let (w, b): (Vec<f32>, Vec<f32>) = units.iter().copied().unzip();
     net.set_parameters(0, MatRef::new(&w, 1, k)?, &b)?;
     // The output layer hands its input on.
     net.set_parameters(1, MatRef::new(&[1.0], 1, 1)?, &[0.0])?;
@@ -58,13 +58,13 @@ pub fn maxout(pieces: &[(f32, f32)], x: &[f32]) -> Result<Vec<f32>> {
 }
 
 fn maxout_panel() -> Result<Panel> {
-    let pieces = [(-0.6, -1.0), (0.1, 0.2), (0.9, -0.8)];
+    let units = [(-0.6, -1.0), (0.1, 0.2), (0.9, -0.8)];
     let x: Vec<f32> = (-100..=100).map(|i| i as f32 / 25.0).collect();
-    let mut panel = Panel::new("maxout of three pieces", -4.0..4.0, -1.8..2.2);
+    let mut panel = Panel::new("maxout of three units", -4.0..4.0, -1.8..2.2);
     let thin = RGBColor(190, 190, 190);
-    let lines = pieces.map(|(w, b)| x.iter().map(|x| w * x + b).collect::<Vec<f32>>());
+    let lines = units.map(|(w, b)| x.iter().map(|x| w * x + b).collect::<Vec<f32>>());
     let lines = lines.into_iter().map(|line| (line, thin));
-    for (values, color) in lines.chain([(maxout(&pieces, &x)?, COLORS[0])]) {
+    for (values, color) in lines.chain([(maxout(&units, &x)?, COLORS[0])]) {
         let points = x.iter().zip(&values).map(|(&x, &v)| (f64::from(x), f64::from(v))).collect();
         panel.curves.push(Curve { name: String::new(), color, points });
     }

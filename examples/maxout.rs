@@ -2,7 +2,7 @@
 //! a = max(w₁ᵀx + b₁, …, wₖᵀx + bₖ). The paper trains two layers of them with dropout on MNIST without
 //! looking at images as such (the permutation-invariant task) and misses 0.94 % of the test images.
 //!
-//! Here: two layers of 320 neurons with 2 pieces, dropout of 0.2 of the inputs and 0.4 of the hidden
+//! Here: two layers of 320 neurons of 2 units, dropout of 0.2 of the inputs and 0.4 of the hidden
 //! outputs, AdamW with one cycle of the learning rate, and the norm of the weights into each neuron
 //! kept at or below 2, as in the paper.
 //!

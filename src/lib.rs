@@ -35,7 +35,8 @@ pub use gradient::check_gradients;
 pub use io::Pipeline;
 pub use loss::Loss;
 pub use network::{
-    Builder, Init, LayerShape, LayerSummary, Mlp, NormKind, NormParameters, Summary,
+    Init, Layer, LayerKind, LayerShape, LayerSummary, Mlp, MlpBuilder, NormKind, NormParameters,
+    Summary,
 };
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use program::{BatchTargets, Predictor};

@@ -47,7 +47,7 @@ fn set_of_values(rows: usize, n: usize, n_outputs: usize) -> Dataset {
 #[test]
 fn networks_that_make_no_sense() {
     use Activation::{Relu, Softmax};
-    let build = |b: deltarule::Builder| b.build();
+    let build = |b: deltarule::MlpBuilder| b.build();
     refused(build(Mlp::builder(3)), &["network", "at least one layer", "none"]);
     refused(build(Mlp::builder(0).dense(1, Relu)), &["network", "at least one input", "0"]);
     let empty_layer = Mlp::builder(3).dense(2, Relu).dense(0, Relu);

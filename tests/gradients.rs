@@ -110,7 +110,7 @@ fn layers_with_more_than_an_activation() {
     let net = |level: Level| {
         let base = || Mlp::builder(4).init(Init::Normal(0.7)).seed(5).level(level);
         let (tanh, relu) = (Activation::Tanh, Activation::Relu);
-        let top = |b: deltarule::Builder| b.dense(3, Activation::Softmax).build().unwrap();
+        let top = |b: deltarule::MlpBuilder| b.dense(3, Activation::Softmax).build().unwrap();
         [
             ("maxout", top(base().maxout(6, 3).maxout(5, 2))),
             ("dropout", top(base().dropout(0.2).dense(20, tanh).dropout(0.5).dense(6, relu))),

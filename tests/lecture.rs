@@ -112,7 +112,7 @@ fn activations_are_what_the_lecture_says() {
     assert_close("sigmoid", &sigmoid, &mirrored, 1e-6);
     let leaky: Vec<f32> = z.iter().map(|&z| (0.1 * z).max(z)).collect();
     assert_close("leaky ReLU", &of(Activation::leaky_relu()).0, &leaky, 0.0);
-    // Leaky ReLU and the absolute value are maxout of two pieces.
+    // Leaky ReLU and the absolute value are maxout of two units.
     let maxout = |a, b| activations::maxout(&[(a, 0.0), (b, 0.0)], &z).unwrap();
     assert_close("maxout", &maxout(0.1, 1.0), &leaky, 1e-6);
     let absolute: Vec<f32> = z.iter().map(|z| z.abs()).collect();

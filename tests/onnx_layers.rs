@@ -58,7 +58,7 @@ fn onnx_runtime_agrees_about_norms_maxout_and_residual_connections() {
 #[test]
 fn layer_normalisation_alone_needs_a_newer_opset() {
     let net = || Mlp::builder(3).dense(4, Activation::Tanh);
-    let opset = |net: deltarule::Builder| {
+    let opset = |net: deltarule::MlpBuilder| {
         let mut bytes = Vec::new();
         net.dense(2, Activation::Softmax).build().unwrap().write_onnx(&mut bytes).unwrap();
         // The last field: OperatorSetIdProto { domain = "", version }.

@@ -31,7 +31,7 @@ fn activation(spec: Spec) -> Activation {
         "softsign" => Activation::Softsign,
         "hard_tanh" => Activation::HardTanh,
         "softmax" => Activation::Softmax,
-        "maxout" => Activation::Maxout { pieces: spec.number("pieces") as usize },
+        "maxout" => Activation::Maxout { units: spec.number("pieces") as usize },
         other => panic!("activation {other}"),
     }
 }

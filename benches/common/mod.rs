@@ -96,7 +96,7 @@ pub fn net(layers: &[usize], activation: Activation, level: Level) -> Mlp {
 /// The same network on the naive path.
 pub fn naive(net: &Mlp) -> reference::Network<f32> {
     let layers = net.layers().enumerate().map(|(i, l)| {
-        let activation = match l.activation {
+        let activation = match l.layer.activation() {
             Activation::Sigmoid => reference::Activation::Sigmoid,
             Activation::Relu => reference::Activation::Relu,
             Activation::Tanh => reference::Activation::Tanh,

@@ -55,13 +55,13 @@ pub enum Activation {
     /// element-wise methods here treat it as the identity and leave the row's work to the loss
     /// and to [`Level::softmax`].
     Softmax,
-    /// The largest of a neuron's `pieces` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
-    /// 2013), for hidden layers: a layer of n neurons has n · pieces columns of weights. Like
+    /// The largest of a neuron's `units` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
+    /// 2013), for hidden layers: a layer of n neurons has n · units columns of weights. Like
     /// softmax not a function of one element: the element-wise methods here treat it as the
     /// identity, and [`Activation::ALL`] leaves it out.
     Maxout {
-        /// Linear functions a neuron; at least 2.
-        pieces: usize,
+        /// Linear functions per neuron; at least 2.
+        units: usize,
     },
 }
 
@@ -123,10 +123,10 @@ impl Activation {
         }
     }
 
-    /// Linear functions per neuron: 1, for maxout its pieces.
-    pub(crate) fn pieces(mut self) -> usize {
+    /// Linear functions per neuron: 1, for maxout its units.
+    pub(crate) fn units(mut self) -> usize {
         match self.parameter() {
-            Some(Parameter::Pieces(pieces)) => *pieces,
+            Some(Parameter::Pieces(units)) => *units,
             Some(Parameter::Number(..)) | None => 1,
         }
     }
@@ -191,7 +191,7 @@ impl Activation {
         match self {
             Activation::LeakyRelu { slope } => Some(Parameter::Number("slope", slope)),
             Activation::Elu { alpha } => Some(Parameter::Number("alpha", alpha)),
-            Activation::Maxout { pieces } => Some(Parameter::Pieces(pieces)),
+            Activation::Maxout { units } => Some(Parameter::Pieces(units)),
             Activation::Identity
             | Activation::Sigmoid
             | Activation::Tanh
@@ -220,8 +220,8 @@ impl Activation {
         };
         let mut copy = self;
         match copy.parameter() {
-            Some(Parameter::Pieces(pieces @ 0..2)) => {
-                refuse("pieces", "at least 2", pieces.to_string())
+            Some(Parameter::Pieces(units @ 0..2)) => {
+                refuse("units", "at least 2", units.to_string())
             }
             Some(Parameter::Number(name, value)) if !(value.is_finite() && *value >= 0.0) => {
                 refuse(name, "a finite number of at least 0", value.to_string())
@@ -237,7 +237,7 @@ impl fmt::Display for Activation {
         match copy.parameter() {
             None => f.write_str(self.name()),
             Some(Parameter::Number(_, value)) => write!(f, "{}:{value}", self.name()),
-            Some(Parameter::Pieces(pieces)) => write!(f, "{}:{pieces}", self.name()),
+            Some(Parameter::Pieces(units)) => write!(f, "{}:{units}", self.name()),
         }
     }
 }
@@ -254,16 +254,16 @@ impl FromStr for Activation {
             Some((name, value)) => (name, Some(value)),
             None => (text, None),
         };
-        let mut all = Activation::ALL.into_iter().chain([Activation::Maxout { pieces: 0 }]);
+        let mut all = Activation::ALL.into_iter().chain([Activation::Maxout { units: 0 }]);
         let Some(mut found) = all.find(|a| a.name() == name) else {
             let names = Activation::ALL.map(Activation::name).join(", ");
             return refuse(format!("expected one of {names}, maxout; got {text:?}"));
         };
         match (found.parameter(), value) {
-            (Some(Parameter::Pieces(pieces)), value) => match value.map(str::parse) {
-                Some(Ok(value)) => *pieces = value,
+            (Some(Parameter::Pieces(units)), value) => match value.map(str::parse) {
+                Some(Ok(value)) => *units = value,
                 Some(Err(_)) | None => {
-                    return refuse(format!("maxout needs a number of pieces; got {text:?}"));
+                    return refuse(format!("maxout needs a number of units; got {text:?}"));
                 }
             },
             (Some(Parameter::Number(_, number)), Some(value)) => match value.parse() {

@@ -27,14 +27,14 @@ pub(crate) struct ActiveInputs {
     sparse: bool,
 }
 
-/// Inputs from which it pays to look which of them are zero.
-pub(crate) const LOOK_FROM: usize = 64;
+/// Inputs from which a scan for zeros is worthwhile.
+pub(crate) const MIN_SCAN_INPUTS: usize = 64;
 
 /// An eighth: where less is zero, finding out that it is costs more than it saves.
 const SPARSE: usize = 8;
 
 impl ActiveInputs {
-    /// For so many inputs.
+    /// All of `n_in` inputs are active.
     pub(crate) fn new(n_in: usize) -> Self {
         ActiveInputs {
             masks: vec![u16::MAX; n_in.div_ceil(LINE)],
@@ -44,21 +44,21 @@ impl ActiveInputs {
         }
     }
 
-    /// How many inputs there are: the groups are below so many.
+    /// The number of inputs.
     pub(super) fn n_in(&self) -> usize {
         self.n_in
     }
 
-    /// Takes all inputs for active.
+    /// Makes all inputs active.
     pub(crate) fn take_all(&mut self) {
         self.sparse = false;
     }
 
-    /// Looks which inputs are active in these rows. Returns whether so many are not that leaving
-    /// them out pays.
-    pub(crate) fn look(&mut self, level: Level, x: RowsView) -> bool {
+    /// Finds the inputs that are active in these rows. Returns whether leaving out the others is
+    /// worthwhile.
+    pub(crate) fn scan_zeros(&mut self, level: Level, x: RowsView) -> bool {
         assert!(x.cols() == self.n_in);
-        dispatch(level, Look { x, masks: &mut self.masks });
+        dispatch(level, ScanZeros { x, masks: &mut self.masks });
         let (all, mut active) = (self.n_in / GROUP, 0);
         for (b, (groups, count)) in self.groups.iter_mut().enumerate() {
             let first = b * GROUPS;
@@ -79,12 +79,12 @@ impl ActiveInputs {
         self.sparse
     }
 
-    /// Whether leaving out inputs pays.
+    /// Whether leaving out inputs is worthwhile.
     pub(crate) fn is_sparse(&self) -> bool {
         self.sparse
     }
 
-    /// These inputs for a product with `w`, where leaving some out pays and changes no bit.
+    /// These inputs for a product with `w`, where leaving some out is worthwhile and changes no bit.
     ///
     /// `w` is matrices of `width` columns side by side, as in [`lanes`].
     pub(crate) fn without_zeros(&self, level: Level, w: Panels, width: usize) -> Option<&Self> {
@@ -116,12 +116,12 @@ impl ActiveInputs {
     }
 }
 
-struct Look<'a> {
+struct ScanZeros<'a> {
     x: RowsView<'a>,
     masks: &'a mut [u16],
 }
 
-impl Kernel for Look<'_> {
+impl Kernel for ScanZeros<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -146,13 +146,13 @@ impl Kernel for Look<'_> {
 }
 
 /// Sums of 0 times every value: 0 until a value is NaN or infinite, then NaN for good. Padding is
-/// kept apart from values by its lanes: panels that have some need sums of their own.
-struct Odd<S: Simd>([S::V; 2]);
+/// kept apart from values by its lanes: panels with padding need separate sums.
+struct NonFinite<S: Simd>([S::V; 2]);
 
-impl<S: Simd> Odd<S> {
+impl<S: Simd> NonFinite<S> {
     #[inline(always)]
     fn none(s: S) -> Self {
-        Odd([s.splat(0.0); 2])
+        NonFinite([s.splat(0.0); 2])
     }
 
     #[inline(always)]
@@ -187,17 +187,17 @@ impl Kernel for Finite<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> bool {
         // Of full panels, and of those with padding, which all have as much of it.
-        let (mut full, mut padded) = (Odd::none(s), Odd::none(s));
+        let (mut full, mut padded) = (NonFinite::none(s), NonFinite::none(s));
         let mut least = LINE;
         for p in 0..self.w.n_panels() {
             let lanes = lanes(self.width, p);
             least = least.min(lanes);
-            let odd = if lanes == LINE { &mut full } else { &mut padded };
+            let sums = if lanes == LINE { &mut full } else { &mut padded };
             // The last lines may be less than 16, and their whole groups may be left out too.
             for (lines, mask) in self.w.panel(p).chunks(LINE).zip(self.masks) {
                 for (g, group) in lines.chunks_exact(GROUP).enumerate() {
                     if mask >> (g * GROUP) & 0xf == 0 {
-                        group.iter().for_each(|line| odd.add(s, line));
+                        group.iter().for_each(|line| sums.add(s, line));
                     }
                 }
             }
@@ -216,9 +216,9 @@ impl Kernel for AllFinite<'_> {
     fn run<S: Simd>(self, s: S) -> bool {
         let mut finite = true;
         for p in 0..self.0.n_panels() {
-            let mut odd = Odd::none(s);
-            self.0.panel(p).iter().for_each(|line| odd.add(s, line));
-            finite &= !odd.found(s, lanes(self.0.cols, p));
+            let mut sums = NonFinite::none(s);
+            self.0.panel(p).iter().for_each(|line| sums.add(s, line));
+            finite &= !sums.found(s, lanes(self.0.cols, p));
         }
         finite
     }
@@ -257,12 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn looking_finds_the_columns_that_are_not_zero() {
+    fn a_scan_finds_the_columns_that_are_not_zero() {
         for level in Level::available() {
             for (rows, cols) in [(1, 64), (5, 70), (10, 784), (3, 600)] {
                 let x = matrix(rows, cols, 1, zero);
                 let mut inputs = ActiveInputs::new(cols);
-                assert!(inputs.look(level, x.view().into()));
+                assert!(inputs.scan_zeros(level, x.view().into()));
                 for c in 0..cols {
                     assert_eq!(inputs.masks[c / LINE] >> (c % LINE) & 1 == 0, zero(c), "{c}");
                 }
@@ -275,7 +275,7 @@ mod tests {
                     let got = inputs.groups(block).iter().map(|&g| usize::from(g));
                     assert!(got.eq(want), "{cols} block {block}");
                 }
-                assert!(!inputs.look(level, matrix(rows, cols, 1, |c| c == 3).view().into()));
+                assert!(!inputs.scan_zeros(level, matrix(rows, cols, 1, |c| c == 3).view().into()));
             }
         }
     }
@@ -305,7 +305,7 @@ mod tests {
                     bits(&out)
                 };
                 let mut inputs = ActiveInputs::new(k);
-                inputs.look(level, x.view().into());
+                inputs.scan_zeros(level, x.view().into());
                 let some = inputs.without_zeros(level, w.view(), n);
                 assert!(some.is_some());
                 assert_eq!(run(&w, some), run(&w, None), "{} {rows} {k} {n}", level.name());
@@ -316,9 +316,9 @@ mod tests {
                         continue;
                     }
                     left_out += 1;
-                    for odd in [f32::INFINITY, f32::NAN] {
+                    for bad in [f32::INFINITY, f32::NAN] {
                         let mut w = w.clone();
-                        w.view_mut().panel_mut((n - 1) / LINE)[first + 3].0[(n - 1) % LINE] = odd;
+                        w.view_mut().panel_mut((n - 1) / LINE)[first + 3].0[(n - 1) % LINE] = bad;
                         assert!(inputs.without_zeros(level, w.view(), n).is_none(), "{k}: {first}");
                     }
                 }
@@ -339,7 +339,7 @@ mod tests {
             for (rows, k, n) in [(1, 64, 10), (10, 784, 30), (300, 70, 40)] {
                 let x = matrix(rows, k, 1, zero);
                 let mut inputs = ActiveInputs::new(k);
-                inputs.look(level, x.view().into());
+                inputs.scan_zeros(level, x.view().into());
                 let mut active = vec![0; k.div_ceil(LINE)];
                 inputs.join(&mut active);
                 let mut d = matrix(rows, n, 2, |_| false);

@@ -10,7 +10,7 @@ use crate::storage::Panels;
 pub(crate) struct BiasBlock<'a> {
     /// batch x n
     pub(crate) d: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a mut [Line],
     /// optimiser state, shaped like the bias, as many as the rule has slots
     pub(crate) slots: [&'a mut [Line]; 2],

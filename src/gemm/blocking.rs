@@ -7,14 +7,14 @@ use crate::simd::{LINE, Simd};
 /// of the smallest L1 in use, and because the rounding error grows with 256 + K/256, not with K.
 pub(crate) const K_BLOCK: usize = 256;
 
-/// Vectors per panel of a tile of so many panels, when so many columns are left: a single panel may
-/// need a part of its vectors.
+/// Vectors per panel of a tile of `panels` panels: a single panel may need a part of them, for its
+/// last columns.
 #[inline(always)]
 pub(super) fn panel_vectors<S: Simd>(panels: usize, columns_left: usize) -> usize {
     if panels == 1 { columns_left.min(LINE).div_ceil(S::LANES) } else { S::VECTORS }
 }
 
-/// Whether a tile may have so many vectors per panel.
+/// Whether a tile of `panels` panels may have `vectors` vectors per panel.
 pub(super) const fn has_vectors<S: Simd>(panels: usize, vectors: usize) -> bool {
     vectors == S::VECTORS || panels == 1 && vectors < S::VECTORS
 }

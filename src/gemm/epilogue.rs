@@ -71,8 +71,8 @@ impl Field<*mut f32> {
 
 /// Takes the finished total of a vector.
 pub(super) trait Epilogue: Copy {
-    /// The epilogue of a tile: its places count from there. One address a tile and field, instead
-    /// of one a vector.
+    /// The epilogue of a tile: its places count from there. One address per tile and field, instead
+    /// of one per vector.
     fn tile(self, row: usize, panel: usize) -> Self;
 
     /// # Safety

@@ -19,7 +19,7 @@ pub(super) trait Broadcast: Copy {
     fn row(bases: [*const f32; 4], a_row: usize, r: usize) -> *const f32;
 }
 
-/// Rows, in panels (k runs along the lanes of a line, 16 k to a panel) or row-major (the next 16 k
+/// Rows, in panels (k runs along the lanes of a line, 16 k per panel) or row-major (the next 16 k
 /// follow at once). One kernel serves both: the distance of two rows is in a register, and chunks
 /// say where the runs are.
 #[derive(Clone, Copy)]

@@ -19,7 +19,7 @@ mod store;
 mod weights;
 
 pub use crate::storage::PanelMatrix;
-pub(crate) use active::{ActiveInputs, LOOK_FROM};
+pub(crate) use active::{ActiveInputs, MIN_SCAN_INPUTS};
 pub use bare::{xtd, xw};
 pub use bf16::{Hardware, Precision, SplitProduct};
 pub(crate) use bias::{BiasBlock, update_bias};

@@ -20,7 +20,7 @@ fn unpack(m: Panels, width: usize) -> Vec<f32> {
     out
 }
 
-/// Strides of a row-major operand with rows of so many floats, or of its transpose.
+/// Floats from one row to the next and from one column to the next.
 #[derive(Clone, Copy)]
 struct Strides(isize, isize);
 

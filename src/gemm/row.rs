@@ -6,7 +6,7 @@ use super::active::ActiveInputs;
 use super::blocking::{K_BLOCK, has_vectors, panel_vectors};
 use super::microkernel::{Chunks, Operands, Rows, block_sums};
 use super::store::FusedOp;
-use crate::simd::{Kernel, LINE, Line, Simd, with_const};
+use crate::simd::{Kernel, LINE, Line, Simd, next_row_panels, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
 
 /// out = op(bias + x·w) for one row, bit for bit as for the row among others; for a level with
@@ -18,7 +18,7 @@ pub(crate) struct RowProduct<'a> {
     pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
     pub(crate) w: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: Option<&'a [Line]>,
     /// 1 x n
     pub(crate) out: PanelsMut<'a>,
@@ -37,7 +37,7 @@ impl Kernel for RowProduct<'_> {
         assert!(self.bias.is_none_or(|bias| bias.len() == n_panels));
         let mut p = 0;
         while p < n_panels {
-            let panels = S::TILES.next_row_panels(n_panels - p);
+            let panels = next_row_panels::<S>(n_panels - p);
             let vectors = panel_vectors::<S>(panels, self.w.cols - p * LINE);
             with_const!(P = panels, if S::TILES.has_row_tile(P), {
                 with_const!([1 2] H = vectors, if has_vectors::<S>(P, H), {
@@ -56,7 +56,7 @@ impl RowProduct<'_> {
     /// # Safety
     /// The panels exist, and the shapes agree.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
         let RowProduct { x, inputs, w, bias, out, op } = self;
         let (k, (a, a_row, a_hop)) = (w.rows, x.geometry());

@@ -1,4 +1,4 @@
-//! The products whose result has a row a sample: X·W (forward) and D·Wᵀ (backward).
+//! The products whose result has one row per sample: X·W (forward) and D·Wᵀ (backward).
 
 use super::active::ActiveInputs;
 use super::blocking::{
@@ -22,7 +22,7 @@ pub(crate) struct Forward<'a, A> {
     pub(crate) inputs: Option<&'a ActiveInputs>,
     /// k x n
     pub(crate) w: Panels<'a>,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a [Line],
     /// m x n
     pub(crate) out: PanelsMut<'a>,
@@ -117,7 +117,7 @@ struct Product<'a> {
     x: RowsView<'a>,
     inputs: Option<&'a ActiveInputs>,
     w: Panels<'a>,
-    /// One line a panel of w.
+    /// One line per panel of w.
     bias: Option<&'a [Line]>,
     totals: Field<*mut f32>,
     epilogue: Finish,
@@ -199,7 +199,7 @@ struct Block<'a> {
     chunks: &'a [Chunk],
 }
 
-/// All rows of P panels, from a panel on, for one block, H vectors a panel.
+/// All rows of P panels, from a panel on, for one block, H vectors per panel.
 struct Stripe<'a, 'b, const P: usize, const H: usize>((&'a Product<'b>, &'a Block<'a>, usize));
 
 impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
@@ -220,7 +220,7 @@ impl<const P: usize, const H: usize> Kernel for Stripe<'_, '_, P, H> {
     }
 }
 
-/// Lines of weights that the next stripe will read, fetched a few a tile: with 64 rows a stripe
+/// Lines of weights that the next stripe will read, fetched a few per tile: with 64 rows a stripe
 /// takes 16,000 cycles, and the 16 KiB of each next panel come from L3 behind a jump that the
 /// hardware does not foresee. (64 x 2048 x 2048: 72 to 82 GFLOP/s on one core with a peak of 92.)
 struct Next<const P: usize> {
@@ -228,7 +228,7 @@ struct Next<const P: usize> {
     /// Floats from one panel to the next.
     panel: usize,
     left: usize,
-    /// Lines of each panel a tile.
+    /// Lines of each panel per tile.
     a_tile: usize,
 }
 
@@ -245,13 +245,13 @@ impl<const P: usize> Next<P> {
 }
 
 impl Product<'_> {
-    /// What follows the P panels from `panel` on in this block of the depth, where it pays.
+    /// What follows the P panels from `panel` on in this block of the depth, where fetching it is worthwhile.
     #[inline(always)]
     fn next<const P: usize>(&self, block: &Block, panel: usize) -> Next<P> {
         let (w, rows) = (&self.w, block.rows.len());
-        let pays = rows >= PREFETCH_ROWS && w.rows * w.cols >= PREFETCH_WEIGHTS;
+        let worthwhile = rows >= PREFETCH_ROWS && w.rows * w.cols >= PREFETCH_WEIGHTS;
         let line = w.as_ptr().wrapping_add(((panel + P) * w.ld + block.k0) * LINE);
-        let left = if pays && panel + P < w.n_panels() { block.k } else { 0 };
+        let left = if worthwhile && panel + P < w.n_panels() { block.k } else { 0 };
         Next { line, panel: w.ld * LINE, left, a_tile: (block.k * 4).div_ceil(rows) }
     }
 
@@ -260,7 +260,7 @@ impl Product<'_> {
     /// # Safety
     /// The rows and panels exist.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,

@@ -5,7 +5,7 @@ use super::epilogue::{Epilogue, Field, Place, Update};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use super::store::UpdateRule;
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch, with_const};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch, next_gradient_rows, with_const};
 use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub(crate) struct WeightBlock<'a> {
     pub(crate) x: Panels<'a>,
     /// batch x block's columns
     pub(crate) d: Panels<'a>,
-    /// one element a panel of x, a bit a column: those that are zero in the whole batch may be left
+    /// one element per panel of x, one bit per column: those that are zero in the whole batch may be left
     /// out, since d is finite; empty where there are none
     pub(crate) active: &'a [u16],
     /// the weights
@@ -35,7 +35,7 @@ impl<'a> Transposed<'a> {
     /// # Safety
     /// The block begins with a group of 16 rows, and so does the block of weights that it is the
     /// copy of. The memory of both has whole groups, of which nobody else uses a row as long as the
-    /// answer lives.
+    /// result lives.
     pub(crate) unsafe fn new(wt: PanelsMut<'a>) -> Self {
         Transposed(wt)
     }
@@ -117,7 +117,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
 #[repr(C, align(64))]
 struct Totals([[[f32; LINE]; LINE]; BLOCK_PANELS * BLOCK_PANELS]);
 
-/// The parts of `n`, so many at a time.
+/// The parts of `n`, of at most `step`.
 fn parts(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(step).map(move |first| first..n.min(first.saturating_add(step)))
 }
@@ -128,7 +128,7 @@ struct Pass {
     x_panels: Range<usize>,
     d_panels: Range<usize>,
     samples: Range<usize>,
-    /// One a panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
+    /// One per panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
     /// d.
     totals: Field<*mut f32>,
 }
@@ -161,7 +161,7 @@ struct At {
     k0: usize,
 }
 
-/// The weight rows of a pass's panels of x, up to 16 a panel, for P panels of d, H vectors a panel.
+/// The weight rows of a pass's panels of x, up to 16 a panel, for P panels of d, H vectors per panel.
 struct Column<'a, 'b, E, const P: usize, const H: usize>((&'a Product<'b, E>, &'a Pass, usize));
 
 impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P, H> {
@@ -180,7 +180,7 @@ impl<E: Epilogue, const P: usize, const H: usize> Kernel for Column<'_, '_, E, P
             let end = LINE.min(product.x.cols - x_panel * LINE);
             let mut row = 0;
             while row < end {
-                let rows = S::TILES.next_gradient_rows(end - row);
+                let rows = next_gradient_rows::<S>(end - row);
                 let mut k0 = samples.start;
                 while k0 < samples.end {
                     let at = At { x_panel, row, panel, k0 };
@@ -208,7 +208,7 @@ impl<E: Epilogue> Product<'_, E> {
     /// The lanes and panels exist; `totals` has MR rows of P panels, and holds what the blocks
     /// before left there.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::steps`")]
+    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,

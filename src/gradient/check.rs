@@ -213,7 +213,7 @@ fn is_class(net: &Mlp, loss: Loss) -> bool {
 /// Checks that a batch and a loss fit the network.
 fn check_batch(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Result<()> {
     if let Some(output) = net.layers().last() {
-        loss.check_output(output.activation)?;
+        loss.check_output(output.layer.activation())?;
     }
     let shape = |m: MatRef| format!("{} x {}", m.rows(), m.cols());
     if x.rows() == 0 || x.cols() != net.n_in() {

@@ -14,7 +14,7 @@ use crate::storage::{MatRef, PanelMatrix};
 /// [`Error::Config`] when a layer has batch normalisation, whose statistics in prediction are not
 /// those of the batch: fold it first, by [`Mlp::folded`].
 pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
-    if let Some(layer) = net.layers().position(|layer| layer.norm == Some(NormKind::Batch)) {
+    if let Some(layer) = net.layers().position(|layer| layer.layer.norm == Some(NormKind::Batch)) {
         let reason = "batch normalisation is not part of a reference network that predicts";
         return Err(Error::config(format!("layer {layer}"), reason));
     }
@@ -34,19 +34,20 @@ fn network(
 ) -> Result<reference::Network<f64>> {
     let layers = net.layers().enumerate().map(|(i, shape)| {
         let (weights, biases) = (wide(net.weights(i)?.as_slice()), wide(&net.biases(i)?));
-        let activation = reference_activation(shape.activation);
+        let activation = reference_activation(shape.layer.activation());
         let mut layer =
             reference::Layer::new(shape.n_in, shape.n_out, activation, weights, biases)?;
-        layer.norm = net.norm_parameters(i)?.zip(shape.norm).map(|(norm, kind)| reference::Norm {
-            kind: match kind {
-                NormKind::Layer => reference::NormKind::Layer,
-                NormKind::Batch => reference::NormKind::Batch,
-            },
-            gamma: wide(&norm.gamma),
-            beta: wide(&norm.beta),
-        });
-        layer.mask = mask(shape.dropout, i, shape.n_out)?;
-        layer.residual = shape.residual;
+        layer.norm =
+            net.norm_parameters(i)?.zip(shape.layer.norm).map(|(norm, kind)| reference::Norm {
+                kind: match kind {
+                    NormKind::Layer => reference::NormKind::Layer,
+                    NormKind::Batch => reference::NormKind::Batch,
+                },
+                gamma: wide(&norm.gamma),
+                beta: wide(&norm.beta),
+            });
+        layer.mask = mask(shape.layer.dropout, i, shape.n_out)?;
+        layer.residual = shape.layer.residual;
         Ok(layer)
     });
     reference::Network::new(layers.collect::<Result<_>>()?)
@@ -91,7 +92,7 @@ pub(crate) fn reference_activation(activation: Activation) -> reference::Activat
         Activation::HardTanh => Plain::HardTanh,
         Activation::Step => Plain::Step,
         Activation::Softmax => Plain::Softmax,
-        Activation::Maxout { pieces } => Plain::Maxout { pieces },
+        Activation::Maxout { units } => Plain::Maxout { units },
     }
 }
 

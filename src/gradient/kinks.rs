@@ -13,9 +13,9 @@ pub(super) fn of_layer(activation: Activation, y: &[f64], regions: &mut Vec<u8>)
         Activation::HardTanh => {
             regions.extend(y.iter().map(|&y| u8::from(y > -1.0) + u8::from(y >= 1.0)));
         }
-        Activation::Maxout { pieces } => {
-            // Which piece is the largest, bit by bit: a number of pieces may not fit a byte.
-            for unit in y.chunks(pieces) {
+        Activation::Maxout { units } => {
+            // Which unit is the largest, bit by bit: a number of units may not fit a byte.
+            for unit in y.chunks(units) {
                 let largest = unit.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 regions.extend(unit.iter().map(|&y| u8::from(y == largest)));
             }

@@ -168,8 +168,8 @@ fn output_sizes(layer: &Layer<f64>, size: &[f64], y: &[f64]) -> Vec<f64> {
     let mut sizes: Vec<f64> = match activation {
         // At most that of the largest of what it is made of.
         Activation::Softmax => size.to_vec(),
-        Activation::Maxout { pieces } => {
-            size.chunks(*pieces).map(|unit| unit.iter().copied().fold(0.0, f64::max)).collect()
+        Activation::Maxout { units } => {
+            size.chunks(*units).map(|unit| unit.iter().copied().fold(0.0, f64::max)).collect()
         }
         Activation::Identity
         | Activation::Sigmoid

@@ -1,10 +1,10 @@
 //! The names of the layers in a file of others, and their order.
 
-use super::model::STATE;
+use super::metadata::STATE;
 use crate::error::{Error, Result};
 use crate::format::Contents;
 
-/// The names that the caller gives, if there is one a layer.
+/// The names that the caller gives, one per layer.
 pub(super) fn given_layers<'n>(order: &[&'n str], n_layers: usize) -> Result<Vec<&'n str>> {
     let refuse = |reason: String| Err(Error::config("order of the layers", reason));
     if order.len() != n_layers {
@@ -21,8 +21,8 @@ pub(super) fn given_layers<'n>(order: &[&'n str], n_layers: usize) -> Result<Vec
 /// The names of the layers in a file, in the order of the numbers in them.
 pub(super) fn numbered_layers<'n>(file: &Contents<'n>, n_layers: usize) -> Result<Vec<&'n str>> {
     let tensors = || {
-        let own = file.tensors().filter(|(name, _)| !name.starts_with(STATE));
-        own.map(|(name, is_float)| {
+        let local = file.tensors().filter(|(name, _)| !name.starts_with(STATE));
+        local.map(|(name, is_float)| {
             let (layer, what) = name.rsplit_once('.').unwrap_or(("", name));
             (name, layer, what, is_float)
         })
@@ -56,30 +56,25 @@ pub(super) fn numbered_layers<'n>(file: &Contents<'n>, n_layers: usize) -> Resul
     Ok(layers)
 }
 
-/// A key that orders names like people do: `fc2` before `fc10`. Texts and the numbers behind them.
-type NaturalKey<'a> = Vec<(&'a str, Option<u64>)>;
+/// A key that orders names like people do: `fc2` before `fc10`. Texts and numbers in turn.
+type NaturalKey<'a> = Vec<(&'a [u8], Option<u64>)>;
 
 fn natural(name: &str) -> NaturalKey<'_> {
-    let mut key = Vec::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let (text, tail) =
-            rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
-        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
-        let (digits, tail) = tail.split_at(end);
-        let number = (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX));
-        key.push((text, number));
-        rest = tail;
-    }
-    key
+    let same = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
+    let parts = name.as_bytes().chunk_by(same).map(|part| match part {
+        [b'0'..=b'9', ..] => {
+            let number = str::from_utf8(part).ok().and_then(|digits| digits.parse().ok());
+            (&[][..], Some(number.unwrap_or(u64::MAX)))
+        }
+        _ => (part, None),
+    });
+    parts.collect()
 }
 
 /// Whether the first difference of two names is that of two numbers.
 fn differ_by_number(a: &NaturalKey, b: &NaturalKey) -> bool {
-    match a.iter().zip(b).find(|(a, b)| a != b) {
-        Some(((a, Some(m)), (b, Some(n)))) => a == b && m != n,
-        _ => false,
-    }
+    let difference = a.iter().zip(b).find(|(a, b)| a != b);
+    matches!(difference, Some(((_, Some(_)), (_, Some(_)))))
 }
 
 #[cfg(test)]

@@ -15,12 +15,13 @@
     )
 )]
 
-mod layer;
 mod layer_names;
+mod metadata;
 mod model;
 mod onnx;
-mod onnx_proto;
+mod onnx_graph;
 mod pipeline;
 
-pub(crate) use model::{CHECKPOINT, STATE, empty_model};
+pub(crate) use metadata::{CHECKPOINT, STATE};
+pub(crate) use model::empty_model;
 pub use pipeline::Pipeline;

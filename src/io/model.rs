@@ -1,26 +1,17 @@
 //! Networks to and from files.
 
-use super::layer::{Layer, inputs};
 use super::layer_names::{given_layers, numbered_layers};
-use super::pipeline::refuse_standardized;
+use super::metadata::{ARCHITECTURE, CHECKPOINT, FORMAT, MODEL, STATE, refuse_standardized};
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::format::{
     Contents, Stored, Target, Values, read_file, read_stream, write, write_atomically, write_file,
 };
-use crate::network::{Builder, Dense, Mlp};
+use crate::network::{Architecture, LayerKind, LayerParameters, Mlp, MlpBuilder};
+use crate::simd::Level;
+use std::fmt::Display;
 use std::io::{Read, Write};
 use std::path::Path;
-
-/// Metadata keys.
-pub(crate) const FORMAT: &str = "deltarule.format";
-const VERSION: &str = "deltarule.version";
-const ARCHITECTURE: &str = "deltarule.architecture";
-/// What [`FORMAT`] says of a model.
-pub(super) const MODEL: &str = "model 1";
-/// What [`FORMAT`] says of a checkpoint, which is a model and more.
-pub(crate) const CHECKPOINT: &str = "checkpoint 1";
-/// What the names of a checkpoint's other tensors begin with.
-pub(crate) const STATE: &str = "training.";
 
 impl Mlp {
     /// Saves the network as a safetensors file, which PyTorch can load: for each layer
@@ -31,22 +22,18 @@ impl Mlp {
     /// there is the old file or the new one.
     ///
     /// # Errors
-    /// [`Error::Io`] when writing fails, and [`Error::Value`] when a parameter is not finite; the
-    /// old file is then as it was.
+    /// [`Error::Io`] when writing fails, and [`Error::Value`] when a parameter is not finite; then an
+    /// old file is unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.check_finite()?;
-        let metadata = self.metadata(MODEL);
-        write_atomically(path.as_ref(), &mut |file| write_file(file, &metadata, &self.stored()))
+        save(self, &self.metadata(MODEL), path.as_ref())
     }
 
-    /// Writes the network as [`Mlp::save`] does, to anything.
+    /// Writes the network as [`Mlp::save`] does, to a writer.
     ///
     /// # Errors
     /// As [`Mlp::save`].
     pub fn write_to(&self, mut writer: impl Write) -> Result<()> {
-        self.check_finite()?;
-        write(&mut writer, &self.metadata(MODEL), &self.stored())?;
-        Ok(writer.flush()?)
+        write_to(self, &self.metadata(MODEL), &mut writer)
     }
 
     /// Loads a network that [`Mlp::save`] wrote, or the network of a checkpoint.
@@ -54,12 +41,12 @@ impl Mlp {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read; [`Error::Format`], [`Error::Shape`] or
     /// [`Error::Value`] when it is damaged in any way, not from this crate, or of a version that
-    /// does not exist yet. Files of others load with [`Mlp::load_weights`].
+    /// does not exist yet. [`Mlp::load_weights`] loads other files.
     pub fn load(path: impl AsRef<Path>) -> Result<Mlp> {
         read_file(path.as_ref(), read_model)
     }
 
-    /// Reads a network as [`Mlp::load`] does, from anything. Reads to the end.
+    /// Reads a network as [`Mlp::load`] does, from a reader, to its end.
     ///
     /// # Errors
     /// As [`Mlp::load`].
@@ -70,12 +57,12 @@ impl Mlp {
     /// Replaces all parameters by those of a safetensors file, for example a `state_dict` that
     /// PyTorch's safetensors package saved. It needs no metadata.
     ///
-    /// Every layer must have a tensor of F32 `….weight` (n_out x n_in) and `….bias`; what stands
-    /// before the last dot gives the order of the layers by a number in it: `0, 2, 10` of
-    /// `nn.Sequential`, `layers.0, layers.1`, `fc1, fc2`. Names without such numbers (`hidden,
-    /// output`) are refused: [`Mlp::load_weights_in_order`] takes their order. Tensors that belong
-    /// to no layer may stand beside them; running statistics of a norm, and other floats of a
-    /// layer, are refused, since without them the outputs would be others.
+    /// Every layer needs two F32 tensors, `NAME.weight` (n_out x n_in) and `NAME.bias`. A number in
+    /// the names gives the order of the layers: `0, 2, 10` of `nn.Sequential`, `layers.0, layers.1`,
+    /// `fc1, fc2`. Names without numbers (`hidden, output`) are refused:
+    /// [`Mlp::load_weights_in_order`] takes their order. Tensors that belong to no layer are ignored.
+    /// The running statistics of a norm, and other floats of a layer, are refused: without them the
+    /// outputs would differ.
     ///
     /// ```no_run
     /// use deltarule::{Activation, Mlp};
@@ -92,7 +79,7 @@ impl Mlp {
         read_file(path.as_ref(), |file| self.replace_parameters(file, None))
     }
 
-    /// Replaces all parameters as [`Mlp::load_weights`] does, from anything. Reads to the end.
+    /// Replaces all parameters as [`Mlp::load_weights`] does, from a reader, to its end.
     ///
     /// # Errors
     /// As [`Mlp::load_weights`].
@@ -101,8 +88,8 @@ impl Mlp {
     }
 
     /// Replaces all parameters as [`Mlp::load_weights`] does, from the layers with these names, in
-    /// this order: layer i takes `NAME.weight` and `NAME.bias` of the i-th name. Nothing else in the
-    /// file is looked at.
+    /// this order: layer i takes `NAME.weight` and `NAME.bias` of the i-th name. Other tensors are
+    /// ignored.
     ///
     /// ```no_run
     /// use deltarule::{Activation, Mlp};
@@ -113,41 +100,18 @@ impl Mlp {
     /// ```
     ///
     /// # Errors
-    /// As [`Mlp::load_weights`]; [`Error::Config`] when there is not one name a layer, or a name
-    /// comes twice.
+    /// As [`Mlp::load_weights`]; [`Error::Config`] when there is not one name per layer, or a name
+    /// is repeated.
     pub fn load_weights_in_order(&mut self, path: impl AsRef<Path>, layers: &[&str]) -> Result<()> {
         read_file(path.as_ref(), |file| self.replace_parameters(file, Some(layers)))
     }
 
-    /// Replaces all parameters as [`Mlp::load_weights_in_order`] does, from anything. Reads to the
-    /// end.
+    /// Replaces all parameters as [`Mlp::load_weights_in_order`] does, from a reader, to its end.
     ///
     /// # Errors
     /// As [`Mlp::load_weights_in_order`].
     pub fn read_weights_in_order(&mut self, reader: impl Read, layers: &[&str]) -> Result<()> {
         read_stream(reader, |file| self.replace_parameters(file, Some(layers)))
-    }
-
-    /// The layers in words: `784 dropout:0.2, 128 relu batch-norm, 10 softmax`. Whatever a network
-    /// is made of has to be here or among the tensors of [`Mlp::stored`]; therefore every field by
-    /// name.
-    pub(crate) fn architecture(&self) -> String {
-        let Mlp { layers, input_dropout, level: _ } = self;
-        let mut text = self.n_in().to_string();
-        if *input_dropout > 0.0 {
-            text.push_str(&format!(" dropout:{input_dropout}"));
-        }
-        for layer in layers {
-            text.push_str(", ");
-            text.push_str(&layer.words());
-        }
-        text
-    }
-
-    /// The metadata of a file that holds this network.
-    pub(crate) fn metadata(&self, format: &str) -> [(&'static str, String); 3] {
-        let version = format!("deltarule {}", env!("CARGO_PKG_VERSION"));
-        [(FORMAT, format.into()), (VERSION, version), (ARCHITECTURE, self.architecture())]
     }
 
     /// The tensors of a file that holds this network.
@@ -163,8 +127,8 @@ impl Mlp {
     }
 
     pub(super) fn check_finite(&self) -> Result<()> {
-        for (i, l) in self.layers.iter().enumerate() {
-            for (what, tensor) in l.tensors() {
+        for (i, layer) in self.layers.iter().enumerate() {
+            for (what, tensor) in layer.tensors() {
                 if !tensor.is_finite() {
                     let place = format!("layer {i}: {what}");
                     return Err(Error::value(place, "finite numbers", "others"));
@@ -175,8 +139,12 @@ impl Mlp {
     }
 
     fn replace_parameters(&mut self, file: Contents, order: Option<&[&str]>) -> Result<()> {
-        let is_plain = |l: &Dense| l.norm.is_none() && l.activation.pieces() == 1;
-        if let Some(i) = self.layers.iter().position(|l| !is_plain(l)) {
+        let is_plain = |layer: &LayerParameters| match layer.spec.kind {
+            LayerKind::Dense { activation, .. } => {
+                layer.spec.norm.is_none() && !matches!(activation, Activation::Maxout { .. })
+            }
+        };
+        if let Some(i) = self.layers.iter().position(|layer| !is_plain(layer)) {
             let reason = "weights alone are read for plain layers, not for norms and maxout";
             return Err(Error::config(format!("layer {i}"), reason));
         }
@@ -194,9 +162,7 @@ impl Mlp {
             file.check_shape(weight, Target::Matrix(&layer.w))?;
             file.check_shape(bias, Target::Row(&layer.b))?;
         }
-        let builder =
-            self.layers().fold(Mlp::builder(self.n_in()), |b, l| b.dense(l.n_out, l.activation));
-        let mut read = builder.level(self.level).zeros()?;
+        let mut read = Mlp::zeros(&self.architecture(), self.level)?;
         let parameters = read.layers.iter_mut().map(|l| [&mut l.w, &mut l.b]);
         let mut all: Vec<_> = names.iter().flatten().zip(parameters.flatten()).collect();
         file.read(|name| {
@@ -210,12 +176,12 @@ impl Mlp {
     }
 }
 
-impl Builder {
+impl MlpBuilder {
     /// Builds the network with the parameters of a safetensors file, from the layers with these
     /// names; see [`Mlp::load_weights_in_order`].
     ///
     /// # Errors
-    /// As [`Builder::build`] and [`Mlp::load_weights_in_order`].
+    /// As [`MlpBuilder::build`] and [`Mlp::load_weights_in_order`].
     pub fn load_weights_in_order(self, path: impl AsRef<Path>, layers: &[&str]) -> Result<Mlp> {
         let mut net = self.zeros()?;
         net.load_weights_in_order(path, layers)?;
@@ -225,12 +191,29 @@ impl Builder {
     /// Builds the network with the parameters of a safetensors file; see [`Mlp::load_weights`].
     ///
     /// # Errors
-    /// As [`Builder::build`] and [`Mlp::load_weights`].
+    /// As [`MlpBuilder::build`] and [`Mlp::load_weights`].
     pub fn load_weights(self, path: impl AsRef<Path>) -> Result<Mlp> {
         let mut net = self.zeros()?;
         net.load_weights(path)?;
         Ok(net)
     }
+}
+
+/// Saves a network with this metadata.
+pub(super) fn save(net: &Mlp, metadata: &[(&str, String)], path: &Path) -> Result<()> {
+    net.check_finite()?;
+    write_atomically(path, &mut |file| write_file(file, metadata, &net.stored()))
+}
+
+/// Writes a network with this metadata.
+pub(super) fn write_to(
+    net: &Mlp,
+    metadata: &[(&str, String)],
+    writer: &mut dyn Write,
+) -> Result<()> {
+    net.check_finite()?;
+    write(writer, metadata, &net.stored())?;
+    Ok(writer.flush()?)
 }
 
 fn read_model(file: Contents) -> Result<Mlp> {
@@ -242,7 +225,7 @@ fn read_model(file: Contents) -> Result<Mlp> {
 
 /// The network that a file describes, with all parameters zero, after all checks.
 pub(crate) fn empty_model(file: &Contents) -> Result<Mlp> {
-    let Some(architecture) = file.metadata(ARCHITECTURE) else {
+    let Some(words) = file.metadata(ARCHITECTURE) else {
         let reason = format!("no {ARCHITECTURE:?} in the metadata: not a model of this crate");
         return Err(file.refuse(reason));
     };
@@ -254,39 +237,59 @@ pub(crate) fn empty_model(file: &Contents) -> Result<Mlp> {
             return Err(file.refuse(reason));
         }
     }
-    let refuse = |what: &str| file.refuse(format!("architecture {architecture:?}: {what}"));
-    let mut layers = architecture.split(", ");
-    let (n_in, input_dropout) =
-        inputs(layers.next().unwrap_or_default()).map_err(|e| refuse(&e))?;
-    let mut builder = Mlp::builder(n_in);
-    if let Some(rate) = input_dropout {
-        builder = builder.dropout(rate);
-    }
-    // Every size is compared with a tensor of the file before anything of that size is made.
+    let refuse = |what: &dyn Display| file.refuse(format!("architecture {words:?}: {what}"));
+    let architecture: Architecture = words.parse().map_err(|e: Error| refuse(&e))?;
+    // Every size is compared with a tensor of the file before anything of that size is allocated.
     let mut matrices = file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
-    let mut below = n_in;
-    for (i, layer) in layers.enumerate() {
-        let layer = Layer::parse(layer).map_err(|e| refuse(&e))?;
-        for (what, rows, cols) in layer.tensors(below).ok_or_else(|| refuse("too large"))? {
-            let name = format!("layers.{i}.{what}");
+    for (i, shape) in architecture.shapes().enumerate() {
+        for tensor in shape.tensors().iter().filter(|tensor| tensor.cols() > 0) {
+            let (name, cols) = (format!("layers.{i}.{}", tensor.name), tensor.cols());
+            let (rows, cols) =
+                if tensor.name == "weight" { (cols, tensor.rows) } else { (1, cols) };
             if matrices.next() != Some((&name, rows, cols)) {
-                return Err(refuse(&format!("expected next {name:?} of {rows} x {cols}")));
+                let expected = format!("expected next {name:?} of {rows} x {cols}");
+                return Err(refuse(&expected));
             }
         }
-        below = layer.n_out;
-        builder = layer.add_to(builder);
     }
     if let Some((name, ..)) = matrices.next() {
         return Err(refuse(&format!("does not have {name:?}")));
     }
-    builder.zeros().map_err(|e| refuse(&e.to_string()))
+    Mlp::zeros(&architecture, Level::from_env()?).map_err(|e| refuse(&e))
 }
 
 /// Fills the network with the file's parameters.
-pub(crate) fn read_parameters(file: Contents, mut net: Mlp) -> Result<Mlp> {
+pub(super) fn read_parameters(file: Contents, mut net: Mlp) -> Result<Mlp> {
     // They come in order: `empty_model` compared their names.
-    let mut parameters = net.layers.iter_mut().flat_map(Dense::tensors_mut).map(|(_, t)| t);
+    let tensors = net.layers.iter_mut().flat_map(LayerParameters::tensors_mut);
+    let mut parameters = tensors.map(|(_, tensor)| tensor);
     file.read(|name| if name.starts_with(STATE) { None } else { parameters.next() })?;
     drop(parameters);
     Ok(net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MatRef;
+
+    #[test]
+    fn every_kind_of_layer_survives_its_file() {
+        let layers = [
+            "20 relu batch-norm dropout:0.5",
+            "20 tanh layer-norm residual:1",
+            "7 maxout:3",
+            "3 softmax",
+        ];
+        let inputs = Mlp::builder(5).dropout(0.25).seed(4);
+        let net = layers.iter().fold(inputs, |net, layer| net.layer(layer.parse().unwrap()));
+        let net = net.build().unwrap();
+        let mut bytes = Vec::new();
+        net.write_to(&mut bytes).unwrap();
+        let back = Mlp::read_from(&bytes[..]).unwrap();
+        assert_eq!((back.architecture(), back.digest()), (net.architecture(), net.digest()));
+        let x = MatRef::new(&[0.1, -0.2, 0.3, 0.4, -0.5], 1, 5).unwrap();
+        assert_eq!(back.predict(x).unwrap(), net.predict(x).unwrap());
+        assert!(back.clone().read_weights(&bytes[..]).is_err());
+    }
 }

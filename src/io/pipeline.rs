@@ -1,17 +1,14 @@
-//! A network and the standardisation that belongs to it, as one thing and one file.
+//! A network and its standardisation, in one value and one file.
 
-use super::model::{MODEL, empty_model, read_parameters};
+use super::metadata::{INPUT_KEYS, MODEL, TARGET_KEYS};
+use super::model::{empty_model, read_parameters, save, write_to};
 use crate::data::Standardizer;
 use crate::error::{Error, Result};
-use crate::format::{Contents, read_file, read_stream, write, write_atomically, write_file};
+use crate::format::{Contents, read_file, read_stream};
 use crate::network::Mlp;
 use crate::storage::{MatRef, Matrix};
 use std::io::{Read, Write};
 use std::path::Path;
-
-/// Metadata keys of a standardisation: its means, and its deviations.
-const INPUT_KEYS: [&str; 2] = ["deltarule.inputs.mean", "deltarule.inputs.std"];
-const TARGET_KEYS: [&str; 2] = ["deltarule.targets.mean", "deltarule.targets.std"];
 
 /// A network with the standardisation of its inputs and of its targets, as they were fitted on the
 /// training set: rows in their own units go in, predictions in the targets' units come out.
@@ -103,20 +100,15 @@ impl Pipeline {
     /// As [`Mlp::save`]; [`Error::Config`] when there are so many columns that the header would be
     /// larger than a reader accepts (about 20,000).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.network.check_finite()?;
-        let metadata = self.metadata();
-        let tensors = self.network.stored();
-        write_atomically(path.as_ref(), &mut |file| write_file(file, &metadata, &tensors))
+        save(&self.network, &self.metadata(), path.as_ref())
     }
 
-    /// Writes everything as [`Pipeline::save`] does, to anything.
+    /// Writes everything as [`Pipeline::save`] does, to a writer.
     ///
     /// # Errors
     /// As [`Pipeline::save`].
     pub fn write_to(&self, mut writer: impl Write) -> Result<()> {
-        self.network.check_finite()?;
-        write(&mut writer, &self.metadata(), &self.network.stored())?;
-        Ok(writer.flush()?)
+        write_to(&self.network, &self.metadata(), &mut writer)
     }
 
     fn metadata(&self) -> Vec<(&'static str, String)> {
@@ -138,23 +130,12 @@ impl Pipeline {
         read_file(path.as_ref(), read)
     }
 
-    /// Reads as [`Pipeline::load`] does, from anything. Reads to the end.
+    /// Reads as [`Pipeline::load`] does, from a reader, to its end.
     ///
     /// # Errors
     /// As [`Pipeline::load`].
     pub fn read_from(reader: impl Read) -> Result<Self> {
         read_stream(reader, read)
-    }
-}
-
-/// Refuses a file whose network is not the whole of it.
-pub(super) fn refuse_standardized(file: &Contents) -> Result<()> {
-    match INPUT_KEYS.iter().chain(&TARGET_KEYS).find(|key| file.metadata(key).is_some()) {
-        None => Ok(()),
-        Some(key) => {
-            let reason = format!("has {key:?}: Pipeline::load reads the network with it");
-            Err(file.refuse(reason))
-        }
     }
 }
 
@@ -165,7 +146,7 @@ fn check_width(what: &str, expected: usize, standardizer: &Standardizer) -> Resu
     }
 }
 
-/// Each number in the fewest digits that are it, with an exponent: `1.5e2`.
+/// Each number in its shortest exact digits, with an exponent: `1.5e2`.
 fn numbers(values: &[f64]) -> String {
     let words: Vec<String> = values.iter().map(|x| format!("{x:e}")).collect();
     words.join(" ")
@@ -257,7 +238,7 @@ mod tests {
             let mut all = net.metadata(MODEL).to_vec();
             all.extend(metadata.iter().map(|(key, value)| (*key, value.to_string())));
             let mut bytes = Vec::new();
-            write(&mut bytes, &all, &net.stored()).unwrap();
+            write_to(&net, &all, &mut bytes).unwrap();
             Pipeline::read_from(&bytes[..])
         };
         let [mean, std] = INPUT_KEYS;

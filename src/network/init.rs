@@ -1,10 +1,11 @@
 //! Initial weights.
 
-use super::dense::Dense;
+use super::parameters::LayerParameters;
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::math::{Purpose, Stream};
 
-/// How weights begin; biases begin at zero (Nielsen's [`Init::Normal`] draws them too).
+/// The distribution of initial weights. Biases are zero, except with [`Init::Normal`].
 ///
 /// Fan-in is the number of inputs of a layer, fan-out of its outputs. Every weight is a function
 /// of (seed, layer, row, column) alone.
@@ -36,6 +37,26 @@ pub enum Init {
 }
 
 impl Init {
+    /// The default for layers with this activation.
+    pub(super) fn for_activation(activation: Activation) -> Init {
+        match activation {
+            Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Gelu
+            | Activation::Silu => Init::He,
+            Activation::Selu | Activation::Maxout { .. } => Init::LeCun,
+            Activation::Identity
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::HardTanh
+            | Activation::Step
+            | Activation::Softmax => Init::Glorot,
+        }
+    }
+
     /// Checks the parameter.
     ///
     /// # Errors
@@ -55,9 +76,9 @@ impl Init {
     }
 
     /// Fills the weights and biases of a layer that are all zero.
-    pub(super) fn fill(self, dense: &mut Dense, (seed, layer): (u64, usize)) {
-        let (rows, columns) = (dense.n_in(), dense.n_columns());
-        let (fan_in, fan_both) = (rows as f64, (rows + dense.n_out()) as f64);
+    pub(super) fn fill(self, layer: &mut LayerParameters, (seed, index): (u64, usize)) {
+        let (rows, columns) = (layer.n_in(), layer.n_columns());
+        let (fan_in, fan_both) = (rows as f64, (rows + layer.n_out()) as f64);
         let normal = |variance: f64| {
             let deviation = variance.sqrt();
             move |s: &mut Stream| (deviation * s.normal()) as f32
@@ -75,27 +96,27 @@ impl Init {
             Init::Normal(deviation) => Box::new(normal(f64::from(deviation).powi(2))),
             Init::Uniform(limit) => Box::new(within(f64::from(limit))),
             Init::Constant(value) => Box::new(move |_| value),
-            Init::Orthogonal(gain) => return orthogonal(dense, f64::from(gain), (seed, layer)),
+            Init::Orthogonal(gain) => return orthogonal(layer, f64::from(gain), (seed, index)),
         };
         for row in 0..rows {
-            let mut stream = Stream::new(seed, Purpose::Init, layer as u64, row as u64);
-            (0..columns).for_each(|col| *dense.weight_mut(row, col) = draw(&mut stream));
+            let mut stream = Stream::new(seed, Purpose::Init, index as u64, row as u64);
+            (0..columns).for_each(|col| *layer.weight_mut(row, col) = draw(&mut stream));
         }
         if matches!(self, Init::Normal(_)) {
-            let mut stream = Stream::new(seed, Purpose::Init, layer as u64, rows as u64);
-            (0..columns).for_each(|col| *dense.bias_mut(col) = draw(&mut stream));
+            let mut stream = Stream::new(seed, Purpose::Init, index as u64, rows as u64);
+            (0..columns).for_each(|col| *layer.bias_mut(col) = draw(&mut stream));
         }
     }
 }
 
 /// Rows or columns, whichever are longer vectors, made orthonormal one after the other by the
 /// modified Gram–Schmidt process, twice: once more takes away what rounding left.
-fn orthogonal(dense: &mut Dense, gain: f64, (seed, layer): (u64, usize)) {
-    let (rows, columns) = (dense.n_in(), dense.n_columns());
+fn orthogonal(layer: &mut LayerParameters, gain: f64, (seed, index): (u64, usize)) {
+    let (rows, columns) = (layer.n_in(), layer.n_columns());
     let (vectors, length) = (rows.min(columns), rows.max(columns));
     let mut q: Vec<f64> = Vec::with_capacity(vectors * length);
     for i in 0..vectors {
-        let mut stream = Stream::new(seed, Purpose::Init, layer as u64, i as u64);
+        let mut stream = Stream::new(seed, Purpose::Init, index as u64, i as u64);
         q.extend((0..length).map(|_| stream.normal()));
         let (before, new) = q.split_at_mut(i * length);
         for _ in 0..2 {
@@ -110,7 +131,7 @@ fn orthogonal(dense: &mut Dense, gain: f64, (seed, layer): (u64, usize)) {
     for (i, vector) in q.chunks_exact(length).enumerate() {
         for (j, value) in vector.iter().enumerate() {
             let (row, column) = if rows > columns { (j, i) } else { (i, j) };
-            *dense.weight_mut(row, column) = (gain * value) as f32;
+            *layer.weight_mut(row, column) = (gain * value) as f32;
         }
     }
 }
@@ -118,11 +139,17 @@ fn orthogonal(dense: &mut Dense, gain: f64, (seed, layer): (u64, usize)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{Layer, LayerShape};
+
+    fn layer(n_in: usize, n_out: usize, init: Init, seed: u64) -> LayerParameters {
+        let layer = Layer::dense(n_out, Activation::Relu);
+        let mut layer = LayerParameters::zeros(LayerShape { n_in, n_out, layer }).unwrap();
+        init.fill(&mut layer, (seed, 0));
+        layer
+    }
 
     fn weights(init: Init, seed: u64) -> Vec<f32> {
-        let mut dense = Dense::zeros(300, 100, crate::Activation::Relu, None).unwrap();
-        init.fill(&mut dense, (seed, 0));
-        dense.weights().as_slice().to_vec()
+        layer(300, 100, init, seed).weights().as_slice().to_vec()
     }
 
     #[test]
@@ -164,9 +191,7 @@ mod tests {
     #[test]
     fn orthogonal_vectors_are() {
         for (n_in, n_out) in [(70, 33), (33, 70), (40, 40)] {
-            let mut dense = Dense::zeros(n_in, n_out, crate::Activation::Relu, None).unwrap();
-            Init::Orthogonal(3.0).fill(&mut dense, (1, 0));
-            let w = dense.weights();
+            let w = layer(n_in, n_out, Init::Orthogonal(3.0), 1).weights();
             let value = |vector: usize, i: usize| {
                 let (r, c) = if n_in > n_out { (i, vector) } else { (vector, i) };
                 f64::from(w.row(r)[c])

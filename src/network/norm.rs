@@ -1,96 +1,13 @@
-//! Normalisation of a layer's z, before its activation.
+//! The parameters of norms: copies, replacements, and folding them into the weights.
 
-use super::Mlp;
-use super::dense::Dense;
+use super::layer::{Layer, NormKind};
+use super::mlp::Mlp;
+use super::parameters::LayerParameters;
 use crate::error::{Error, Result};
-use crate::passes::{BatchNorm, EPSILON, LayerNorm};
+use crate::passes::EPSILON;
 use crate::simd::{LINE, Line};
-use crate::storage::{PanelMatrix, lanes};
 
-/// How a layer's z = x·W + b is normalised; then y = γ ⊙ ẑ + β goes into the activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NormKind {
-    /// Over the neurons of each row: ẑ = (z − μ)/√(v + 1e-5) (Ba, Kiros and Hinton 2016).
-    Layer,
-    /// Over the batch, neuron by neuron (Ioffe and Szegedy 2015); predicting takes running means
-    /// and variances, which each training step moves by a tenth towards the batch's (its variance
-    /// with n − 1), as in PyTorch. A batch of one row, such as the last of an epoch may be, has no
-    /// variance: it leaves the running statistics as they are, and its ẑ is 0. Batches of one row
-    /// alone are refused. Each row counts once, whatever its sample weighs; a row of weight 0 is not
-    /// there.
-    Batch,
-}
-
-/// A norm's kind, and the running statistics of batch normalisation.
-#[derive(Clone)]
-pub(crate) struct Norm {
-    pub(crate) kind: NormKind,
-    /// Mean and variance, each a value a neuron in whole panels. What is beyond the last neuron is no
-    /// padding: files and digests have had it from the beginning, as the statistics of neurons
-    /// whose z is always 0.
-    pub(crate) running: PanelMatrix,
-}
-
-/// The share of a batch in the running statistics.
-const MOMENTUM: f32 = 0.1;
-
-impl Norm {
-    pub(super) fn new(kind: NormKind, n_out: usize) -> Result<Self> {
-        let panels = match kind {
-            NormKind::Layer => 0,
-            NormKind::Batch => n_out.div_ceil(LINE),
-        };
-        let mut running = PanelMatrix::with_stride(1, 2 * panels * LINE, 1)?;
-        running.lines_mut()[panels..].fill(Line([1.0; LINE]));
-        Ok(Norm { kind, running })
-    }
-
-    /// Mean or variance, one line a panel.
-    pub(crate) fn running(&self, which: usize) -> &[Line] {
-        let lines = self.running.lines();
-        &lines[which * lines.len() / 2..][..lines.len() / 2]
-    }
-
-    /// Moves the running statistics of `n_out` neurons towards those of a batch of `rows` rows. One row
-    /// has no spread, so it changes nothing.
-    pub(crate) fn observe(&mut self, [mean, variance]: [&[Line]; 2], n_out: usize, rows: usize) {
-        if rows < 2 {
-            return;
-        }
-        let correction = rows as f32 / (rows - 1) as f32;
-        let lines = self.running.lines_mut();
-        let (means, variances) = lines.split_at_mut(lines.len() / 2);
-        for (running, now, factor) in [(means, mean, 1.0), (variances, variance, correction)] {
-            for (p, (running, now)) in running.iter_mut().zip(now).enumerate() {
-                let mut zeros_beyond = Line::ZERO;
-                let lanes = lanes(n_out, p);
-                zeros_beyond.0[..lanes].copy_from_slice(&now.0[..lanes]);
-                for (running, now) in running.0.iter_mut().zip(zeros_beyond.0) {
-                    *running = (1.0 - MOMENTUM) * *running + MOMENTUM * (factor * now);
-                }
-            }
-        }
-    }
-}
-
-impl Dense {
-    /// γ and β of layer normalisation.
-    pub(crate) fn layer_norm(&self) -> LayerNorm<'_> {
-        LayerNorm { gamma: self.vector(1), beta: self.vector(2) }
-    }
-
-    /// γ and β of batch normalisation, with the statistics that normalise.
-    pub(crate) fn batch_norm<'a>(
-        &'a self,
-        mean: &'a [Line],
-        variance: &'a [Line],
-    ) -> BatchNorm<'a> {
-        BatchNorm { gamma: self.vector(1), beta: self.vector(2), mean, variance }
-    }
-}
-
-/// The parameters of a layer's norm, one value a neuron.
+/// The parameters of a layer's norm, one value per neuron.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NormParameters {
     /// The scale γ.
@@ -104,8 +21,16 @@ pub struct NormParameters {
 }
 
 impl NormParameters {
+    /// A copy of those of a layer with a norm.
+    pub(crate) fn of(layer: &LayerParameters) -> Self {
+        let [mean, variance] = layer.running();
+        let vectors = [layer.vector(1), layer.vector(2), mean, variance];
+        let [gamma, beta, mean, variance] = vectors.map(|lines| layer.unpadded(lines).collect());
+        NormParameters { gamma, beta, mean, variance }
+    }
+
     /// Each vector with its name.
-    fn vectors(&self) -> [(&'static str, &[f32]); 4] {
+    pub(crate) fn vectors(&self) -> [(&'static str, &[f32]); 4] {
         let NormParameters { gamma, beta, mean, variance } = self;
         [("gamma", gamma), ("beta", beta), ("mean", mean), ("variance", variance)]
     }
@@ -117,18 +42,8 @@ impl Mlp {
     /// # Errors
     /// [`Error::Config`] when there is no such layer.
     pub fn norm_parameters(&self, layer: usize) -> Result<Option<NormParameters>> {
-        let dense = self.layer(layer)?;
-        let Some(norm) = &dense.norm else { return Ok(None) };
-        let running = |which: usize| {
-            let values = norm.running(which).iter().flat_map(|line| line.0);
-            values.take(dense.n_out()).collect()
-        };
-        Ok(Some(NormParameters {
-            gamma: dense.norm_vector(1),
-            beta: dense.norm_vector(2),
-            mean: running(0),
-            variance: running(1),
-        }))
+        let layer = self.layer(layer)?;
+        Ok(layer.spec.norm.map(|_| NormParameters::of(layer)))
     }
 
     /// Replaces the parameters of layer `layer`'s norm.
@@ -151,18 +66,16 @@ impl Mlp {
                 return Err(Error::value(place, "finite numbers, variances of at least 0", value));
             }
         }
-        let dense = &mut self.layers[layer];
-        for c in 0..dense.n_out() {
-            *dense.vector_mut(1, c) = new.gamma[c];
-            *dense.vector_mut(2, c) = new.beta[c];
+        let parameters = &mut self.layers[layer];
+        for (vector, values) in [(1, &new.gamma), (2, &new.beta)] {
+            for (c, value) in values.iter().enumerate() {
+                *parameters.vector_mut(vector, c) = *value;
+            }
         }
-        if let Some(norm) = &mut dense.norm {
-            let lines = norm.running.lines_mut();
-            let half = lines.len() / 2;
-            for (first, values) in [(0, &new.mean), (half, &new.variance)] {
-                for (c, value) in values.iter().enumerate() {
-                    lines[first + c / LINE].0[c % LINE] = *value;
-                }
+        for (lines, values) in parameters.running_mut().into_iter().zip([&new.mean, &new.variance])
+        {
+            for (c, value) in values.iter().enumerate() {
+                lines[c / LINE].0[c % LINE] = *value;
             }
         }
         Ok(())
@@ -177,32 +90,30 @@ impl Mlp {
     pub fn folded(&self) -> Result<Mlp> {
         let mut net = self.clone();
         net.input_dropout = 0.0;
-        for dense in &mut net.layers {
-            dense.dropout = 0.0;
-            if dense.norm.as_ref().is_some_and(|norm| norm.kind == NormKind::Batch) {
-                *dense = dense.without_batch_norm()?;
+        for layer in &mut net.layers {
+            layer.spec.dropout = 0.0;
+            if layer.spec.norm == Some(NormKind::Batch) {
+                *layer = without_batch_norm(layer)?;
             }
         }
         Ok(net)
     }
 }
 
-impl Dense {
-    /// The same layer with its running statistics folded into weights and biases.
-    fn without_batch_norm(&self) -> Result<Dense> {
-        let mut folded = Dense::zeros(self.n_in(), self.n_out(), self.activation, None)?;
-        folded.residual = self.residual;
-        let Some(norm) = &self.norm else { return Ok(folded) };
-        for c in 0..self.n_out() {
-            let value = |lines: &[Line]| f64::from(lines[c / LINE].0[c % LINE]);
-            let spread = value(norm.running(1)) + f64::from(EPSILON);
-            let scale = value(self.vector(1)) / spread.sqrt();
-            let bias = (value(self.vector(0)) - value(norm.running(0))) * scale;
-            *folded.bias_mut(c) = (bias + value(self.vector(2))) as f32;
-            for r in 0..self.n_in() {
-                *folded.weight_mut(r, c) = (f64::from(self.w.at(r, c)) * scale) as f32;
-            }
+/// The same layer with its running statistics folded into weights and biases.
+fn without_batch_norm(layer: &LayerParameters) -> Result<LayerParameters> {
+    let mut shape = layer.shape();
+    shape.layer = Layer { norm: None, ..layer.spec };
+    let mut folded = LayerParameters::zeros(shape)?;
+    let [mean, variance] = layer.running();
+    for c in 0..layer.n_out() {
+        let value = |lines: &[Line]| f64::from(lines[c / LINE].0[c % LINE]);
+        let scale = value(layer.vector(1)) / (value(variance) + f64::from(EPSILON)).sqrt();
+        let bias = (value(layer.bias()) - value(mean)) * scale;
+        *folded.bias_mut(c) = (bias + value(layer.vector(2))) as f32;
+        for r in 0..layer.n_in() {
+            *folded.weight_mut(r, c) = (f64::from(layer.w.at(r, c)) * scale) as f32;
         }
-        Ok(folded)
     }
+    Ok(folded)
 }

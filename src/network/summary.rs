@@ -1,56 +1,54 @@
-//! What a network is made of and what a training step of it costs.
+//! The layers of a network as a table, with the cost of a training step.
 
-use super::norm::NormKind;
-use super::{LayerShape, Mlp};
+use super::layer::LayerShape;
+use super::mlp::Mlp;
 use std::fmt;
 
 /// Bytes of a value.
 const F32: u64 = 4;
 
-/// The layers of a network with their cost; [`Mlp::summary`] makes it, and it prints as a table.
+/// The layers of a network with their cost, as [`Mlp::summary`] returns it. It prints as a table.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// One entry a layer, from the input on.
+    /// One entry per layer, from the input on.
     pub layers: Vec<LayerSummary>,
 }
 
-/// One layer's share of a [`Summary`].
+/// One layer of a [`Summary`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerSummary {
-    /// Inputs, neurons and activation.
+    /// Widths and description.
     pub shape: LayerShape,
     /// Weights and biases, and the scales and shifts of a norm.
     pub parameters: u64,
-    /// Floating-point operations of the product X·W + b a sample, a multiplication and an addition
-    /// for each weight; activations, norms and dropout are not counted.
+    /// Floating-point operations of X·W + b per sample: a multiplication and an addition per weight.
+    /// Activations, norms and dropout are not counted.
     pub forward_flops: u64,
     /// The same for a training step: X·W and Xᵀ·D, and D·Wᵀ for every layer but the first.
     pub step_flops: u64,
-    /// Bytes of memory that a step reads and writes for its parameters, whatever the batch: W
-    /// forward, and read and written by the update; for every layer but the first also Wᵀ backward,
-    /// and written by the update. The optimiser's state comes on top, read and written: 8 bytes
-    /// for each of its values.
+    /// Bytes that a step reads and writes for its parameters, whatever the batch: W forward, and read
+    /// and written by the update; for every layer but the first also Wᵀ backward, and written by the
+    /// update. The optimiser's state adds 8 bytes per value, read and written.
     pub parameter_bytes: u64,
-    /// Bytes a sample that a step reads and writes for its activations and deltas, each value once
-    /// for each of its uses: X forward and in Xᵀ·D; A written, and read by the derivative (the
-    /// layer above counts it as its X); D written, read by Xᵀ·D and, but for the first layer, by
-    /// D·Wᵀ. Biases, targets, norms, dropout and residual connections are not counted.
+    /// Bytes per sample that a step reads and writes for its activations and deltas, each value once
+    /// per use: X forward and in Xᵀ·D; A written, and read by the derivative (the layer above counts
+    /// it as its X); D written, read by Xᵀ·D and, but for the first layer, by D·Wᵀ. Biases, targets,
+    /// norms, dropout and residual connections are not counted.
     pub sample_bytes: u64,
 }
 
 impl LayerSummary {
     fn new(layer: usize, shape: LayerShape) -> Self {
         let (n_in, n_out) = (shape.n_in as u64, shape.n_out as u64);
-        let columns = n_out * shape.activation.pieces() as u64;
+        let columns = shape.n_columns() as u64;
         let weights = n_in * columns;
-        let norm = if shape.norm.is_some() { 2 * n_out } else { 0 };
-        // What only the layers after the first have: D·Wᵀ.
+        // Only the layers after the first have D·Wᵀ.
         let backward = u64::from(layer > 0);
         LayerSummary {
             shape,
-            parameters: weights + columns + norm,
+            parameters: shape.n_parameters() as u64,
             forward_flops: 2 * weights,
             step_flops: (4 + 2 * backward) * weights,
             parameter_bytes: F32 * (3 + 2 * backward) * weights,
@@ -65,19 +63,19 @@ impl Summary {
         self.sum(|l| l.parameters)
     }
 
-    /// Floating-point operations of a prediction a sample; see [`LayerSummary::forward_flops`].
+    /// Floating-point operations of a prediction per sample; see [`LayerSummary::forward_flops`].
     pub fn forward_flops(&self) -> u64 {
         self.sum(|l| l.forward_flops)
     }
 
-    /// Floating-point operations of a training step on so many samples; see
+    /// Floating-point operations of a training step on `batch` samples; see
     /// [`LayerSummary::step_flops`].
     pub fn step_flops(&self, batch: usize) -> u64 {
         batch as u64 * self.sum(|l| l.step_flops)
     }
 
-    /// Bytes that a training step on so many samples reads and writes, from whichever cache holds
-    /// them; see [`LayerSummary::parameter_bytes`] and [`LayerSummary::sample_bytes`].
+    /// Bytes that a training step on `batch` samples reads and writes, from any level of cache; see
+    /// [`LayerSummary::parameter_bytes`] and [`LayerSummary::sample_bytes`].
     pub fn step_bytes(&self, batch: usize) -> u64 {
         self.sum(|l| l.parameter_bytes) + batch as u64 * self.sum(|l| l.sample_bytes)
     }
@@ -110,25 +108,19 @@ impl Mlp {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["layer", "shape", "activation", "parameters", "FLOPs forward", "FLOPs step"];
-        let rows = self.layers.iter().enumerate().map(|(i, l)| {
-            [
-                i.to_string(),
-                format!("{} x {}", l.shape.n_in, l.shape.n_out),
-                kind(&l.shape),
-                grouped(l.parameters),
-                grouped(l.forward_flops),
-                grouped(l.step_flops),
-            ]
-        });
-        let total = ["", "", "total", "", "", ""].map(String::from);
         let sums = [self.parameters(), self.forward_flops(), self.step_flops(1)].map(grouped);
-        let mut table = vec![head.map(String::from)];
-        table.extend(rows);
-        table.push(total);
-        let last = table.len() - 1;
-        table[last][3..].clone_from_slice(&sums);
-        let widths: [usize; 6] =
-            std::array::from_fn(|c| table.iter().map(|row| row[c].len()).max().unwrap_or(0));
+        let [parameters, forward, step] = sums;
+        let total = [String::new(), String::new(), "total".into(), parameters, forward, step];
+        let rows = self.layers.iter().enumerate().map(|(i, l)| {
+            let shape = format!("{} x {}", l.shape.n_in, l.shape.n_out);
+            let [parameters, forward, step] =
+                [l.parameters, l.forward_flops, l.step_flops].map(grouped);
+            [i.to_string(), shape, l.shape.layer.words(), parameters, forward, step]
+        });
+        let table: Vec<_> =
+            [head.map(String::from)].into_iter().chain(rows).chain([total]).collect();
+        let width = |c: usize| table.iter().map(|row| row[c].len()).max().unwrap_or(0);
+        let widths: [usize; 6] = std::array::from_fn(width);
         for row in &table {
             for (c, (cell, &width)) in row.iter().zip(&widths).enumerate() {
                 let gap = if c == 0 { "" } else { "  " };
@@ -149,33 +141,11 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The activation and what stands around it: `batch norm, relu, dropout 0.5, residual 2`.
-fn kind(shape: &LayerShape) -> String {
-    let norm = shape.norm.map(|norm| match norm {
-        NormKind::Layer => "layer norm, ",
-        NormKind::Batch => "batch norm, ",
-    });
-    let mut text = format!("{}{}", norm.unwrap_or(""), shape.activation);
-    if shape.dropout > 0.0 {
-        text += &format!(", dropout {}", shape.dropout);
-    }
-    if shape.residual > 0 {
-        text += &format!(", residual {}", shape.residual);
-    }
-    text
-}
-
 /// 1234567 as 1,234,567.
 fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    let digits = n.to_string().into_bytes();
+    let groups: Vec<_> = digits.rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
 #[cfg(test)]
@@ -222,7 +192,7 @@ FLOPs are a sample's; a step moves 1,229,824 bytes for its weights and 9,544 a s
     }
 
     #[test]
-    fn what_stands_around_a_layer_is_said_and_counted() {
+    fn options_of_layers_are_printed_and_counted() {
         let net = Mlp::builder(4)
             .maxout(6, 3)
             .dropout(0.5)
@@ -237,7 +207,7 @@ FLOPs are a sample's; a step moves 1,229,824 bytes for its weights and 9,544 a s
         assert_eq!(summary.layers[0].parameters, 4 * 18 + 18);
         assert_eq!(summary.layers[1].parameters, 6 * 6 + 6 + 12);
         let text = summary.to_string();
-        for kind in ["maxout:3, dropout 0.5", "batch norm, relu, residual 1", "softmax"] {
+        for kind in ["maxout:3 dropout:0.5", "relu batch-norm residual:1", "softmax"] {
             assert!(text.contains(kind), "{text}");
         }
     }

@@ -156,7 +156,7 @@ mod tests {
     fn maxout_is_that_of_the_reference() {
         use crate::reference::{Activation, activation_backward, activation_forward};
         let values = [0.0, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, f32::MAX, f32::NAN];
-        let (maxout, units) = (Activation::Maxout { pieces: 3 }, 24);
+        let (maxout, units) = (Activation::Maxout { units: 3 }, 24);
         let triples = 7usize.pow(3);
         let rows = triples.div_ceil(units);
         let piece = |unit: usize, k: usize| values[unit % triples / 7usize.pow(k as u32) % 7];

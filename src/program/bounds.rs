@@ -12,7 +12,7 @@ use super::deferred::Deferred;
 use super::phase1::Phase1;
 use super::update::Phase2;
 use super::views::RowBlock;
-use crate::network::{Dense, Mlp};
+use crate::network::{LayerParameters, Mlp};
 use crate::optim::{LIMIT, Magnitude};
 use crate::passes::largest;
 use crate::simd::{LINE, Level, Line};
@@ -224,7 +224,7 @@ fn measure(now: &Before, deferred: Option<&Deferred>, i: usize) -> LayerBounds {
 }
 
 /// The largest |x| of the vectors of a layer, in memory shaped like them.
-fn largest_of_vectors(level: Level, layer: &Dense, b: &PanelMatrix) -> f32 {
+fn largest_of_vectors(level: Level, layer: &LayerParameters, b: &PanelMatrix) -> f32 {
     let panels = layer.columns().div_ceil(LINE);
     let vectors = (0..layer.n_vectors()).map(|v| {
         let lines = &b.lines()[v * panels..][..panels];

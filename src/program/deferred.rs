@@ -9,7 +9,7 @@ use super::update::Phase2;
 use super::views::{Crew, ParameterMemory, TileMut, VectorMut};
 use crate::error::{Error, Result};
 use crate::gemm::{StoreGradient, UpdateRule};
-use crate::network::{Dense, Mlp};
+use crate::network::{LayerParameters, Mlp};
 use crate::optim::{Pass, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
 use crate::simd::Line;
 
@@ -24,7 +24,7 @@ pub(crate) struct Deferred {
 
 /// The parameters that an update changes, and their tiles.
 pub(crate) struct Target<'a> {
-    pub(crate) layers: &'a mut [Dense],
+    pub(crate) layers: &'a mut [LayerParameters],
     pub(crate) states: &'a mut [LayerState],
     pub(crate) tiles: &'a Tiles,
     /// Whole columns of the weights, where their norms are limited.
@@ -39,8 +39,9 @@ impl Target<'_> {
 
 impl Deferred {
     pub(crate) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
-        let gradient =
-            |layer: &Dense| Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
+        let gradient = |layer: &LayerParameters| {
+            Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
+        };
         let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
         Ok(Deferred { gradients, squares: vec![0.0; tiles], waiting: Waiting::default() })
     }
@@ -181,7 +182,7 @@ fn keep<R: UpdateRule>(phase: &Phase2, to: &mut TileMut, rule: R) {
 }
 
 /// The sum of the squares of the gradient of a tile.
-fn squares(dense: &Dense, gradient: &Slot, tile: &Tile) -> f64 {
+fn squares(dense: &LayerParameters, gradient: &Slot, tile: &Tile) -> f64 {
     let g = gradient.w.view().rows(tile.rows(dense.n_in())).panels(tile.outputs.clone());
     let mut sum = sum_of_squares(g, |panel| gradient.w.lanes(tile.outputs.start + panel));
     for vector in tile.vectors(dense) {

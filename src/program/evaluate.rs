@@ -21,7 +21,7 @@ impl Mlp {
     /// # Errors
     /// [`Error::Shape`] when the data set's features or targets do not fit the network.
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
-        self.evaluate_with(data, Loss::for_output(self.layers[self.layers.len() - 1].activation))
+        self.evaluate_with(data, Loss::for_output(self.output_activation()))
     }
 
     /// The same with a loss: the mean over the samples, without label smoothing and without weights
@@ -46,7 +46,7 @@ impl Mlp {
     /// kind of targets, [`Error::Value`] when targets of binary cross-entropy are no probabilities.
     pub fn evaluate_with(&self, data: &Dataset, loss: Loss) -> Result<Evaluation> {
         // What a step lacks for training, it does not need here.
-        loss.check_output(match self.layers[self.layers.len() - 1].activation {
+        loss.check_output(match self.output_activation() {
             Activation::Step => Activation::Identity,
             other => other,
         })?;
@@ -134,7 +134,7 @@ pub(crate) fn evaluate(
         })
         .collect::<Result<Vec<_>>>()?;
     let mut parts: Vec<Part> = (0..blocks).map(|_| Part::default()).collect();
-    let activation = net.layers[net.layers.len() - 1].activation;
+    let activation = net.output_activation();
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
         let rows = range.len();

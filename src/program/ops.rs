@@ -12,7 +12,7 @@
 //! norm, and the derivative of the activation below.
 
 use crate::activation::{Activation, Keeps};
-use crate::network::{Dense, Mlp, NormKind};
+use crate::network::{Layer, LayerKind, Mlp, NormKind};
 use crate::simd::LINE;
 
 /// A matrix with a row per row of the batch: its number in [`Program::shapes`].
@@ -279,13 +279,15 @@ impl Compiler<'_> {
         self.values.push((inputs, None));
         // Ends first: a branch names the gradient of an end that comes later.
         for (i, layer) in self.net.layers.iter().enumerate() {
-            if layer.residual > 0 {
+            if layer.spec.residual > 0 {
                 self.ends[i] = Some(self.buffer(layer.n_out(), 1));
             }
         }
         let mut output = None;
         for i in 0..self.net.layers.len() {
-            output = Some(self.dense(i));
+            output = Some(match self.net.layers[i].spec.kind {
+                LayerKind::Dense { activation, .. } => self.dense(i, activation),
+            });
         }
         self.link_products();
         let is_join = |i: &usize| matches!(self.ops[*i], Op::BatchNorm(_));
@@ -298,22 +300,23 @@ impl Compiler<'_> {
 
     /// The layers at which residual connections from the outputs of layer `i` end.
     fn ends_of(&self, i: usize) -> impl Iterator<Item = usize> + use<> {
-        let ends: Vec<_> = self.net.layers.iter().map(|layer| layer.residual).collect();
+        let ends: Vec<_> = self.net.layers.iter().map(|layer| layer.spec.residual).collect();
         let is_end = move |to: &usize| ends[*to] > 0 && i + ends[*to] == *to;
         (i + 1..self.net.layers.len()).filter(is_end)
     }
 
-    fn dense(&mut self, i: usize) -> Output {
+    fn dense(&mut self, i: usize, activation: Activation) -> Output {
         let net = self.net;
         let layer = &net.layers[i];
-        let n_out = layer.n_out();
-        let has_z = layer.norm.is_some() || layer.activation.pieces() > 1;
+        let (n_out, units) = (layer.n_out(), activation.units());
+        let Layer { kind: _, norm, dropout, residual } = layer.spec;
+        let has_z = norm.is_some() || units > 1;
         let (x, dx) = self.values[i];
         let a = self.buffer(n_out, 1);
-        let d = self.buffer(n_out, layer.activation.pieces());
+        let d = self.buffer(n_out, units);
         // σ(z) as it was before dropout and residual connection, or z: what the derivative needs.
-        let z = (layer.activation.keeps() == Keeps::Input).then(|| self.buffer(n_out, 1));
-        let saved = needs_copy(layer).then(|| self.buffer(n_out, 1));
+        let z = (activation.keeps() == Keeps::Input).then(|| self.buffer(n_out, 1));
+        let saved = needs_copy(&layer.spec).then(|| self.buffer(n_out, 1));
         let kept = saved.or(z).unwrap_or(a);
         // Gradients of the outputs arrive in `g`, and stay there until the branches below have taken
         // them; `inner` is the one behind dropout and activation.
@@ -328,9 +331,9 @@ impl Compiler<'_> {
             (Some(_), false) => d,
         };
         let is_source = self.ends_of(i).next().is_some();
-        let is_in_store = !(has_z || is_source || layer.residual > 0);
+        let is_in_store = !(has_z || is_source || residual > 0);
         let is_output = i + 1 == net.layers.len();
-        let activation = match layer.activation {
+        let elementwise = match activation {
             // Softmax is left to the loss or to the caller, maxout is an operation of its own.
             Activation::Softmax | Activation::Maxout { .. } => Activation::Identity,
             _ if is_output && self.outputs == Outputs::Logits => Activation::Identity,
@@ -350,17 +353,17 @@ impl Compiler<'_> {
         };
         let mut vectors = vec![d];
         if has_z {
-            let units = self.buffer(n_out, layer.activation.pieces());
-            product.out = units;
+            product.out = self.buffer(n_out, units);
+            let out = product.out;
             self.ops.push(Op::Product(product));
-            self.above_z(i, Norm { layer: i, z: units, y: a, g: inner, d });
-            if layer.norm.is_some() {
-                vectors.extend([units, inner]);
+            self.above_z(i, Norm { layer: i, z: out, y: a, g: inner, d });
+            if norm.is_some() {
+                vectors.extend([out, inner]);
                 self.ops.extend(z.map(|to| Op::Keep { from: a, to }));
-                self.ops.push(Op::Activation { activation, a, kept, g: inner });
+                self.ops.push(Op::Activation { activation: elementwise, a, kept, g: inner });
             }
         } else {
-            (product.activation, product.z) = (activation, z);
+            (product.activation, product.z) = (elementwise, z);
             // The store of the product above takes the derivative where nothing lies between. The
             // loss takes that of the output layer.
             product.derivative = (!is_in_store && !is_output).then_some(kept);
@@ -368,12 +371,12 @@ impl Compiler<'_> {
         }
         self.parameters.push(Parameters { weights: (x, d), vectors });
         self.ops.extend(saved.map(|to| Op::Keep { from: a, to }));
-        if layer.dropout > 0.0 {
-            let (layer, rate) = (i + 1, layer.dropout);
+        if dropout > 0.0 {
+            let (layer, rate) = (i + 1, dropout);
             self.ops.push(Op::Dropout { layer, rate, a, g: Some(inner) });
         }
-        if layer.residual > 0 {
-            let from = self.values[i + 1 - layer.residual].0;
+        if residual > 0 {
+            let from = self.values[i + 1 - residual].0;
             self.ops.push(Op::Add { from, a, g, inner });
         }
         // Walked in reverse: the first end comes last in the list.
@@ -381,7 +384,7 @@ impl Compiler<'_> {
         let ends = ends.into_iter().rev().filter_map(|end| self.ends[end]);
         self.ops.extend(ends.map(|from| Op::Branch { g, from }));
         let below = match is_in_store {
-            true => InputGradient { out: d, kept, activation: layer.activation },
+            true => InputGradient { out: d, kept, activation },
             false => InputGradient { out: g, kept: a, activation: Activation::Identity },
         };
         self.values.push((a, Some(below)));
@@ -390,7 +393,7 @@ impl Compiler<'_> {
 
     /// From z to what goes into the activation, or to the outputs of maxout.
     fn above_z(&mut self, i: usize, norm: Norm) {
-        let op = match self.net.layers[i].norm.as_ref().map(|norm| norm.kind) {
+        let op = match self.net.layers[i].spec.norm {
             Some(NormKind::Layer) => Op::LayerNorm { norm, scales: self.buffer(1, 1) },
             Some(NormKind::Batch) => Op::BatchNorm(norm),
             None => Op::Maxout { z: norm.z, a: norm.y, g: norm.g, d: norm.d },
@@ -410,10 +413,11 @@ impl Compiler<'_> {
 
 /// Whether σ(z) must be copied for the backward pass, because dropout or a residual connection changes
 /// the outputs. Of what survives dropout the sign is left, and the rest has no gradient.
-fn needs_copy(layer: &Dense) -> bool {
-    let by_sign = matches!(layer.activation, Activation::Relu | Activation::LeakyRelu { .. });
-    let by_output = layer.activation.keeps() == Keeps::Output
-        && layer.activation != Activation::Identity
-        && layer.activation.pieces() == 1;
+fn needs_copy(layer: &Layer) -> bool {
+    let activation = layer.activation();
+    let by_sign = matches!(activation, Activation::Relu | Activation::LeakyRelu { .. });
+    let by_output = activation.keeps() == Keeps::Output
+        && activation != Activation::Identity
+        && activation.units() == 1;
     by_output && (layer.residual > 0 || layer.dropout > 0.0 && !by_sign)
 }

@@ -148,7 +148,7 @@ impl Phase1<'_> {
     /// Scans which inputs are zero in all of these rows.
     pub(crate) fn scan(&self, inputs: &mut ActiveInputs, x: Panels) {
         match self.scan {
-            true => _ = inputs.look(self.net.level, x.into()),
+            true => _ = inputs.scan_zeros(self.net.level, x.into()),
             false => inputs.take_all(),
         }
     }
@@ -184,7 +184,7 @@ impl Phase1<'_> {
                     smoothing: self.step.smoothing,
                     classes: self.step.classes,
                 },
-                activation: net.layers[net.layers.len() - 1].activation,
+                activation: net.output_activation(),
             },
         );
         finite

@@ -119,7 +119,7 @@ impl<'a> Predictor<'a> {
     fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
         let (net, rows) = (self.net, x.rows());
         let threads = if way == Way::Team { self.team.threads() } else { 1 };
-        let softmax = net.layers[net.layers.len() - 1].activation == Activation::Softmax;
+        let softmax = net.output_activation() == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let scratch = &mut self.scratch[0];

@@ -43,19 +43,20 @@ impl Kernel for Row<'_> {
         let mut rows = plan.rows(&mut scratch.matrices, 1);
         for product in products(&plan.program) {
             let layer = &net.layers[product.layer];
-            let ([x], [mut out]) = rows.get([product.x], [product.out]);
+            let ([x], [out]) = rows.get([product.x], [product.out]);
             let (x, inputs) = if product.x == INPUTS { (inputs, active) } else { (x.into(), None) };
             let (w, bias, fused) = (layer.w.view(), Some(layer.bias()), product.activation.fused());
             let op = fused.unwrap_or(FusedOp::Identity);
-            s.enter(RowProduct { x, inputs, w, bias, out: out.reborrow(), op });
+            s.enter(RowProduct { x, inputs, w, bias, out, op });
             if fused.is_none() {
+                let mut out = rows.write(product.out);
                 for p in 0..out.n_panels() {
                     product.activation.forward_at(s, out.panel_mut(p));
                 }
             }
         }
         let mut a = rows.write(plan.program.output.a);
-        if net.layers[net.layers.len() - 1].activation == Activation::Softmax {
+        if net.output_activation() == Activation::Softmax {
             softmax_panels(s, &mut a, 0);
         }
         for (p, values) in out.chunks_mut(LINE).enumerate() {

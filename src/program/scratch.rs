@@ -8,7 +8,7 @@ use super::zeros::Zeros;
 use crate::error::Result;
 use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
 use crate::gemm::{self, ActiveInputs, Forward};
-use crate::network::{Dense, Mlp};
+use crate::network::{LayerParameters, Mlp};
 use crate::passes::Mask;
 use crate::simd::{LINE, Line};
 use crate::storage::{MatRef, PanelMatrix, Panels, PanelsMut, RowsView, gather, padded_rows};
@@ -76,7 +76,7 @@ pub(crate) struct SplitWeights {
 
 impl SplitWeights {
     pub(crate) fn new(net: &Mlp, by: SplitBy) -> Result<SplitWeights> {
-        let split = |l: &Dense| {
+        let split = |l: &LayerParameters| {
             let (n_in, columns) = (l.n_in(), l.columns());
             let Some(by) = by.of_layer(n_in, columns) else { return Ok(None) };
             let w = Split::new(Role::Weights, (n_in, columns), by, Along::Rows)?;
@@ -90,7 +90,7 @@ impl SplitWeights {
     /// Operands for the inputs of each of these layers, for blocks of up to `rows` rows.
     fn inputs(&self, net: &Mlp, rows: usize) -> Result<Vec<Option<Split>>> {
         let layers = self.layers.iter().zip(&net.layers);
-        let inputs = |(w, l): (&Option<Split>, &Dense)| {
+        let inputs = |(w, l): (&Option<Split>, &LayerParameters)| {
             let inputs = || Split::new(Role::Inputs, (rows, l.n_in()), self.by, Along::Columns);
             w.is_some().then(inputs).transpose()
         };
@@ -281,8 +281,7 @@ impl Pass for Prediction<'_> {
     }
 
     fn moments<'a>(&'a self, net: &'a Mlp, layer: usize) -> [&'a [Line]; 2] {
-        let norm = net.layers[layer].norm.as_ref();
-        norm.map_or([&[], &[]], |norm| [norm.running(0), norm.running(1)])
+        net.layers[layer].running()
     }
 
     fn mask(&self, _: usize, _: f32) -> Option<Mask> {
@@ -353,7 +352,7 @@ mod tests {
     /// connection that is open.
     #[test]
     fn a_prediction_needs_few_matrices() {
-        let hidden = |b: crate::network::Builder| b.dense(20, Activation::Relu);
+        let hidden = |b: crate::network::MlpBuilder| b.dense(20, Activation::Relu);
         let mut builder = Mlp::builder(5);
         for _ in 0..10 {
             builder = hidden(builder).batch_norm();

@@ -24,7 +24,7 @@ use super::update::Phase2;
 use super::views::{ColumnMemory, Crew, ParameterMemory};
 use crate::error::{Error, Result};
 use crate::gemm::UpdateRule;
-use crate::gemm::{self, Forward, LOOK_FROM};
+use crate::gemm::{self, Forward, MIN_SCAN_INPUTS};
 use crate::loss::Loss;
 use crate::network::Mlp;
 use crate::optim::{Adjustments, Optimizer, VisitRule};
@@ -142,9 +142,8 @@ fn run_counted(
     let change = Change::of_batch(ws.deferred.as_ref(), step.adjustments, rows, weight);
     make(net, ws, &mut crew, &change, (Some((bytes, threads)), step))?;
     for (layer, moments) in net.layers.iter_mut().zip(&ws.moments) {
-        let n_out = layer.n_out();
-        if let (Some(norm), Some(moments)) = (&mut layer.norm, moments) {
-            norm.observe(moments.values.each_ref().map(|lines| &lines[..]), n_out, rows);
+        if let Some(moments) = moments {
+            layer.observe(moments.values.each_ref().map(|lines| &lines[..]), rows);
         }
     }
     ws.choices.of(rows).done(rows);
@@ -161,7 +160,7 @@ fn phase1(
 ) -> bool {
     let rows = batch.rows();
     let in_f32 = ws.states[0].parts.is_none() && ws.program.first_product().is_some();
-    let scans = net.n_in() >= LOOK_FROM && in_f32;
+    let scans = net.n_in() >= MIN_SCAN_INPUTS && in_f32;
     let scan = scans && (step.number % SCAN_INTERVAL == 1 || !ws.active.is_empty());
     let Workspace { program, batch: memory, states, moments, peaks, columns, weights, .. } = ws;
     let mut columns = columns.as_mut().filter(|_| threads > 1);

@@ -1,6 +1,6 @@
 //! How phase 2 is cut: tiles of the weights that a thread updates as a whole.
 
-use crate::network::{Dense, Mlp};
+use crate::network::{LayerParameters, Mlp};
 use crate::simd::LINE;
 use std::ops::Range;
 
@@ -22,13 +22,13 @@ impl Tile {
     }
 
     /// The lines of vector `vector` of its layer that it has.
-    pub(crate) fn lines(&self, dense: &Dense, vector: usize) -> Range<usize> {
+    pub(crate) fn lines(&self, dense: &LayerParameters, vector: usize) -> Range<usize> {
         let first = vector * dense.columns().div_ceil(LINE);
         first + self.outputs.start..first + self.outputs.end
     }
 
     /// The vectors of its layer that it has lines of.
-    pub(crate) fn vectors(&self, dense: &Dense) -> Range<usize> {
+    pub(crate) fn vectors(&self, dense: &LayerParameters) -> Range<usize> {
         0..if self.inputs.start == 0 { dense.n_vectors() } else { 0 }
     }
 }

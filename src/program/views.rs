@@ -7,7 +7,7 @@ use super::ops::{Buffer, Shape};
 use super::tiles::{Tile, Tiles};
 use crate::gemm::bf16::{SplitBy, SplitPart};
 use crate::gemm::{ActiveInputs, Transposed};
-use crate::network::Dense;
+use crate::network::LayerParameters;
 use crate::simd::{LINE, Line};
 use crate::storage::{PanelMatrix, Panels, PanelsMut, SharedSlice, padded_rows};
 use crate::threads::{Team, Way};
@@ -188,7 +188,7 @@ pub(crate) struct ColumnMemory<'a> {
 
 /// What the tiles of an update write.
 pub(crate) struct ParameterMemory<'a> {
-    pub(crate) layers: &'a mut [Dense],
+    pub(crate) layers: &'a mut [LayerParameters],
     pub(crate) states: &'a mut [LayerState],
     /// Empty where no gradients are kept.
     pub(crate) gradients: &'a mut [Slot],
@@ -207,7 +207,7 @@ pub(crate) struct TileMut<'a> {
     pub(crate) wt: Option<Transposed<'a>>,
     pub(crate) part: Option<SplitPart<'a>>,
     /// The tile's lines of each vector of the layer; none but for the tile with the first inputs.
-    pub(crate) vectors: [Option<VectorMut<'a>>; Dense::MAX_VECTORS],
+    pub(crate) vectors: [Option<VectorMut<'a>>; LayerParameters::MAX_VECTORS],
 }
 
 /// Lines of a vector of parameters, and what is shaped like them.

@@ -1,6 +1,6 @@
 //! When a forward pass looks which inputs are zero in all rows of a block.
 
-use crate::gemm::{ActiveInputs, LOOK_FROM};
+use crate::gemm::{ActiveInputs, MIN_SCAN_INPUTS};
 use crate::network::Mlp;
 use crate::storage::RowsView;
 
@@ -20,7 +20,7 @@ pub(crate) struct Zeros {
 
 impl Zeros {
     pub(crate) fn new(net: &Mlp) -> Self {
-        let scan_in = if net.n_in() < LOOK_FROM { usize::MAX } else { 0 };
+        let scan_in = if net.n_in() < MIN_SCAN_INPUTS { usize::MAX } else { 0 };
         Zeros { inputs: ActiveInputs::new(net.n_in()), scan_in, finite: None }
     }
 
@@ -29,7 +29,7 @@ impl Zeros {
     pub(crate) fn scan(&mut self, net: &Mlp, x: RowsView) -> Option<&ActiveInputs> {
         if self.scan_in > 0 {
             self.scan_in -= 1;
-        } else if !self.inputs.look(net.level, x) {
+        } else if !self.inputs.scan_zeros(net.level, x) {
             self.scan_in = SCAN_AGAIN;
         } else if !*self.finite.get_or_insert_with(|| net.layers[0].w.is_finite()) {
             self.inputs.take_all();

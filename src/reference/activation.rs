@@ -49,11 +49,11 @@ pub enum Activation {
     Step,
     /// σ(z)_j = e^(z_j) / Σ_k e^(z_k), over the row
     Softmax,
-    /// σ(z)_j = max over p of z_(j·pieces + p): a layer of n_out units has n_out·pieces columns,
-    /// those of one unit side by side. The first of equal pieces wins (as in PyTorch's `max`).
+    /// σ(z)_j = max over p of z_(j·units + p): a layer of n_out neurons has n_out·units columns,
+    /// those of one neuron side by side. The first of equal units wins (as in PyTorch's `max`).
     Maxout {
-        /// Columns a unit.
-        pieces: usize,
+        /// Columns per neuron.
+        units: usize,
     },
 }
 
@@ -68,27 +68,27 @@ impl Activation {
         Activation::Elu { alpha: 1.0 }
     }
 
-    /// Columns of Z for each column of A: 1, for maxout the number of pieces.
-    pub fn pieces(self) -> usize {
+    /// Columns of Z for each column of A: 1, for maxout the number of units.
+    pub fn units(self) -> usize {
         match self {
-            Activation::Maxout { pieces } => pieces,
+            Activation::Maxout { units } => units,
             _ => 1,
         }
     }
 }
 
-/// A = σ(Z), for z of (rows, columns). Maxout returns (rows, columns / pieces), the others
+/// A = σ(Z), for z of (rows, columns). Maxout returns (rows, columns / units), the others
 /// (rows, columns).
 ///
 /// # Panics
-/// When z does not consist of whole rows, or a row not of whole maxout units.
+/// When z does not consist of whole rows, or a row not of whole maxout neurons.
 pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usize) -> Vec<T> {
     assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
     match activation {
         Activation::Softmax => z.chunks(columns).flat_map(softmax).collect(),
-        Activation::Maxout { pieces } => {
-            assert!(pieces > 0 && columns.is_multiple_of(pieces), "{columns} columns");
-            z.chunks(pieces).map(|unit| unit[winner(unit)]).collect()
+        Activation::Maxout { units } => {
+            assert!(units > 0 && columns.is_multiple_of(units), "{columns} columns");
+            z.chunks(units).map(|z| z[winner(z)]).collect()
         }
         _ => z.iter().map(|&z| sigma(activation, z)).collect(),
     }
@@ -106,16 +106,16 @@ pub fn activation_backward<T: Real>(
     columns: usize,
 ) -> Vec<T> {
     assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
-    assert_eq!(da.len() * activation.pieces(), z.len(), "lengths of da and z");
+    assert_eq!(da.len() * activation.units(), z.len(), "lengths of da and z");
     match activation {
         Activation::Softmax => {
             let rows = z.chunks(columns).zip(da.chunks(columns));
             rows.flat_map(|(z, da)| softmax_backward(da, &softmax(z))).collect()
         }
-        Activation::Maxout { pieces } => {
+        Activation::Maxout { units } => {
             let mut dz = vec![T::ZERO; z.len()];
-            for (j, unit) in z.chunks(pieces).enumerate() {
-                dz[j * pieces + winner(unit)] = da[j];
+            for (j, z) in z.chunks(units).enumerate() {
+                dz[j * units + winner(z)] = da[j];
             }
             dz
         }
@@ -151,11 +151,11 @@ pub(super) fn largest<T: Real>(z: &[T]) -> T {
     z.iter().fold(z[0], |m, &z_k| if z_k > m { z_k } else { m })
 }
 
-/// The index of a maxout unit's largest piece: the first of equals, and NaN before all.
-fn winner<T: Real>(unit: &[T]) -> usize {
+/// The index of a maxout neuron's largest unit: the first of equals, and NaN before all.
+fn winner<T: Real>(units: &[T]) -> usize {
     let mut best = 0;
-    for (p, &z_p) in unit.iter().enumerate() {
-        if !unit[best].is_nan() && (z_p > unit[best] || z_p.is_nan()) {
+    for (p, &z_p) in units.iter().enumerate() {
+        if !units[best].is_nan() && (z_p > units[best] || z_p.is_nan()) {
             best = p;
         }
     }
@@ -344,7 +344,7 @@ mod tests {
                 assert!(sigma_prime(activation, z).is_finite(), "{activation:?}'({z})");
             }
         }
-        let unit = activation_forward(Activation::Maxout { pieces: 3 }, &[1.0, f64::NAN, 2.0], 3);
+        let unit = activation_forward(Activation::Maxout { units: 3 }, &[1.0, f64::NAN, 2.0], 3);
         assert!(unit[0].is_nan());
     }
 
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn maxout_takes_the_first_of_the_largest() {
-        let maxout = Activation::Maxout { pieces: 3 };
+        let maxout = Activation::Maxout { units: 3 };
         let z = [1.0, 5.0, 5.0, -3.0, -2.0, -4.0];
         assert_eq!(activation_forward(maxout, &z, 6), [5.0, -2.0]);
         let dz = activation_backward(maxout, &[10.0, 20.0], &z, 6);

@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 pub struct Layer<T> {
     /// Inputs.
     pub n_in: usize,
-    /// Outputs (for maxout: units).
+    /// Outputs.
     pub n_out: usize,
     /// σ
     pub activation: Activation,
-    /// W, row-major `n_in x n_out`; for maxout `n_in x (n_out * pieces)`.
+    /// W, row-major `n_in x n_out`; for maxout `n_in x (n_out * units)`.
     pub weight: Vec<T>,
     /// b, one per column of W.
     pub bias: Vec<T>,
@@ -46,9 +46,9 @@ impl<T: Real> Layer<T> {
         Ok(layer)
     }
 
-    /// Columns of W and Z: `n_out`, for maxout times the pieces.
+    /// Columns of W and Z: `n_out`, for maxout times the units.
     pub fn columns(&self) -> usize {
-        self.n_out * self.activation.pieces()
+        self.n_out * self.activation.units()
     }
 
     /// The same layer in another precision.

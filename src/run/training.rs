@@ -91,7 +91,7 @@ impl<'a> Training<'a> {
         if setup.batch_size == 0 {
             return Err(Error::config("batch size", "expected at least 1, got 0"));
         }
-        let output = net.layers[net.layers.len() - 1].activation;
+        let output = net.output_activation();
         let loss = setup.loss.unwrap_or(Loss::for_output(output));
         loss.check_output(output)?;
         if values && loss == Loss::CrossEntropy {
@@ -99,11 +99,12 @@ impl<'a> Training<'a> {
             return Err(Error::config("loss", reason));
         }
         check_weights(setup, loss, net.n_out())?;
-        if let Some(i) = net.layers().position(|l| l.activation == crate::Activation::Step) {
+        if let Some(i) = net.layers().position(|l| l.layer.activation() == crate::Activation::Step)
+        {
             let reason = "the step function has no derivative to train through";
             return Err(Error::config(format!("layer {i}"), reason));
         }
-        let is_batch = |l: LayerShape| l.norm == Some(NormKind::Batch);
+        let is_batch = |l: LayerShape| l.layer.norm == Some(NormKind::Batch);
         if setup.batch_size == 1
             && let Some(i) = net.layers().position(is_batch)
         {
@@ -376,7 +377,7 @@ impl<'a> Training<'a> {
             _ => "avx2 or avx512",
         };
         let mut options = vec![
-            ("network", self.net.architecture()),
+            ("network", self.net.architecture().to_string()),
             ("SIMD level", level.into()),
             ("optimizer", format!("{:?}", self.optimizer)),
             ("adjustments", adjustments(&self.adjustments)),

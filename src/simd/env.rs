@@ -13,7 +13,7 @@ pub(crate) fn check_float_environment() -> Result<()> {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         /// Flush to zero, denormals are zero, and the two bits of the rounding mode.
-        const ODD: u32 = 1 << 15 | 1 << 6 | 3 << 13;
+        const CHANGED: u32 = 1 << 15 | 1 << 6 | 3 << 13;
         let mut mxcsr = 0u32;
         // SAFETY: stores this thread's MXCSR, 4 bytes, and changes nothing else.
         unsafe {
@@ -23,7 +23,7 @@ pub(crate) fn check_float_environment() -> Result<()> {
                 options(nostack, preserves_flags)
             );
         }
-        if mxcsr & ODD == 0 {
+        if mxcsr & CHANGED == 0 {
             return Ok(());
         }
     }
@@ -33,13 +33,13 @@ pub(crate) fn check_float_environment() -> Result<()> {
 /// What arithmetic itself says.
 #[cold]
 fn by_computing() -> Result<()> {
-    let odd = |reason: &str| Err(Error::float_environment(reason));
+    let failed = |reason: &str| Err(Error::float_environment(reason));
     let tiny = std::hint::black_box(f32::MIN_POSITIVE);
     // Halving the smallest normal number gives a subnormal, unless outputs are flushed; doubling
     // that gives it back, unless inputs are.
     let half = std::hint::black_box(tiny * 0.5);
     if half * 2.0 != tiny {
-        return odd("this thread flushes subnormal numbers to zero (FTZ or DAZ is set)");
+        return failed("this thread flushes subnormal numbers to zero (FTZ or DAZ is set)");
     }
     // 1 + 2^-24 is a tie that goes to 1 only to nearest even; 1 + 3 * 2^-25 goes to the next
     // number only to nearest or upwards; its negative only to nearest or downwards.
@@ -47,7 +47,7 @@ fn by_computing() -> Result<()> {
     let tie = std::hint::black_box(f32::EPSILON * 0.5);
     let above = std::hint::black_box(f32::EPSILON * 0.75);
     if one + tie != 1.0 || one + above == 1.0 || -one - above == -1.0 {
-        return odd("this thread does not round to nearest");
+        return failed("this thread does not round to nearest");
     }
     Ok(())
 }

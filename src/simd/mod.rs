@@ -29,7 +29,7 @@ pub(crate) use env::check_float_environment;
 pub use level::Level;
 pub(crate) use line::{LINE, Line};
 pub(crate) use operations::{Kernel, Simd};
-pub(crate) use tiles::with_const;
+pub(crate) use tiles::{next_gradient_rows, next_row_panels, with_const};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::line::LINE;
 use super::tiles::TileShapes;
 
-/// A piece of work that is generic over the level. `run` must be `#[inline(always)]`.
+/// Work that is generic over the level. `run` must be `#[inline(always)]`.
 pub(crate) trait Kernel {
     /// What it returns.
     type Output;

@@ -11,6 +11,18 @@ pub(super) struct Software;
 /// The body of a dispatch.
 pub(super) fn software_enter<K: Kernel>(kernel: K) -> K::Output {
     const { check_level::<Software>() };
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("fma") {
+        // SAFETY: the CPU has the feature.
+        return unsafe { with_fma(kernel) };
+    }
+    kernel.run(Software)
+}
+
+/// The same code with an instruction for `f32::mul_add`, several times as fast as the function.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "fma")]
+fn with_fma<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Software)
 }
 
@@ -57,6 +69,10 @@ impl Simd for Software {
         int_shr(a: Ints, n: u32) -> Ints = a.map(|x| x >> n);
         to_int(a: Floats) -> Ints = a.map(|x| x.round_ties_even() as i32);
         from_int(a: Ints) -> Floats = a.map(|x| x as f32);
+    }
+
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        software_enter(kernel)
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::line::LINE;
 use super::operations::Simd;
 
-/// The tiles of a level: so many rows of so many panels, whose sums stay in registers.
+/// The tiles of a level: rows of a few panels, whose sums stay in registers.
 ///
 /// A vector FMA has a latency of 4 cycles and two start in each cycle, so a tile needs at least 8
 /// independent sums. The sums, the vectors of one depth step and one broadcast stay in registers.
@@ -29,8 +29,7 @@ pub(crate) struct TileShapes {
     rows: &'static [usize],
     /// The wider tile of a product of few rows: its panels, and the most rows of such a product.
     few_rows: (usize, usize),
-    /// Panels of the next tile of a single row when one panel is left, two, and so on; the last
-    /// number holds for more.
+    /// Panels of a tile of a single row: the next one is the widest that is left.
     row_panels: &'static [usize],
     /// The most panels of a gradient's tile.
     gradient_panels: usize,
@@ -56,7 +55,7 @@ impl TileShapes {
         registers: 16,
         rows: &[6],
         few_rows: (2, 3),
-        row_panels: &[1, 2, 2, 4],
+        row_panels: &[1, 2, 4],
         gradient_panels: 1,
         // 16 = 6 + 5 + 5, 10 = 5 + 5, 9 = 5 + 4, 8 = 4 + 4.
         gradient_rows: [1, 2, 2, 4, 5, 6, 4, 4, 5, 5, 6, 6, 6, 6, 6, 6],
@@ -67,7 +66,7 @@ impl TileShapes {
         registers: 32,
         rows: &[10, 10, 8],
         few_rows: (4, 2),
-        row_panels: &[1, 2, 3, 4, 4, 4, 4, 8],
+        row_panels: &[1, 2, 3, 4, 8],
         gradient_panels: 3,
         gradient_rows: [1, 2, 2, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8],
     };
@@ -77,7 +76,7 @@ impl TileShapes {
         self.rows.is_empty()
     }
 
-    /// The most rows, two or more, of a tile of so many panels; 0 where there is no such tile.
+    /// The most rows, two or more, of a tile of `panels` panels; 0 where there is no such tile.
     pub(crate) const fn max_rows(&self, panels: usize) -> usize {
         match panels {
             0 => 0,
@@ -87,22 +86,16 @@ impl TileShapes {
         }
     }
 
-    /// Panels of the next tile of a product of two rows or more, when so many panels are left.
+    /// Panels of the next tile of a product of two rows or more, when `left` panels are left.
     #[inline(always)]
     pub(crate) fn next_panels(&self, rows: usize, left: usize) -> usize {
         let (panels, few) = self.few_rows;
         if rows <= few && left >= panels { panels } else { left.min(self.rows.len()) }
     }
 
-    /// Whether a single row has a tile of so many panels.
+    /// Whether a single row has a tile of `panels` panels.
     pub(crate) const fn has_row_tile(&self, panels: usize) -> bool {
         contains(self.row_panels, panels)
-    }
-
-    /// Panels of the next tile of a single row, when so many panels are left.
-    #[inline(always)]
-    pub(crate) fn next_row_panels(&self, left: usize) -> usize {
-        self.row_panels[left.min(self.row_panels.len()) - 1]
     }
 
     /// The most panels of a gradient's tile.
@@ -110,22 +103,26 @@ impl TileShapes {
         self.gradient_panels
     }
 
-    /// Whether a gradient has tiles of so many rows.
+    /// Whether a gradient has tiles of `rows` rows.
     pub(crate) const fn has_gradient_rows(&self, rows: usize) -> bool {
         contains(&self.gradient_rows, rows)
     }
 
-    /// Rows of a gradient's next tile, when so many of a panel's rows are left, 1 to 16.
-    #[inline(always)]
-    pub(crate) fn next_gradient_rows(&self, left: usize) -> usize {
-        self.gradient_rows[left - 1]
+    /// Bit n is set if a gradient's next tile has `rows` rows when n of a panel's rows are left.
+    const fn gradient_lefts(&self, rows: usize) -> u32 {
+        let (mut lefts, mut left) = (0, 1);
+        while left <= LINE {
+            lefts |= ((self.gradient_rows[left - 1] == rows) as u32) << left;
+            left += 1;
+        }
+        lefts
     }
 
     /// Whether the sums of a tile, the fewer of its broadcasts and vectors, and one of the others
     /// fit the registers.
     const fn fits(&self, rows: usize, vectors: usize) -> bool {
         let fewer = if rows < vectors { rows } else { vectors };
-        rows * vectors + fewer + 1 <= self.registers
+        rows * vectors + fewer < self.registers
     }
 }
 
@@ -163,6 +160,36 @@ macro_rules! with_const {
 }
 pub(crate) use with_const;
 
+/// Returns the first of the constants 10 to 2 with `$holds`, else 1. It compares with each constant that
+/// has `$compiled`, so that the compiler joins the comparisons with a [`with_const`] that follows.
+macro_rules! first_const {
+    ($name:ident, if $compiled:expr, $holds:expr) => {
+        first_const!([10 9 8 7 6 5 4 3 2] $name, if $compiled, $holds)
+    };
+    ([$($n:literal)+] $name:ident, if $compiled:expr, $holds:expr) => {{
+        $(if const { const $name: usize = $n; $compiled } && { const $name: usize = $n; $holds } {
+            return $n;
+        })+
+        1
+    }};
+}
+
+/// Panels of the next tile of a single row, when `left` panels are left.
+#[inline(always)]
+pub(crate) fn next_row_panels<S: Simd>(left: usize) -> usize {
+    first_const!(P, if S::TILES.has_row_tile(P), left >= P)
+}
+
+/// Rows of a gradient's next tile, when `left` of a panel's rows are left, 1 to 16.
+#[inline(always)]
+pub(crate) fn next_gradient_rows<S: Simd>(left: usize) -> usize {
+    first_const!(
+        MR,
+        if S::TILES.has_gradient_rows(MR),
+        const { S::TILES.gradient_lefts(MR) } >> left & 1 == 1
+    )
+}
+
 /// Does not compile where a level has other lanes than the kernels know, or tiles that leave out a
 /// row or panel, or whose sums do not fit the registers.
 pub(super) const fn check_level<S: Simd>() {
@@ -181,13 +208,12 @@ pub(super) const fn check_level<S: Simd>() {
     let (panels, rows) = shapes.few_rows;
     assert!(panels > shapes.rows.len() && panels <= MAX && rows >= 2);
     assert!(rows <= MAX && shapes.fits(rows, panels * vectors));
-    assert!(!shapes.row_panels.is_empty());
-    let mut left = 1;
-    while left <= shapes.row_panels.len() {
-        let panels = shapes.row_panels[left - 1];
-        assert!(panels >= 1 && panels <= left && panels <= MAX);
-        assert!(shapes.fits(1, panels * vectors));
-        left += 1;
+    assert!(shapes.has_row_tile(1));
+    let mut i = 0;
+    while i < shapes.row_panels.len() {
+        let panels = shapes.row_panels[i];
+        assert!(panels >= 1 && panels <= MAX && shapes.fits(1, panels * vectors));
+        i += 1;
     }
     assert!(shapes.gradient_panels >= 1 && shapes.gradient_panels <= MAX);
     let mut left = 1;

@@ -5,7 +5,7 @@ use deltarule::{Activation, Error, Init, Level, MatRef, Mlp};
 
 #[test]
 fn weights_begin_as_a_function_says() {
-    let build = |builder: deltarule::Builder| builder.dense(2, Activation::Softmax).build();
+    let build = |builder: deltarule::MlpBuilder| builder.dense(2, Activation::Softmax).build();
     let weight = |layer: usize, row: usize, column: usize| (100 * layer + 10 * row + column) as f32;
     let net = build(Mlp::builder(3).maxout(2, 2).init_with(weight)).unwrap();
     assert_eq!(net.weights(0).unwrap().row(2), [20.0, 21.0, 22.0, 23.0]);
@@ -17,9 +17,9 @@ fn weights_begin_as_a_function_says() {
     assert!(matches!(build(both), Err(Error::Config { .. })));
 }
 
-/// Input times a maxout layer with two pieces w and −w is |wᵀx|.
+/// Input times a maxout layer of two units w and −w is |wᵀx|.
 #[test]
-fn two_opposite_pieces_are_an_absolute_value() {
+fn two_opposite_units_are_an_absolute_value() {
     let mut net = Mlp::builder(1).maxout(1, 2).dense(1, Activation::Identity).build().unwrap();
     net.set_parameters(0, MatRef::new(&[3.0, -3.0], 1, 2).unwrap(), &[0.0; 2]).unwrap();
     net.set_parameters(1, MatRef::new(&[1.0], 1, 1).unwrap(), &[0.5]).unwrap();
@@ -70,6 +70,6 @@ fn layers_that_make_no_sense_are_refused() {
     assert!(text.starts_with("Mlp { 100 dropout:0.1 -> 130 maxout:3 dropout:0.5 -> 100 relu"));
     assert!(text.contains("100 relu batch-norm dropout:0.2 residual:2 -> 100 gelu layer-norm"));
     assert!("maxout".parse::<Activation>().is_err() && "maxout:1".parse::<Activation>().is_err());
-    let maxout = Activation::Maxout { pieces: 5 };
+    let maxout = Activation::Maxout { units: 5 };
     assert_eq!(maxout.to_string().parse::<Activation>().unwrap(), maxout);
 }

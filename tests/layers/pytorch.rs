@@ -96,7 +96,7 @@ fn training_follows_pytorch() {
                 assert_close(place("outputs"), got.as_slice(), &numbers(&case["outputs"]), 1e-5);
                 // Folding changes no output beyond rounding.
                 let folded = net.folded().unwrap();
-                assert!(folded.layers().all(|l| l.norm != Some(NormKind::Batch)));
+                assert!(folded.layers().all(|l| l.layer.norm != Some(NormKind::Batch)));
                 let got = folded.predict(x).unwrap();
                 assert_close(place("folded"), got.as_slice(), &numbers(&case["outputs"]), 1e-5);
             }

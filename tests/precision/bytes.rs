@@ -96,7 +96,7 @@ fn bytes_are_taken_where_the_first_layer_is_split() {
 
 #[test]
 fn bytes_are_f32_where_their_values_are_needed() {
-    let out = |builder: deltarule::Builder, level| {
+    let out = |builder: deltarule::MlpBuilder, level| {
         builder.dense(N_OUT, Activation::Softmax).level(level).seed(2).build().unwrap()
     };
     let narrow = |level| {

@@ -7,7 +7,7 @@
 //! | entry | holds |
 //! |---|---|
 //! | `x`, `labels`, `values`, `multi_hot`, `distributions`, `sample_weights` | the batch; a case's `target` names one of them |
-//! | `nets` | `plain` and `maxout` (21 columns, the 3 pieces of a unit side by side): `w1 b1 w2 b2`, weights n_in x n_out |
+//! | `nets` | `plain` and `maxout` (21 columns, the 3 units of a neuron side by side): `w1 b1 w2 b2`, weights n_in x n_out |
 //! | `pointwise` | an element-wise activation at `z`: `a`, `derivative` |
 //! | `cases` | `logits output loss`, gradients `dw1 db1 dw2 db2 dx` |
 //! | `optimizers` | after 1, 2, 5, 20 steps: `w1 b1 w2 b2`, and the `loss` before the last of them |

@@ -31,7 +31,8 @@ fn naive(activation: Activation) -> reference::Activation {
 pub fn oracle(net: &Mlp) -> Network<f64> {
     let layers = net.layers().enumerate().map(|(i, l)| {
         let (w, b) = (net.weights(i).unwrap(), net.biases(i).unwrap());
-        Layer::new(l.n_in, l.n_out, naive(l.activation), widen(w.as_slice()), widen(&b)).unwrap()
+        Layer::new(l.n_in, l.n_out, naive(l.layer.activation()), widen(w.as_slice()), widen(&b))
+            .unwrap()
     });
     Network::new(layers.collect()).unwrap()
 }

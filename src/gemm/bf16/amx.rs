@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 pub(super) struct Token(());
 
 /// The token where tiles can be used: the CPU has them, the system saves them, the process may use
-/// them, and they multiply as they should. Looked at once.
+/// them, and they multiply as they should. Found out once.
 pub(super) fn available() -> Option<Token> {
     static AVAILABLE: OnceLock<Option<Token>> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
@@ -42,12 +42,12 @@ fn detected() -> bool {
 fn permitted() -> bool {
     /// `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`
     const CALL: [u64; 3] = [158, 0x1023, 18];
-    let answer: i64;
+    let status: i64;
     // SAFETY: the call takes numbers and touches no memory of ours; `syscall` changes rcx and r11.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") CALL[0] => answer,
+            inlateout("rax") CALL[0] => status,
             in("rdi") CALL[1],
             in("rsi") CALL[2],
             out("rcx") _,
@@ -55,7 +55,7 @@ fn permitted() -> bool {
             options(nostack),
         );
     }
-    answer == 0
+    status == 0
 }
 
 /// Multiplies two operands on the tiles and by f32 units, which must agree in every bit: of every
@@ -97,7 +97,7 @@ fn correct(level: Level, token: Token) -> bool {
 }
 
 /// An instruction of [`multiply`], for blocks with one or two rows of tiles of each operand: `a` and
-/// `b` load the part of a side that lies so many bytes behind its tile, `dot` multiplies what is
+/// `b` load the part of a side that lies `$at` bytes behind its tile, `dot` multiplies what is
 /// loaded. Tiles 0 to 3 are the sums, 4 and 5 hold the left operand, 6 and 7 the right one.
 macro_rules! step {
     (one, $b:ident, a $at:tt) => {
@@ -128,7 +128,7 @@ macro_rules! step {
 }
 
 /// The sums of a block, in one `asm!`, because tile registers belong to nobody between two of them:
-/// `$a` and `$b` rows of tiles, whose parts take so many bytes a tile of the depth; and the steps of
+/// `$a` and `$b` rows of tiles, whose parts take `hop` bytes per tile of the depth; and the steps of
 /// such a tile.
 macro_rules! multiply {
     ($pairs:ident, $out:ident, $a:ident $a_hop:literal, $b:ident $b_hop:literal, $($kind:ident $at:tt),*) => {
@@ -183,7 +183,7 @@ pub(super) struct Tiles(PhantomData<*const ()>);
 impl Tiles {
     /// Configures this thread's tiles.
     pub(super) fn configure(_: Token) -> Self {
-        /// Intel's manual, volume 1, 18.4: palette 1; bytes a row from byte 16 on, two bytes a tile;
+        /// Intel's manual, volume 1, 18.4: palette 1; bytes per row from byte 16 on, two bytes per tile;
         /// rows from byte 48 on.
         #[repr(C, align(64))]
         struct Config([u8; 64]);

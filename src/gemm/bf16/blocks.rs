@@ -62,7 +62,7 @@ impl<'a> Product<'a> {
         offset
     }
 
-    /// The sums of a block: of up to two left tiles from the first on, for so many rows, and up to
+    /// The sums of a block: of up to two left tiles from the first on, for `rows` rows, and up to
     /// two right ones.
     ///
     /// # Safety

@@ -145,7 +145,7 @@ impl Kernel for FillBlock<'_> {
         let (row, panel) = ((to.0 + row) / LINE, to.1 + panel);
         if let Some(sums) = &split.sums {
             for (p, quarters) in (panel..panel + panels.len()).zip(&block) {
-                // SAFETY: each block has a line of its own in each of its panels, and nobody else
+                // SAFETY: each block has a separate line in each of its panels, and nobody else
                 // uses what belongs to this block (`Split::fill`).
                 let mut sums = unsafe { sums.shared().block_mut(p..p + 1, row / 2..row / 2 + 1) };
                 sums.panel_mut(0)[0] = column_sums(s, quarters.as_flattened());

@@ -4,7 +4,7 @@
 use super::operand::{Pairs, Sums, terms};
 use crate::simd::{LINE, Line, Simd};
 
-/// Rows of a block that are summed at once: with two chains a row they are 8 sums, as many as hide
+/// Rows of a block that are summed at once: with two chains per row they are 8 sums, as many as hide
 /// the latency of an FMA (4 cycles, two started in each).
 const ROWS: usize = 4;
 

@@ -1,7 +1,7 @@
 //! Operands of the products: f32 matrices split into bf16 parts, in tiles of 1 KiB.
 //!
 //! A tile has 16 lines of 16 pairs of bf16. Of a left operand it is 16 rows by 32 columns, a line a
-//! row; of a right operand 32 rows by 16 columns, a lane a column. Both pair element j of their
+//! row; of a right operand 32 rows by 16 columns, a lane per column. Both pair element j of their
 //! depth of 32 with element j + 16, in the low and the high half of a lane: products sum over the
 //! depth in that order, and packing is a shift and an `or`, without any shuffle.
 //!
@@ -82,7 +82,7 @@ impl Packed {
         Ok(Packed { lines: PanelMatrix::with_stride(lines, LINE, lines)?, outer, depth })
     }
 
-    /// Lines before the parts of a tile, where each tile has so many.
+    /// Lines before the parts of a tile, where each tile has `parts`.
     pub(super) fn at(&self, outer: usize, q: usize, parts: usize) -> usize {
         assert!(outer < self.outer && q < self.depth);
         (outer * self.depth + q) * parts * LINE

@@ -62,7 +62,7 @@ pub(crate) struct SplitBy {
 
 /// Inputs and outputs from which a layer uses tiles: two tiles deep, and two stripes wide. Below
 /// that, padding to whole tiles and the way through them cost more than they save.
-const LEAST: usize = 64;
+const MIN_LAYER: usize = 64;
 
 /// Rows of a batch that a thread's block must begin at a multiple of: a tile is 32 deep, and the
 /// gradient's depth runs over the batch.
@@ -149,7 +149,7 @@ impl SplitBy {
     /// The same for a layer, if it is large enough: a rule of its shape alone, so that bits do not
     /// depend on a batch.
     pub(crate) fn of_layer(self, n_in: usize, columns: usize) -> Option<SplitBy> {
-        (n_in >= LEAST && columns >= LEAST).then_some(self)
+        (n_in >= MIN_LAYER && columns >= MIN_LAYER).then_some(self)
     }
 }
 

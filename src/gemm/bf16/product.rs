@@ -22,7 +22,7 @@ pub(crate) struct Forward<'a, A> {
     pub(crate) bytes: Option<Scaling>,
     /// k x n
     pub(crate) w: &'a Split,
-    /// n values, one line a panel
+    /// n values, one line per panel
     pub(crate) bias: &'a [Line],
     /// m x n
     pub(crate) out: PanelsMut<'a>,

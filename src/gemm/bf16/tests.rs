@@ -130,6 +130,19 @@ fn products_are_as_exact_as_their_parts() {
 }
 
 #[test]
+fn levels_with_fused_multiply_adds_give_the_same_bits() {
+    for parts in 1..=3 {
+        let by = SplitBy { unit: Unit::Fma, parts };
+        let want = products(Level::software(), by, (40, 200, 70));
+        for level in Level::available().filter(|&level| level != Level::portable()) {
+            for (got, want) in products(level, by, (40, 200, 70)).iter().zip(&want) {
+                assert_eq!(got.lines(), want.lines(), "{} {parts} parts", level.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn the_tile_unit_and_f32_units_give_the_same_bits() {
     let (Some(level), Some(token)) = (Level::avx512(), amx::available()) else { return };
     for parts in 1..=3 {

@@ -9,7 +9,7 @@ use crate::activation::Activation;
 use crate::gemm::bf16::Precision;
 use crate::loss::Loss;
 use crate::math::{Purpose, Stream};
-use crate::network::{Builder, Mlp};
+use crate::network::{Mlp, MlpBuilder};
 use crate::optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Sgd};
 use crate::program::BatchTargets;
 use crate::simd::Level;
@@ -68,7 +68,7 @@ fn width(dice: &mut Dice, of_sixteen: usize, large: bool) -> usize {
 }
 
 /// Hidden layers of every kind, with what may stand around them.
-fn layers(dice: &mut Dice, of_sixteen: usize, large: bool) -> Builder {
+fn layers(dice: &mut Dice, of_sixteen: usize, large: bool) -> MlpBuilder {
     let hidden = 1 + dice.below(3);
     let mut widths = vec![width(dice, of_sixteen, large)];
     let mut builder = Mlp::builder(widths[0]);

@@ -2,7 +2,7 @@
 
 use super::{Case, Shown, assert_same};
 use crate::activation::Activation;
-use crate::network::{Dense, Mlp};
+use crate::network::{LayerParameters, Mlp};
 use crate::program::testing::{BatchRows, Columns, LayerState, Moments, Op, PartRows};
 use crate::program::{Slot, Workspace};
 use crate::run::training::Training;
@@ -11,7 +11,7 @@ use crate::storage::{PanelMatrix, lanes};
 
 /// Every matrix of a network but the running statistics, which have no padding.
 fn of_network(net: &mut Mlp) -> Vec<&mut PanelMatrix> {
-    net.layers.iter_mut().flat_map(|Dense { w, b, .. }| [w, b]).collect()
+    net.layers.iter_mut().flat_map(|LayerParameters { w, b, .. }| [w, b]).collect()
 }
 
 fn of_slots(slots: &mut [Slot]) -> impl Iterator<Item = &mut PanelMatrix> {
@@ -141,7 +141,7 @@ fn cases_have_every_buffer() {
             see("transposed weights", state.wt.is_some());
             see("two slots", state.slots.len() == 2);
             see("parts", state.parts.is_some());
-            see("parts of maxout", state.parts.is_some() && layer.activation.pieces() > 1);
+            see("parts of maxout", state.parts.is_some() && layer.spec.activation().units() > 1);
         }
         for op in &program.ops {
             match op {

@@ -121,7 +121,7 @@ fn parameters_that_are_set_leave_nothing_behind() {
                 }
                 let place = format!("{} at {}", case.words, level.name());
                 // Whole panels of running statistics are in files and digests, and count steps.
-                let counts = |l: crate::network::LayerShape| l.norm == Some(NormKind::Batch);
+                let counts = |l: crate::network::LayerShape| l.layer.norm == Some(NormKind::Batch);
                 if !net.layers().any(counts) {
                     assert_eq!(net.digest(), case.net.digest(), "{place}: digest");
                 }
