@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::network::{Mlp, NormKind};
-use crate::passes::Mask;
+use crate::passes::DropoutMask;
 use crate::reference;
 use crate::storage::{MatRef, PanelMatrix};
 
@@ -66,7 +66,7 @@ pub(super) fn mask(
     }
     let ones = vec![1.0; rows * cols];
     let mut values = PanelMatrix::from_rows(MatRef::new(&ones, rows, cols)?)?;
-    Mask::new(rate, 0, 1, layer).apply(net.level, 0, values.view_mut());
+    DropoutMask::new(rate, 0, 1, layer).apply(net.level, 0, values.view_mut());
     Ok(Some(wide(values.to_rows().as_slice())))
 }
 

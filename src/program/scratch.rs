@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
 use crate::gemm::{self, ActiveInputs, Forward};
 use crate::network::{LayerParameters, Mlp};
-use crate::passes::Mask;
+use crate::passes::DropoutMask;
 use crate::simd::{LINE, Line};
 use crate::storage::{MatRef, PanelMatrix, Panels, PanelsMut, RowsView, gather, padded_rows};
 use crate::threads::Team;
@@ -284,7 +284,7 @@ impl Pass for Prediction<'_> {
         net.layers[layer].running()
     }
 
-    fn mask(&self, _: usize, _: f32) -> Option<Mask> {
+    fn mask(&self, _: usize, _: f32) -> Option<DropoutMask> {
         None
     }
 }
