@@ -9,7 +9,7 @@ use super::deferred::{Deferred, pass};
 use super::tiles::Tile;
 use super::views::Crew;
 use crate::gemm::{StoreGradient, UpdateRule};
-use crate::optim::{Pass, VisitRule, add_to, apply};
+use crate::optim::{StepAdjustments, VisitRule, add_to, apply};
 use crate::simd::{LINE, Level, Line};
 use crate::storage::PanelsMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +61,7 @@ struct Probe<'a> {
     gradients: &'a [Slot],
     change: &'a Change,
     /// The update, if it is tried too.
-    pass: Option<Pass>,
+    pass: Option<StepAdjustments>,
 }
 
 impl Probe<'_> {
@@ -147,7 +147,7 @@ impl Probe<'_> {
         g: &mut [Line],
         mut w: Copied<ROWS>,
         slots: impl Iterator<Item = Copied<ROWS>>,
-        pass: Option<Pass>,
+        pass: Option<StepAdjustments>,
     ) -> f64 {
         let (phase, net) = (self.now.phase, self.now.net);
         let lanes = net.layers[layer].w.lanes(panel);
@@ -199,7 +199,7 @@ struct Visit<'a> {
     w: &'a mut [Line],
     g: &'a mut [Line],
     slots: [&'a mut [Line]; 2],
-    pass: Pass,
+    pass: StepAdjustments,
 }
 
 impl VisitRule for (Level, Visit<'_>) {
