@@ -314,7 +314,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::activation::Activation;
-    use crate::math::{Purpose, Stream};
+    use crate::math::{Purpose, RandomStream};
     use crate::simd::Level;
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
             {
                 let builder = Mlp::builder(n_in).level(level).dense(19, Activation::Tanh);
                 let net = builder.dense(3, Activation::Softmax).build().unwrap();
-                let mut stream = Stream::new(1, Purpose::Init, 0, 0);
+                let mut stream = RandomStream::new(1, Purpose::Init, 0, 0);
                 // Half of the columns are zero, in groups that are left out; gaps are read by nobody.
                 let value = |i: usize, x: f32| match i % (n_in + gap) {
                     column if column >= n_in => f32::NAN,
