@@ -1,7 +1,7 @@
 //! The order in which an epoch visits the samples: a pure function of (seed, epoch).
 
 use crate::error::{Error, Result};
-use crate::math::{Purpose, Stream};
+use crate::math::{Purpose, RandomStream};
 
 /// The samples of a data set of `len` samples in their own order.
 ///
@@ -35,7 +35,7 @@ pub fn shuffled(seed: u64, epoch: u64, order: &mut [u32]) {
     for (place, index) in order.iter_mut().zip(0..) {
         *place = index;
     }
-    Stream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
+    RandomStream::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
 }
 
 #[cfg(test)]

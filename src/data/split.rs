@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::dataset::Dataset;
 use super::targets::Targets;
 use crate::error::{Error, Result};
-use crate::math::{Purpose, Stream};
+use crate::math::{Purpose, RandomStream};
 
 impl Dataset {
     /// Splits the samples at random into parts with the given shares, which sum to 1. Each part
@@ -151,7 +151,7 @@ fn deal(groups: BTreeMap<u32, Vec<usize>>, shares: &[f64], seed: u64) -> Vec<Vec
     let mut parts: Vec<Vec<usize>> = vec![Vec::new(); shares.len()];
     let mut dealt = 0;
     for (key, mut group) in groups {
-        Stream::new(seed, Purpose::Split, u64::from(key), 0).shuffle(&mut group);
+        RandomStream::new(seed, Purpose::Split, u64::from(key), 0).shuffle(&mut group);
         dealt += group.len();
         let mut sizes: Vec<usize> = shares.iter().map(|&s| whole_part(group.len(), s)).collect();
         let behind: Vec<f64> = shares

@@ -4,7 +4,7 @@ use super::batches::shuffled;
 use super::dataset::Dataset;
 use super::targets::Targets;
 use crate::error::{Error, Result};
-use crate::math::{Purpose, Stream as Random};
+use crate::math::{Purpose, RandomStream};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -142,7 +142,7 @@ impl Chunks<'_> {
         let mut order: Vec<usize> = (0..n).collect();
         // Counter 0 is the order of the chunks.
         let counter = (chunk as u64).saturating_add(1);
-        Random::new(self.seed, Purpose::Shuffle, self.epoch, counter).shuffle(&mut order);
+        RandomStream::new(self.seed, Purpose::Shuffle, self.epoch, counter).shuffle(&mut order);
         Dataset::from_u8(bytes, *n_features, targets)?.select(&order)
     }
 }

@@ -8,7 +8,7 @@
 use super::dataset::Dataset;
 use super::targets::Targets;
 use crate::error::{Error, Result};
-use crate::math::{Purpose, Stream, sin_cos};
+use crate::math::{Purpose, RandomStream, sin_cos};
 
 /// A circle of radius 1 (class 0) around one of radius 1/2 (class 1).
 ///
@@ -77,7 +77,7 @@ fn plane(
         let reason = format!("expected a finite number from 0 up, got {noise}");
         return Err(Error::config("noise", reason));
     }
-    let mut errors = Stream::new(seed, Purpose::Synthetic, 0, 0);
+    let mut errors = RandomStream::new(seed, Purpose::Synthetic, 0, 0);
     let (mut features, mut labels) = (Vec::new(), Vec::new());
     let no_memory = |_| Error::memory(format!("{n} samples"));
     features.try_reserve_exact(2 * n).map_err(no_memory)?;

@@ -230,12 +230,12 @@ mod tests {
     use crate::gemm::rows::{Forward, forward};
     use crate::gemm::store::{Identity, StoreGradient};
     use crate::gemm::weights::{WeightBlock, update_weights};
-    use crate::math::{Purpose, Stream};
+    use crate::math::{Purpose, RandomStream};
     use crate::storage::PanelMatrix;
 
     /// Random values; those of the columns that `zero` names are ±0.
     fn matrix(rows: usize, cols: usize, seed: u64, zero: impl Fn(usize) -> bool) -> PanelMatrix {
-        let mut stream = Stream::new(seed, Purpose::Init, 0, 0);
+        let mut stream = RandomStream::new(seed, Purpose::Init, 0, 0);
         let mut m = PanelMatrix::zeros(rows, cols).unwrap();
         for r in 0..rows {
             for c in 0..cols {

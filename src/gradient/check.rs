@@ -1,12 +1,14 @@
 //! The check: every parameter's gradient against (L(w + h) − L(w − h)) / 2h in f64.
 
-use super::plain::{Plain, PlainLayer, Trace, mask};
-use super::{Gradients, LayerGradients, gradients};
+use super::convert::{mask, reference_loss, training_network, wide};
+use super::gradients::{Gradients, LayerGradients, gradients};
+use super::kinks;
+use super::sizes::sizes;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::network::Mlp;
 use crate::program::BatchTargets;
-use crate::reference::Target;
+use crate::reference::{self, Batch, Layer, LayerOutput, Network, Target, target_rows};
 use crate::storage::MatRef;
 use std::fmt;
 
@@ -154,9 +156,6 @@ impl Gradients {
         loss: Loss,
     ) -> Result<GradientCheck> {
         check_batch(net, x, targets, loss)?;
-        let wide = |m: MatRef| -> Vec<f64> {
-            (0..m.rows()).flat_map(|r| m.row(r)).map(|&x| f64::from(x)).collect()
-        };
         let (labels, values);
         let target = match targets {
             // A single output for two classes should be the class.
@@ -169,26 +168,41 @@ impl Gradients {
                 Target::Labels(&labels)
             }
             BatchTargets::Values(y) => {
-                values = wide(y);
+                values = wide_rows(y);
                 Target::Values(&values)
             }
         };
-        let plain = Plain::new(net, x.rows(), loss, target)?;
-        let mut inputs = wide(x);
+        let network = training_network(net, x.rows())?;
+        let mut inputs = wide_rows(x);
         if let Some(mask) = mask(net, net.input_dropout(), 0, (x.rows(), x.cols()))? {
             inputs.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
         }
-        let trace = plain.trace(inputs);
-        if self.layers.len() != plain.layers.len() {
-            return Err(Error::shape("gradients", plain.layers.len(), self.layers.len()));
+        if self.layers.len() != network.layers.len() {
+            return Err(Error::shape("gradients", network.layers.len(), self.layers.len()));
         }
-        let mut check = GradientCheck { loss: trace.loss, compared: 0, at_kinks: 0, worst: None };
-        let sizes = plain.sizes(&trace);
+        let (batch, loss) = (Batch::new(&inputs, target), reference_loss(loss));
+        let (value, outputs) = (network.loss(&batch, &loss)?, network.layer_outputs(&inputs)?);
+        let mut check = GradientCheck { loss: value, compared: 0, at_kinks: 0, worst: None };
+        let sizes = sizes(&network, &batch, &loss, &outputs);
         for (layer, (gradients, size)) in self.layers.iter().zip(sizes).enumerate() {
-            Part { layer, plain: &plain, trace: &trace, size }.check(gradients, &mut check)?;
+            let mut part = Part {
+                layer,
+                network: network.clone(),
+                batch,
+                loss: &loss,
+                z: &outputs[layer].z,
+                outputs: outputs[..layer].to_vec(),
+                size,
+            };
+            part.check(gradients, &mut check)?;
         }
         Ok(check)
     }
+}
+
+/// The values of a matrix, row by row, in f64.
+fn wide_rows(m: MatRef) -> Vec<f64> {
+    (0..m.rows()).flat_map(|r| wide(m.row(r))).collect()
 }
 
 /// Whether the network's one output is the class itself.
@@ -235,16 +249,21 @@ struct Slope {
 /// A layer whose parameters are moved.
 struct Part<'a> {
     layer: usize,
-    plain: &'a Plain<'a>,
-    trace: &'a Trace,
+    network: Network<f64>,
+    batch: Batch<'a, f64>,
+    loss: &'a reference::Loss,
+    /// Z of the layer.
+    z: &'a [f64],
+    /// The outputs of the layers below.
+    outputs: Vec<LayerOutput<f64>>,
     /// The largest size of a gradient of the layer.
     size: f64,
 }
 
 impl Part<'_> {
-    fn check(&self, gradients: &LayerGradients, check: &mut GradientCheck) -> Result<()> {
-        let layer = &self.plain.layers[self.layer];
-        let (n_in, columns) = (layer.linear.n_in, layer.linear.columns());
+    fn check(&mut self, gradients: &LayerGradients, check: &mut GradientCheck) -> Result<()> {
+        let layer = &self.network.layers[self.layer];
+        let (n_in, columns) = (layer.n_in, layer.columns());
         let norm = layer.norm.as_ref().map_or(0, |norm| norm.gamma.len());
         let LayerGradients { weights, biases, gamma, beta } = gradients;
         for (what, expected, got) in [
@@ -276,7 +295,8 @@ impl Part<'_> {
         }
         check.compared += found.len();
         let largest = found.iter().fold(0.0, |m: f64, f| m.max(f.2.abs()));
-        let weights = layer.linear.weight.iter().chain(&layer.linear.bias);
+        let layer = &self.network.layers[self.layer];
+        let weights = layer.weight.iter().chain(&layer.bias);
         let heaviest = weights.fold(0.0, |m: f64, w| m.max(w.abs()));
         let floor = f64::max(FLOOR * highest, OF_WEIGHT * heaviest);
         let scale = largest.max(SHARE * self.size).max(floor);
@@ -298,53 +318,79 @@ impl Part<'_> {
     }
 
     /// The central difference; none where the loss has a kink.
-    fn slope(&self, parameter: Parameter) -> Option<Slope> {
-        STEPS.iter().find_map(|step| self.difference(parameter, step * self.unit(parameter)))
+    fn slope(&mut self, parameter: Parameter) -> Option<Slope> {
+        let unit = self.unit(parameter);
+        STEPS.iter().find_map(|step| self.difference(parameter, step * unit))
     }
 
     /// The same with an error of h⁴, from the differences over the smaller step and over twice that
     /// (Richardson): norms of small variances multiply the third derivative by the cube of 1/√1e-5.
-    fn refined(&self, parameter: Parameter) -> Option<f64> {
-        let over = |steps| self.difference(parameter, steps * STEPS[1] * self.unit(parameter));
-        let (once, twice) = (over(1.0)?.numeric, over(2.0)?.numeric);
+    fn refined(&mut self, parameter: Parameter) -> Option<f64> {
+        let step = STEPS[1] * self.unit(parameter);
+        let once = self.difference(parameter, step)?.numeric;
+        let twice = self.difference(parameter, 2.0 * step)?.numeric;
         Some(once + (once - twice) / 3.0)
     }
 
-    /// What a step is a share of.
-    fn unit(&self, parameter: Parameter) -> f64 {
-        let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
-        let w = match (parameter, norm) {
-            (Parameter::Weight(k, j), _) => linear.weight[k * linear.columns() + j],
-            (Parameter::Bias(j), _) => linear.bias[j],
-            (Parameter::Scale(j), Some(norm)) => norm.gamma[j],
-            (Parameter::Shift(j), Some(norm)) => norm.beta[j],
-            // Lengths were compared: where there is no norm there are none of these.
-            (Parameter::Scale(_) | Parameter::Shift(_), None) => 1.0,
+    /// What a step is relative to.
+    fn unit(&mut self, parameter: Parameter) -> f64 {
+        let layer = &mut self.network.layers[self.layer];
+        let columns = layer.columns();
+        let w = match parameter {
+            Parameter::Weight(k, j) => layer.weight[k * columns + j],
+            Parameter::Bias(j) => layer.bias[j],
+            Parameter::Scale(_) | Parameter::Shift(_) => {
+                norm_parameter(layer, parameter).map_or(1.0, |value| *value)
+            }
         };
         w.abs().max(1.0)
     }
 
     /// (L(w + h) − L(w − h)) / 2h; none where there is a kink between.
-    fn difference(&self, parameter: Parameter, h: f64) -> Option<Slope> {
+    fn difference(&mut self, parameter: Parameter, h: f64) -> Option<Slope> {
         let [above, below] = [h, -h].map(|h| self.loss_after(parameter, h));
         let loss = above.0.abs().max(below.0.abs());
         (above.1 == below.1).then(|| Slope { numeric: (above.0 - below.0) / (2.0 * h), loss })
     }
 
-    /// L with the parameter moved by h, and the smooth pieces it is on. Z is linear in weights and
-    /// biases, so only its column j moves: by h·x_ik for a weight, by h for a bias.
-    fn loss_after(&self, parameter: Parameter, h: f64) -> (f64, Vec<u8>) {
-        let PlainLayer { linear, norm, .. } = &self.plain.layers[self.layer];
-        let (mut z, mut norm) = (self.trace.z[self.layer].clone(), norm.clone());
-        let x = &self.trace.outputs[self.layer];
-        let rows = z.chunks_mut(linear.columns()).zip(x.chunks(linear.n_in));
-        match (parameter, &mut norm) {
-            (Parameter::Weight(k, j), _) => rows.for_each(|(z, x)| z[j] += h * x[k]),
-            (Parameter::Bias(j), _) => rows.for_each(|(z, _)| z[j] += h),
-            (Parameter::Scale(j), Some(norm)) => norm.gamma[j] += h,
-            (Parameter::Shift(j), Some(norm)) => norm.beta[j] += h,
-            (Parameter::Scale(_) | Parameter::Shift(_), None) => {}
+    /// L with the parameter moved by h, and the smooth regions in which it lies. Z is linear in
+    /// weights and biases, so only its column j moves: by h·x_ik for a weight, by h for a bias.
+    fn loss_after(&mut self, parameter: Parameter, h: f64) -> (f64, Vec<u8>) {
+        let layer = &mut self.network.layers[self.layer];
+        let (mut z, n_in, columns) = (self.z.to_vec(), layer.n_in, layer.columns());
+        let moved =
+            norm_parameter(layer, parameter).map(|value| std::mem::replace(value, *value + h));
+        let x = self.outputs.last().map_or(self.batch.x, |below| &below.a);
+        let rows = z.chunks_mut(columns).zip(x.chunks(n_in));
+        match parameter {
+            Parameter::Weight(k, j) => rows.for_each(|(z, x)| z[j] += h * x[k]),
+            Parameter::Bias(j) => rows.for_each(|(z, _)| z[j] += h),
+            Parameter::Scale(_) | Parameter::Shift(_) => {}
         }
-        self.plain.loss_with(self.layer, z, norm.as_ref(), self.trace)
+        self.network.extend_outputs(self.batch.x, &mut self.outputs, z);
+        let (output, n_out) = self.network.loss_input(&self.outputs, self.loss);
+        let mut regions = Vec::new();
+        for (layer, output) in self.network.layers.iter().zip(&self.outputs).skip(self.layer) {
+            kinks::of_layer(layer.activation, &output.y, &mut regions);
+        }
+        let target = target_rows(self.loss, self.batch.target, n_out);
+        kinks::of_loss(self.loss, output, &target, &mut regions);
+        let loss = reference::loss_forward(self.loss, output, self.batch.target, None, n_out);
+        self.outputs.truncate(self.layer);
+        let layer = &mut self.network.layers[self.layer];
+        if let Some((value, before)) = norm_parameter(layer, parameter).zip(moved) {
+            *value = before;
+        }
+        (loss, regions)
+    }
+}
+
+/// The parameter, if it is one of a norm.
+fn norm_parameter(layer: &mut Layer<f64>, parameter: Parameter) -> Option<&mut f64> {
+    let norm = layer.norm.as_mut()?;
+    match parameter {
+        Parameter::Weight(..) | Parameter::Bias(_) => None,
+        Parameter::Scale(j) => Some(&mut norm.gamma[j]),
+        Parameter::Shift(j) => Some(&mut norm.beta[j]),
     }
 }

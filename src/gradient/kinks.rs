@@ -1,32 +1,41 @@
-//! Where a loss has kinks. A difference taken across one says nothing about the slope on its
-//! sides, so the checker asks whether both of its points lie on the same smooth piece.
+//! Where a loss has kinks. A difference taken across one is no slope, so the check asks whether both
+//! of its points lie in the same smooth region.
 
 use crate::reference::{Activation, Loss};
 
-/// Appends which smooth piece of σ each unit is on; nothing for functions without a kink.
-pub(super) fn of_layer(activation: Activation, z: &[f64], pieces: &mut Vec<u8>) {
+/// Appends the smooth region of σ in which each unit lies; nothing for functions without a kink.
+pub(super) fn of_layer(activation: Activation, y: &[f64], regions: &mut Vec<u8>) {
     match activation {
         Activation::Relu
         | Activation::LeakyRelu { .. }
         | Activation::Elu { .. }
-        | Activation::Selu => pieces.extend(z.iter().map(|&z| u8::from(z > 0.0))),
+        | Activation::Selu => regions.extend(y.iter().map(|&y| u8::from(y > 0.0))),
         Activation::HardTanh => {
-            pieces.extend(z.iter().map(|&z| u8::from(z > -1.0) + u8::from(z >= 1.0)));
+            regions.extend(y.iter().map(|&y| u8::from(y > -1.0) + u8::from(y >= 1.0)));
         }
-        Activation::Maxout { units: k } => {
+        Activation::Maxout { units } => {
             // Which unit is the largest, bit by bit: a number of units may not fit a byte.
-            for unit in z.chunks(k) {
+            for unit in y.chunks(units) {
                 let largest = unit.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                pieces.extend(unit.iter().map(|&z| u8::from(z == largest)));
+                regions.extend(unit.iter().map(|&y| u8::from(y == largest)));
             }
         }
-        _ => {}
+        Activation::Identity
+        | Activation::Sigmoid
+        | Activation::Tanh
+        | Activation::Gelu
+        | Activation::GeluTanh
+        | Activation::Silu
+        | Activation::Softplus
+        | Activation::Softsign
+        | Activation::Step
+        | Activation::Softmax => {}
     }
 }
 
-/// The same for the loss, whose kink is where an output is its target.
-pub(super) fn of_loss(loss: &Loss, output: &[f64], target: &[f64], pieces: &mut Vec<u8>) {
+/// Appends the smooth region of the loss, whose kink is where an output is its target.
+pub(super) fn of_loss(loss: &Loss, output: &[f64], target: &[f64], regions: &mut Vec<u8>) {
     if matches!(loss, Loss::MeanAbsoluteError) {
-        pieces.extend(output.iter().zip(target).map(|(y, t)| u8::from(y > t)));
+        regions.extend(output.iter().zip(target).map(|(y, t)| u8::from(y > t)));
     }
 }

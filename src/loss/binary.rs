@@ -1,7 +1,7 @@
-//! Sigmoid with cross-entropy on the logits, one decision per output: with p = σ(z),
+//! Sigmoid with cross-entropy on the logits: with p = σ(z),
 //! L = −(1/n) Σ [w y ln p + (1 − y) ln(1 − p)], and ∂L/∂z = ((1 − y) p − w y (1 − p)) / n, which
 //! is (p − y)/n for w = 1. With r = ln(1 + e^−|z|), ln p = min(z, 0) − r and
-//! ln(1 − p) = min(−z, 0) − r: nothing overflows, and nothing cancels on either side.
+//! ln(1 − p) = min(−z, 0) − r, without overflow or cancellation.
 
 use super::output::{Output, Weighting};
 use crate::activation::Activation;

@@ -4,8 +4,8 @@
 //! With label smoothing ε and class weights w the target is q = (1 − ε) y + ε/K, and
 //! L = −Σ w_c q_c ln p_c, ∂L/∂z_c = p_c Σ w_k q_k − w_c q_c.
 //!
-//! Where the largest logit has more than half of the probability, ln Σ is −ln(1 − q) with q the
-//! probability of all others: in Σ itself they would drown beside the largest's 1.
+//! If the largest logit has more than half of the probability, ln Σ is computed as −ln(1 − q) with q the
+//! probability of the others: their terms in Σ would be lost in rounding beside the largest term, 1.
 
 use super::output::{BlockTargets, Output, Weighting};
 use crate::activation::softmax_panels;
@@ -42,7 +42,7 @@ impl Kernel for CrossEntropy<'_> {
                 let logit = d.panel_mut(panel)[row].0[lane];
                 let sums = softmax_panels(s, &mut d, row);
                 (*loss, *sum) = match logit == sums.max && sums.sum < 2.0 {
-                    // ln 1 = 0 is what it is taken from below.
+                    // The loss is complete: ln 1 = 0 is added below.
                     true => (-ln_sum_of_confident(s, &mut d, row, labels[row] as usize), 1.0),
                     false => (f64::from(logit - sums.max), sums.sum),
                 };
@@ -83,10 +83,10 @@ impl Kernel for Weighted<'_> {
             d.panel_mut(p).copy_from_slice(a.panel(p));
         }
         let weight = |c: usize| classes.get(c).copied().unwrap_or(1.0);
-        let (most, least) = (1.0 - smoothing, smoothing / n as f32);
-        let q = |c: usize, label: u32| least + if c == label as usize { most } else { 0.0 };
+        let (of_label, of_each) = (1.0 - smoothing, smoothing / n as f32);
+        let q = |c: usize, label: u32| of_each + if c == label as usize { of_label } else { 0.0 };
         for (row, (&label, loss)) in labels.iter().zip(losses).enumerate() {
-            let share = weighting.of_row(row, scale);
+            let scale = weighting.of_row(row, scale);
             let sums = softmax_panels(s, &mut d, row);
             let logit = |c: usize| a.panel(c / LINE)[row].0[c % LINE];
             let top = (0..n).find(|c| logit(*c) == sums.max).filter(|_| sums.sum < 2.0);
@@ -108,14 +108,15 @@ impl Kernel for Weighted<'_> {
                     if target != 0.0 {
                         *loss += f64::from(target) * (ln_sum - f64::from(logit(c) - sums.max));
                     }
-                    *d = (*d * total - target) * share;
+                    *d = (*d * total - target) * scale;
                 }
             }
         }
     }
 }
 
-/// ln Σ e^(z − max) of a row whose softmax is in `p`, where column `top` has more than half of it.
+/// ln Σ e^(z − max) of a row with softmax `p`, in which column `top` has more than half of the
+/// probability.
 #[inline(always)]
 fn ln_sum_of_confident<S: Simd>(s: S, p: &mut PanelsMut, row: usize, top: usize) -> f64 {
     let (panel, lane) = (top / LINE, top % LINE);

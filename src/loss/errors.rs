@@ -1,24 +1,24 @@
-//! Losses of the differences e = a − y, one output at a time: L = c Σ h(e),
-//! ∂L/∂z = c h′(e) ⊙ σ′(z), with c = 1/n for a mean over the n outputs.
+//! Losses of the differences e = a − y: L = c Σ h(e), ∂L/∂z = c h′(e) ⊙ σ′(z), with c = 1/n for a mean
+//! over the n outputs.
 
 use super::output::Output;
 use crate::gemm::ElementwiseOp;
 use crate::simd::{LINE, Level};
 use crate::storage::Panels;
 
-/// h
+/// The function h.
 #[derive(Clone, Copy)]
 pub(super) enum Error {
     /// e²
     Square,
-    /// |e|, with a slope of 0 at 0
+    /// |e|, with h′(0) = 0
     Absolute,
     /// ½e² for |e| ≤ δ, else δ (|e| − ½δ)
     Huber { delta: f32 },
 }
 
 impl Error {
-    /// h
+    /// h(e)
     fn value(self, e: f32) -> f64 {
         let x = f64::from(e).abs();
         match self {
@@ -31,7 +31,7 @@ impl Error {
         }
     }
 
-    /// c h′, from c in f32
+    /// c h′(e)
     fn slope(self, e: f32, c: f32) -> f32 {
         match self {
             Error::Square => 2.0 * c * e,
@@ -43,11 +43,11 @@ impl Error {
     }
 }
 
-/// Fills the losses and deltas of a block, with c = `factor`.
+/// Computes the losses and deltas of a block, with c = `factor`.
 pub(super) fn backward(level: Level, o: Output, error: Error, factor: f64) {
     let Output { a, z, targets, mut d, losses, scale, weighting, activation } = o;
     let a: Panels = a.view();
-    // One f64 chain per row, in column order: the same for every level and split.
+    // One f64 chain per row, in column order: the same bits at every level and for any split.
     losses.fill(0.0);
     for p in 0..a.n_panels() {
         let cols = LINE.min(a.cols - p * LINE);

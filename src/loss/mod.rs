@@ -1,5 +1,5 @@
-//! Losses, fused with the output layer: from a block of output rows to the loss of each row and
-//! the output layer's deltas ∂L/∂z.
+//! Losses, fused with the output layer: from a block of output rows, they compute the loss of each row
+//! and the deltas ∂L/∂z of the output layer.
 
 mod binary;
 mod cross_entropy;
@@ -13,27 +13,27 @@ use crate::error::{Error, Result};
 use crate::simd::Level;
 use std::fmt;
 
-/// What training minimises: the mean over the batch of a loss per sample.
+/// The loss that training minimises: the mean over the batch of a loss per sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// −ln p of the true class, p the softmax of the output layer: for class labels and a softmax
-    /// output layer. Fused on the logits, so it is finite for all finite logits. ∂L/∂z = p − y.
+    /// −ln p of the true class, with p the softmax of the logits z; for class labels and a softmax output
+    /// layer. It is computed from z, so it is finite for all finite z. ∂L/∂z = p − y.
     CrossEntropy,
-    /// Mean over the outputs of (ŷ − y)².
+    /// The mean over the outputs of (ŷ − y)².
     MeanSquared,
     /// ½‖ŷ − y‖², the quadratic cost of Nielsen's book. Class labels count as one-hot targets.
     Quadratic,
-    /// Mean over the outputs of −y ln p − (1 − y) ln(1 − p), p the sigmoid of the output layer: one
-    /// decision per output, any number of which can be 1 (multi-label: target values in 0..=1; class
-    /// labels count as one-hot), or a single output for two classes. Needs a sigmoid output layer;
-    /// fused on the logits, so it is finite for all finite logits. ∂L/∂z = (p − y)/n.
+    /// The mean over the n outputs of −y ln p − (1 − y) ln(1 − p), with p the sigmoid of the logits z; for
+    /// a sigmoid output layer. Targets are values in 0..=1, any number of which can be 1 (multi-label);
+    /// class labels count as one-hot, or with a single output as the class itself, 0 or 1. It is
+    /// computed from z, so it is finite for all finite z. ∂L/∂z = (p − y)/n.
     BinaryCrossEntropy,
-    /// Mean over the outputs of |ŷ − y|.
+    /// The mean over the outputs of |ŷ − y|.
     MeanAbsolute,
-    /// Mean over the outputs of ½e² for |e| ≤ δ, else δ(|e| − ½δ), with e = ŷ − y (Huber 1964).
+    /// The mean over the outputs of ½e² for |e| ≤ δ, else δ(|e| − ½δ), with e = ŷ − y (Huber 1964).
     Huber {
-        /// Where the parabola becomes a line; above 0.
+        /// δ, where the parabola becomes a line; above 0.
         delta: f32,
     },
 }
@@ -44,11 +44,11 @@ impl Loss {
         if activation == Activation::Softmax { Loss::CrossEntropy } else { Loss::MeanSquared }
     }
 
-    /// Whether the loss fits an output layer.
+    /// Checks that the loss fits an output layer.
     ///
     /// # Errors
-    /// [`Error::Config`] for cross-entropy without softmax, softmax with another loss, or an
-    /// output activation without a derivative.
+    /// [`Error::Config`] for cross-entropy without softmax, binary cross-entropy without sigmoid, softmax
+    /// with another loss, an output activation with a derivative of zero, or a δ that is not positive.
     pub fn check_output(self, activation: Activation) -> Result<()> {
         let refuse = |reason: String| Err(Error::config("loss", reason));
         match self {
@@ -73,7 +73,7 @@ impl Loss {
             return refuse(format!("a softmax output layer needs cross-entropy, got {self}"));
         }
         if activation == Activation::Step {
-            return refuse("a step output layer has no derivative to train through".into());
+            return refuse("a step output layer has a derivative of zero everywhere".into());
         }
         Ok(())
     }
@@ -93,12 +93,12 @@ impl fmt::Display for Loss {
 }
 
 impl Loss {
-    /// Whether it contains the output activation, and so takes logits.
+    /// Whether the loss contains the output activation and so takes logits.
     pub(crate) fn is_on_logits(self) -> bool {
         matches!(self, Loss::CrossEntropy | Loss::BinaryCrossEntropy)
     }
 
-    /// Fills `d` and `losses` of a block.
+    /// Computes `d` and `losses` of a block.
     pub(crate) fn backward(self, level: Level, o: Output) {
         let (rows, n) = (o.a.rows, o.a.cols);
         assert!(o.d.rows == rows && o.d.cols == n && o.losses.len() == rows);

@@ -1,9 +1,9 @@
-//! The complementary error function, which the standard library lacks and GELU needs.
+//! The complementary error function, for GELU; the standard library has none.
 
 use std::f64::consts::PI;
 
-/// erfc(x) = 1 − erf(x) = 2/√π ∫ₓ^∞ e^(−t²) dt, to a few units in the last place, in the far
-/// tail as well (where 1 − erf(x) would have lost every digit).
+/// erfc(x) = 1 − erf(x) = 2/√π ∫ₓ^∞ e^(−t²) dt, to a few units in the last place, also in the far tail,
+/// where 1 − erf(x) would have no correct digit.
 pub(crate) fn erfc(x: f64) -> f64 {
     if x.is_nan() {
         x
@@ -16,7 +16,7 @@ pub(crate) fn erfc(x: f64) -> f64 {
     }
 }
 
-/// erf(x) = 2/√π e^(−x²) Σ_n 2ⁿ x^(2n+1) / (2n+1)!!, all terms positive: nothing cancels.
+/// erf(x) = 2/√π e^(−x²) Σ_n 2ⁿ x^(2n+1) / (2n+1)!!: all terms are positive, so nothing cancels.
 fn erf_series(x: f64) -> f64 {
     let (mut term, mut sum) = (x, x);
     let mut n = 0.0;
@@ -29,7 +29,7 @@ fn erf_series(x: f64) -> f64 {
 }
 
 /// erfc(x) = e^(−x²)/√π · 1/(x + ½/(x + 1/(x + 3⁄2/(x + 2/(x + …))))), evaluated from the inside.
-/// 200 levels are more than enough from x = 2 on.
+/// 200 levels are more than enough for x ≥ 2.
 fn erfc_fraction(x: f64) -> f64 {
     if x.is_infinite() {
         return 0.0;

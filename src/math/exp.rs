@@ -9,26 +9,25 @@
 use super::poly::quartic;
 use crate::simd::Simd;
 
-/// The leading 15 bits of ln 2: times a whole number of up to 9 bits this is exact, so that the
-/// reduction loses nothing even where `mul_add` rounds twice.
+/// The leading 15 bits of ln 2. Its product with an integer of up to 9 bits is exact, so the reduction
+/// is exact even if `mul_add` rounds twice.
 pub(crate) const LN2_HI: f32 = 0.693_145_75;
 /// ln 2 − `LN2_HI`.
 pub(crate) const LN2_LO: f32 = 1.428_606_8e-6;
 
-/// 1.5 · 2²³: adding it to a smaller float leaves the whole part, rounded to nearest, in the
-/// lowest bits.
+/// 1.5 · 2²³: the sum of this and a smaller float has the float, rounded to an integer, in its lowest
+/// bits.
 pub(crate) const WHOLE: f32 = 12_582_912.0;
 
-/// q for eˣ: minimax fit of (eʳ − 1 − r) / r² over ln ¾..ln 3/2 in places of eʳ, rounded to f32 one
+/// q for eˣ: minimax fit of (eʳ − 1 − r) / r² over ln ¾..ln 3/2 in ULP of eʳ, rounded to f32 one
 /// coefficient after the other. Largest error: 0.04 ULP of eʳ.
 const EXP: [f32; 5] = [0.001_463_809, 0.008_359_932, 0.041_658_513, 0.166_665_75, 0.500_000_2];
 
-/// q for eˣ − 1: the same over |r| ≤ 1.001 ln 2 / 2 in places of eˣ − 1, x ≤ 0. Largest error:
-/// 0.09 ULP.
+/// q for eˣ − 1: the same over |r| ≤ 1.001 ln 2 / 2 in ULP of eˣ − 1, x ≤ 0. Largest error: 0.09 ULP.
 const EXPM1: [f32; 5] = [0.001_366_993_5, 0.008_368_947, 0.041_671_023, 0.166_665_2, 0.499_999_82];
 
-/// The middle of ln ¾..ln 3/2. With r in that range the large errors, of r and t beyond ¼, all
-/// belong to 1 + t > 1, whose last place is twice as large.
+/// The middle of ln ¾..ln 3/2. With r in that range, the largest errors of r and t, beyond ¼, occur at
+/// 1 + t > 1, whose ULP is twice as large.
 const MIDDLE: f32 = 0.058_891_5;
 
 /// x = ± n ln 2 + r.
@@ -57,8 +56,8 @@ pub(crate) fn reduce<S: Simd>(s: S, x: S::V, by: S::V, sign: f32, bias: f32) -> 
 }
 
 impl<S: Simd> Reduced<S> {
-    /// 2ⁿ as a product of two powers of two, normal numbers for every n in −252..=254; the bias is
-    /// `TWO_POWERS`.
+    /// 2ⁿ as a product of two powers of two, which are normal numbers for every n in −252..=254. The bias
+    /// must be `TWO_POWERS`.
     #[inline(always)]
     pub(crate) fn powers(&self, s: S) -> (S::V, S::V) {
         let first = s.int_shl(s.int_shr(self.bits, 1), 23);
@@ -73,17 +72,17 @@ impl<S: Simd> Reduced<S> {
     }
 }
 
-/// eˣ for x ≤ 100 as (a, b) with eˣ = a · b, a a normal number and b a power of two: products with
-/// eˣ then underflow gradually, in one rounding.
+/// eˣ for x ≤ 100 as (a, b) with eˣ = a · b, where a is a normal number and b a power of two. Products
+/// with eˣ then underflow gradually, with one rounding.
 #[inline(always)]
 pub(crate) fn exp_parts<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    // e⁻¹¹⁰ is zero. The order of the operands lets NaN through.
+    // e⁻¹¹⁰ is zero. The order of the operands propagates NaN.
     let x = s.max(s.splat(-110.0), x);
     let reduced = reduce(s, x, s.sub(x, s.splat(MIDDLE)), 1.0, TWO_POWERS);
     let (first, second) = reduced.powers(s);
     let r = reduced.r(s);
     let r2 = s.mul(r, r);
-    // Two roundings count, of r and of t.
+    // Two roundings matter, those of r and t.
     let t = s.mul_add(r2, quartic(s, r, r2, EXP), r);
     (s.mul_add(t, first, first), second)
 }
@@ -101,28 +100,28 @@ pub(crate) fn exp_negative<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(a, b)
 }
 
-/// eˣ − 1 for x ≤ 0 as a float and what it lacks; anything for x > 0. Zero comes back as +0.
+/// eˣ − 1 for x ≤ 0 as (head, tail); undefined for x > 0. The result for ±0 is +0.
 #[inline(always)]
 pub(crate) fn expm1_parts<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    // e⁻²⁰ is less than half of the last place of 1.
+    // e⁻²⁰ is less than half an ULP of 1.
     let x = s.max(s.splat(-20.0), x);
     let reduced = reduce(s, x, x, 1.0, ONE_POWER);
     let power = s.from_bits(s.int_shl(reduced.bits, 23));
-    // t = r_hi + rest, where only the rest has roundings that count.
+    // t = r_hi + rest; only the roundings of the rest matter.
     let r_lo = s.mul(reduced.n, s.splat(-LN2_LO));
     let r = s.add(reduced.r_hi, r_lo);
     let r2 = s.mul(r, r);
     let rest = s.mul_add(r2, quartic(s, r, r2, EXPM1), r_lo);
     let t = s.add(reduced.r_hi, rest);
-    // 2ⁿ eʳ − 1 = 2ⁿ t + (2ⁿ − 1); products with 2ⁿ are exact, and so are the first two sums of
-    // what the head lacks, because the head is near the sum of their large parts.
+    // 2ⁿ eʳ − 1 = 2ⁿ t + (2ⁿ − 1). Products with 2ⁿ are exact, and so are the first two sums of the
+    // tail, because the head is close to the sum of their large parts.
     let less_one = s.sub(power, s.splat(1.0));
     let head = s.mul_add(t, power, less_one);
-    let lacks = s.mul_add(reduced.r_hi, power, s.sub(less_one, head));
-    (head, s.mul_add(rest, power, lacks))
+    let tail = s.mul_add(reduced.r_hi, power, s.sub(less_one, head));
+    (head, s.mul_add(rest, power, tail))
 }
 
-/// eˣ − 1 for x ≤ 0; anything for x > 0. Zero comes back as +0.
+/// eˣ − 1 for x ≤ 0; undefined for x > 0. The result for ±0 is +0.
 #[inline(always)]
 pub(crate) fn expm1_negative<S: Simd>(s: S, x: S::V) -> S::V {
     expm1_parts(s, x).0

@@ -1,10 +1,8 @@
-//! XXH64, the checksum of our files.
+//! XXH64, the checksum of the crate's files.
 //!
-//! Why this one: it runs faster than memory delivers, so a checksum costs nothing beside the copy;
-//! every step is a bijection of its lane, so damage within one word all but certainly (1 in 2⁶⁴)
-//! changes the sum; and it is public and frozen, so that a second reader finds it ready-made in
-//! every language. It guards against accidents, not against an attacker, who can simply write a
-//! new sum.
+//! Reasons for the choice: it is faster than memory, so it costs little beside a copy; every step is a
+//! bijection of a lane, so an error within one word is missed with a probability of 2⁻⁶⁴; and it is
+//! public and stable, with implementations in every language. It detects accidents, not attacks.
 //!
 //! <https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md>, seed 0.
 
@@ -14,11 +12,11 @@ const P3: u64 = 0x1656_67b1_9e37_79f9;
 const P4: u64 = 0x85eb_ca77_c2b2_ae63;
 const P5: u64 = 0x27d4_eb2f_1656_67c5;
 
-/// The sum of bytes that come in any pieces.
+/// The hash of bytes that arrive in chunks of any size.
 #[derive(Clone)]
 pub(crate) struct Hasher {
     lanes: [u64; 4],
-    /// Bytes that do not fill a stripe of 32 yet.
+    /// The bytes of an incomplete stripe of 32.
     rest: [u8; 32],
     n_rest: usize,
     total: u64,
@@ -118,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn pieces_do_not_matter() {
+    fn the_size_of_chunks_does_not_matter() {
         let bytes: Vec<u8> = (0..1000).map(|i| ((i * 31) >> 2) as u8).collect();
         for len in [0, 1, 31, 32, 33, 64, 95, 1000] {
             assert_eq!(hash(&bytes[..len]), xxhash_rust::xxh64::xxh64(&bytes[..len], 0));
-            for piece in [1, 3, 7, 31, 32, 33, 100] {
+            for chunk in [1, 3, 7, 31, 32, 33, 100] {
                 let mut hasher = Hasher::new();
-                bytes[..len].chunks(piece).for_each(|p| hasher.update(p));
-                assert_eq!(hasher.finish(), hash(&bytes[..len]), "{len} bytes by {piece}");
+                bytes[..len].chunks(chunk).for_each(|c| hasher.update(c));
+                assert_eq!(hasher.finish(), hash(&bytes[..len]), "{len} bytes by {chunk}");
             }
         }
     }

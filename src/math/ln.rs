@@ -1,7 +1,7 @@
 //! The natural logarithm, and ln(1 + u) for u in 0..=1.
 //!
 //! x = 2ᵏ (1 + f) with 1 + f in √½..√2; then ln x = k ln 2 + f − f²/2 + f³ R(f), summed from the
-//! small end, with the rounding of the one large sum added back.
+//! smallest term on, with the rounding error of the largest sum added back.
 //!
 //! Error: ln at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
@@ -25,7 +25,7 @@ const R: [f32; 8] = [
 /// The bits of √½, rounded down.
 const SQRT_HALF: i32 = 0x3f35_04f3;
 
-/// ln x: −∞ at ±0, NaN below.
+/// ln x: −∞ for ±0, NaN for negative x.
 #[inline(always)]
 pub(crate) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
     let zero = s.splat(0.0);
@@ -36,13 +36,13 @@ pub(crate) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
     let mantissa = s.from_bits(s.int_sub(bits, s.int_shl(k, 23)));
     let k = s.sub(s.from_int(k), s.select(subnormal, s.splat(25.0), zero));
     let y = sum(s, k, s.sub(mantissa, s.splat(1.0)));
-    // ∞ and NaN stay; 0 and below have no logarithm.
+    // ∞ and NaN are returned as they are.
     let y = s.select(s.lt(x, s.splat(f32::INFINITY)), y, x);
     let none = s.select(s.le(zero, x), s.splat(f32::NEG_INFINITY), s.splat(f32::NAN));
     s.select(s.lt(zero, x), y, s.select(s.is_nan(x), x, none))
 }
 
-/// ln(1 + u) for u in 0..=1, with full relative accuracy near 0. NaN stays.
+/// ln(1 + u) for u in 0..=1, with full relative accuracy near 0; NaN for NaN.
 #[inline(always)]
 pub(crate) fn ln_1p_unit<S: Simd>(s: S, u: S::V) -> S::V {
     // Beyond √2 − 1, 1 + u = 2 (1 + f).
@@ -56,7 +56,8 @@ pub(crate) fn ln_1p_unit<S: Simd>(s: S, u: S::V) -> S::V {
 fn sum<S: Simd>(s: S, k: S::V, f: S::V) -> S::V {
     let r = s.mul_add(f, horner(s, f, R), s.splat(-0.5));
     let rest = s.mul_add(s.mul(f, f), r, s.mul(k, s.splat(LN2_LO)));
-    // k · LN2_HI is exact, and larger than f unless it is 0: what `large` lost is exactly `lost`.
+    // k · LN2_HI is exact, and larger than f unless it is 0, so `lost` is the exact rounding error of
+    // `large`.
     let whole = s.mul(k, s.splat(LN2_HI));
     let large = s.add(whole, f);
     let lost = s.sub(f, s.sub(large, whole));

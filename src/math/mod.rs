@@ -1,4 +1,4 @@
-//! Functions and generators that more than one module needs, each in one place.
+//! Mathematical functions, random generators and the hash that several modules use.
 
 mod erf;
 mod exp;
@@ -16,6 +16,6 @@ pub(crate) use exp::{
 pub(crate) use hash::Hasher;
 pub(crate) use ln::{ln, ln_1p_unit};
 pub(crate) use poly::{horner, quartic};
-pub(crate) use random::{Purpose, Stream};
+pub(crate) use random::{Purpose, RandomStream};
 pub(crate) use scalar::{minus_ln_1m, power, sin_cos};
 pub(crate) use threefry::{Key, threefry, threefry_lanes};

@@ -1,23 +1,23 @@
-//! Counted randomness: every random number is a function of (seed, purpose, two counters), never
-//! of how many numbers were drawn before. So a checkpoint holds no generator state, and no thread
-//! can change what another one draws.
+//! Random streams. Each is a function of (seed, purpose, two counters) and independent of numbers that
+//! were drawn before. So a checkpoint has no generator state, and threads cannot influence each other's
+//! numbers.
 //!
-//! The generator is ChaCha8 (`rand`'s portable, documented one); the mapping to floats is ours and
-//! uses IEEE operations only, so the numbers are the same on every platform.
+//! The generator is the portable ChaCha8 of `rand`. The conversion to floats uses IEEE operations only,
+//! so the numbers are the same on every platform.
 
 use super::scalar::ln_f64;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-/// What a stream of numbers is for. Two purposes never share numbers.
+/// The use of a stream. Streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Purpose {
-    /// Initial weights; counters: layer, piece.
+    /// Initial weights; counters: layer, row of the weights (after the last row: a vector).
     Init = 1,
     /// The order of samples; counters: epoch, chunk.
     Shuffle = 2,
-    /// Which samples go where in a split; counters: class, 0.
+    /// The choice of samples in a split; counters: class, 0.
     Split = 16,
     /// Generated data sets; counters: 0, 0.
     Synthetic = 17,
@@ -25,17 +25,17 @@ pub(crate) enum Purpose {
     Augment = 18,
 }
 
-/// A stream of numbers that depends on its key alone.
-pub(crate) struct Stream(ChaCha8Rng);
+/// A stream of random numbers, determined by its key.
+pub(crate) struct RandomStream(ChaCha8Rng);
 
-impl Stream {
+impl RandomStream {
     pub(crate) fn new(seed: u64, purpose: Purpose, a: u64, b: u64) -> Self {
         let mut key = [0u8; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..12].copy_from_slice(&(purpose as u32).to_le_bytes());
         key[16..24].copy_from_slice(&a.to_le_bytes());
         key[24..].copy_from_slice(&b.to_le_bytes());
-        Stream(ChaCha8Rng::from_seed(key))
+        RandomStream(ChaCha8Rng::from_seed(key))
     }
 
     /// The next 64 random bits.
@@ -71,7 +71,7 @@ impl Stream {
         }
     }
 
-    /// Shuffles in place (Fisher and Yates, Durstenfeld's order).
+    /// Shuffles in place (Fisher and Yates, in Durstenfeld's order).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             let j = self.below(i as u64 + 1) as usize;
@@ -86,16 +86,16 @@ mod tests {
 
     #[test]
     fn keys_decide_and_nothing_else() {
-        let draw = |a, b| Stream::new(7, Purpose::Init, a, b).bits();
+        let draw = |a, b| RandomStream::new(7, Purpose::Init, a, b).bits();
         assert_eq!(draw(1, 2), draw(1, 2));
         assert_ne!(draw(1, 2), draw(2, 1));
-        assert_ne!(draw(1, 2), Stream::new(7, Purpose::Shuffle, 1, 2).bits());
-        assert_ne!(draw(1, 2), Stream::new(8, Purpose::Init, 1, 2).bits());
+        assert_ne!(draw(1, 2), RandomStream::new(7, Purpose::Shuffle, 1, 2).bits());
+        assert_ne!(draw(1, 2), RandomStream::new(8, Purpose::Init, 1, 2).bits());
     }
 
     #[test]
     fn normal_has_the_moments_of_a_normal() {
-        let mut s = Stream::new(1, Purpose::Init, 0, 0);
+        let mut s = RandomStream::new(1, Purpose::Init, 0, 0);
         let n = 200_000;
         let (mut m1, mut m2, mut m4) = (0.0, 0.0, 0.0);
         for _ in 0..n {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn below_is_uniform_and_shuffle_permutes() {
-        let mut s = Stream::new(3, Purpose::Shuffle, 0, 0);
+        let mut s = RandomStream::new(3, Purpose::Shuffle, 0, 0);
         let mut counts = [0u32; 7];
         for _ in 0..70_000 {
             counts[s.below(7) as usize] += 1;

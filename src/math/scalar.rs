@@ -1,10 +1,10 @@
-//! Functions of one f64 from IEEE operations only: what is generated from a seed, and every loss and
-//! learning rate, has the same bits on every platform. The platforms' own functions differ in the
-//! last bit.
+//! Functions of one f64 that use IEEE operations only. With them, numbers generated from a seed, losses
+//! and learning rates have the same bits on every platform; functions of the system's library differ in
+//! the last bit.
 
 use std::f64::consts::{LN_2, SQRT_2, TAU};
 
-/// xⁿ by squaring.
+/// xⁿ by repeated squaring.
 pub(crate) fn power(mut x: f64, mut n: u64) -> f64 {
     let mut out = 1.0;
     while n > 0 {
@@ -26,11 +26,11 @@ pub(crate) fn ln_f64(x: f64) -> f64 {
         m *= 0.5;
         e += 1;
     }
-    // |t| < 0.172: the terms that are left out are below 1e-17.
+    // |t| < 0.172: the omitted terms are below 1e-17.
     twice_artanh((m - 1.0) / (m + 1.0)) + e as f64 * LN_2
 }
 
-/// −ln(1 − q) for q in 0..=½, to 1e-11 of it: 2 artanh(q/(2 − q)), of at most ⅓.
+/// −ln(1 − q) = 2 artanh(q/(2 − q)) for q in 0..=½, with a relative error of at most 1e-11.
 pub(crate) fn minus_ln_1m(q: f64) -> f64 {
     twice_artanh(q / (2.0 - q))
 }
@@ -42,13 +42,12 @@ fn twice_artanh(t: f64) -> f64 {
     2.0 * t * coefficients.fold(0.0, |sum, coefficient| sum * t2 + coefficient)
 }
 
-/// `(sin, cos)` of an angle in full turns; within 2e-16 of the exact value near zero angles, and
-/// of that plus the rounding of `turns` elsewhere.
+/// `(sin, cos)` of an angle in full turns, with an error of at most 2e-16 plus the rounding of `turns`.
 pub(crate) fn sin_cos(turns: f64) -> (f64, f64) {
     // turns = quarters / 4 + rest, |rest| <= 1/8; the subtraction is exact.
     let quarters = (turns * 4.0).round();
     let x = (turns - quarters * 0.25) * TAU;
-    // Taylor series on |x| <= pi/4; the first terms left out are below 5e-17.
+    // Taylor series on |x| <= pi/4; the first omitted terms are below 5e-17.
     let x2 = x * x;
     let (mut sin, mut cos) = (0.0, 0.0);
     for k in (1..=8).rev() {

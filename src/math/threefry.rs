@@ -1,6 +1,6 @@
-//! Threefry-2x32 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2,
-//! 3"), 20 rounds: a function from (key, counter) to 64 random bits, made of additions, rotations
-//! and exclusive ors, so that a vector of counters costs no more than one. The generator of JAX.
+//! Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy
+//! as 1, 2, 3"), the generator of JAX: a function from (key, counter) to 64 random bits. It consists of
+//! additions, rotations and exclusive ors, so a vector of counters takes as long as one.
 
 use crate::simd::Simd;
 
@@ -37,7 +37,7 @@ pub(crate) fn threefry_lanes<S: Simd>(s: S, key: Key, counter: [S::I; 2]) -> [S:
         for round in 0..4 {
             let by = ROTATIONS[(4 * group + round) % 8];
             x[0] = s.int_add(x[0], x[1]);
-            // The shift to the right copies the sign bit, which the mask takes away again.
+            // The right shift copies the sign bit; the mask removes the copies.
             let low = s.int_and(s.int_shr(x[1], 32 - by), s.int_splat((1 << by) - 1));
             x[1] = s.int_xor(s.int_or(s.int_shl(x[1], by), low), x[0]);
         }
@@ -53,9 +53,9 @@ mod tests {
     use super::*;
     use crate::simd::{Kernel, LINE, Level, dispatch};
 
-    /// The known answers of the authors' Random123 library.
+    /// Known answers of the authors' Random123 library.
     #[test]
-    fn the_authors_answers() {
+    fn known_answers() {
         let ones = u32::MAX;
         let pi = [0x243f_6a88, 0x85a3_08d3];
         for (counter, key, want) in [

@@ -3,7 +3,7 @@
 use super::parameters::LayerParameters;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::math::{Purpose, Stream};
+use crate::math::{Purpose, RandomStream};
 
 /// The distribution of initial weights. Biases are zero, except with [`Init::Normal`].
 ///
@@ -81,12 +81,13 @@ impl Init {
         let (fan_in, fan_both) = (rows as f64, (rows + layer.n_out()) as f64);
         let normal = |variance: f64| {
             let deviation = variance.sqrt();
-            move |s: &mut Stream| (deviation * s.normal()) as f32
+            move |s: &mut RandomStream| (deviation * s.normal()) as f32
         };
-        let within = |limit: f64| move |s: &mut Stream| (limit * (2.0 * s.uniform() - 1.0)) as f32;
+        let within =
+            |limit: f64| move |s: &mut RandomStream| (limit * (2.0 * s.uniform() - 1.0)) as f32;
         // A uniform distribution on [-a, a) has variance a²/3.
         let uniform = |variance: f64| within((3.0 * variance).sqrt());
-        let draw: Box<dyn Fn(&mut Stream) -> f32> = match self {
+        let draw: Box<dyn Fn(&mut RandomStream) -> f32> = match self {
             Init::He => Box::new(normal(2.0 / fan_in)),
             Init::HeUniform => Box::new(uniform(2.0 / fan_in)),
             Init::Glorot => Box::new(normal(2.0 / fan_both)),
@@ -99,11 +100,11 @@ impl Init {
             Init::Orthogonal(gain) => return orthogonal(layer, f64::from(gain), (seed, index)),
         };
         for row in 0..rows {
-            let mut stream = Stream::new(seed, Purpose::Init, index as u64, row as u64);
+            let mut stream = RandomStream::new(seed, Purpose::Init, index as u64, row as u64);
             (0..columns).for_each(|col| *layer.weight_mut(row, col) = draw(&mut stream));
         }
         if matches!(self, Init::Normal(_)) {
-            let mut stream = Stream::new(seed, Purpose::Init, index as u64, rows as u64);
+            let mut stream = RandomStream::new(seed, Purpose::Init, index as u64, rows as u64);
             (0..columns).for_each(|col| *layer.bias_mut(col) = draw(&mut stream));
         }
     }
@@ -116,7 +117,7 @@ fn orthogonal(layer: &mut LayerParameters, gain: f64, (seed, index): (u64, usize
     let (vectors, length) = (rows.min(columns), rows.max(columns));
     let mut q: Vec<f64> = Vec::with_capacity(vectors * length);
     for i in 0..vectors {
-        let mut stream = Stream::new(seed, Purpose::Init, index as u64, i as u64);
+        let mut stream = RandomStream::new(seed, Purpose::Init, index as u64, i as u64);
         q.extend((0..length).map(|_| stream.normal()));
         let (before, new) = q.split_at_mut(i * length);
         for _ in 0..2 {

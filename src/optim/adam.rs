@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba 2015), in PyTorch's form.
 
-use super::method::{DecayPlace, Method, Reach};
+use super::method::{DecayPlace, Method, UpdateBounds};
 use super::rules::{AdamRule, AnyRule, FusedRule};
 use crate::error::{Result, check_range};
 use crate::math::power;
@@ -17,25 +17,25 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// With a learning rate, and the paper's β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    /// Adam with β₁ = 0.9, β₂ = 0.999 and ε = 1e-8, as in the paper.
     pub fn new(lr: f32) -> Self {
         Adam { lr, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
 
-    /// With other decay rates of the two moments, each in 0..1.
+    /// Sets β₁ and β₂, the decay rates of the two moments; each in 0..1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         (self.beta1, self.beta2) = (beta1, beta2);
         self
     }
 
-    /// With another ε.
+    /// Sets ε, which must be positive.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
     }
 
-    /// The rule of update `step`. Powers and roots are taken in f64 by IEEE operations, so they do
-    /// not depend on the platform's `pow`.
+    /// The rule of update `step`, with decay. Powers and roots are computed in f64 by IEEE operations, so
+    /// they do not depend on the platform's `pow`.
     fn decaying_rule(&self, step: u64, lr: f32, decay: f32, decay_biases: bool) -> AnyRule {
         AnyRule::Fused(FusedRule::Adam(AdamRule {
             gain1: 1.0 - self.beta1,
@@ -44,7 +44,7 @@ impl Adam {
             scale: (1.0 / correction(self.beta2, step).sqrt()) as f32,
             epsilon: self.epsilon,
             lr: (f64::from(lr) / correction(self.beta1, step)) as f32,
-            keep: (1.0 - f64::from(lr) * f64::from(decay)) as f32,
+            decay_factor: (1.0 - f64::from(lr) * f64::from(decay)) as f32,
             decay_biases,
         }))
     }
@@ -70,15 +70,18 @@ impl Method for Adam {
         self.decaying_rule(step, lr, 0.0, true)
     }
 
-    fn reach(&self, step: u64, [m, v]: [f64; 2], g: f64) -> Reach {
+    fn bounds(&self, step: u64, [m, v]: [f64; 2], g: f64) -> UpdateBounds {
         let (m, v) = (m.max(g), v.max(g * g));
-        let along = m / f64::from(self.epsilon);
-        // The rate is divided by the correction of the mean.
-        Reach { along: along.max(along / correction(self.beta1, step)), slots: [m, v] }
+        let direction = m / f64::from(self.epsilon);
+        // The learning rate is divided by the correction of the mean.
+        UpdateBounds {
+            direction: direction.max(direction / correction(self.beta1, step)),
+            slots: [m, v],
+        }
     }
 }
 
-/// AdamW (Loshchilov and Hutter 2019): Adam, with w ← (1 − lr·λ)·w before it.
+/// AdamW (Loshchilov and Hutter 2019): w ← (1 − lr·λ)·w, then Adam.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -87,24 +90,24 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// With a learning rate, Adam's usual numbers, and PyTorch's decay λ = 0.01.
+    /// AdamW with the defaults of [`Adam::new`] and λ = 0.01, as in PyTorch.
     pub fn new(lr: f32) -> Self {
         AdamW { adam: Adam::new(lr), decay: 0.01 }
     }
 
-    /// With another decay λ.
+    /// Sets λ.
     pub fn weight_decay(mut self, decay: f32) -> Self {
         self.decay = decay;
         self
     }
 
-    /// With other decay rates of the two moments, each in 0..1.
+    /// Sets β₁ and β₂, the decay rates of the two moments; each in 0..1.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         self.adam = self.adam.betas(beta1, beta2);
         self
     }
 
-    /// With another ε.
+    /// Sets ε, which must be positive.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.adam = self.adam.epsilon(epsilon);
         self
@@ -127,11 +130,11 @@ impl Method for AdamW {
     fn rule(&self, step: u64, lr: f32, decay: DecayPlace) -> AnyRule {
         match decay {
             DecayPlace::Rule { biases } => self.adam.decaying_rule(step, lr, self.decay, biases),
-            DecayPlace::Pass => self.adam.decaying_rule(step, lr, 0.0, true),
+            DecayPlace::BeforeRule => self.adam.decaying_rule(step, lr, 0.0, true),
         }
     }
 
-    fn reach(&self, step: u64, slots: [f64; 2], g: f64) -> Reach {
-        self.adam.reach(step, slots, g)
+    fn bounds(&self, step: u64, slots: [f64; 2], g: f64) -> UpdateBounds {
+        self.adam.bounds(step, slots, g)
     }
 }

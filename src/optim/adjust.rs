@@ -1,8 +1,7 @@
-//! What is done to gradients and weights besides the optimiser's own rule: clipping, penalties,
-//! decay, limits, accumulation; and the element-wise pass that does it.
+//! Adjustments of gradients and weights: clipping, penalties, weight decay, max-norm, accumulation; and
+//! the element-wise pass that applies them together with a rule.
 //!
-//! The order is PyTorch's: the gradient is clipped; L2 and L1 are added to it; the weight decays;
-//! the rule runs.
+//! The order is PyTorch's: clip the gradient, add L2 and L1 to it, decay the weight, apply the rule.
 
 use super::optimizer::Optimizer;
 use super::rules::sign;
@@ -18,38 +17,30 @@ pub(crate) struct Adjustments {
     pub(crate) l1: f32,
     /// λ of g + λ·w
     pub(crate) l2: f32,
-    /// λ of (1 − lr·λ)·w, besides the optimiser's own
+    /// λ of (1 − lr·λ)·w; 0 if the optimiser has weight decay
     pub(crate) decay: f32,
-    /// Whether penalties and decay reach the biases.
+    /// Whether penalties and decay apply to biases, γ and β.
     pub(crate) biases: bool,
-    /// Each gradient is kept within ± this.
+    /// Limit of each |gradient|.
     pub(crate) clip_value: Option<f32>,
-    /// The norm of all gradients is kept below this.
+    /// Limit of the norm of all gradients.
     pub(crate) clip_norm: Option<f32>,
-    /// The norm of a neuron's incoming weights is kept below this.
+    /// Limit of the norm of a neuron's incoming weights.
     pub(crate) max_norm: Option<f32>,
-    /// Batches whose gradients make one update.
+    /// Number of batches per update.
     pub(crate) accumulate: usize,
 }
 
 impl Default for Adjustments {
     fn default() -> Self {
-        let none = None;
-        Adjustments {
-            l1: 0.0,
-            l2: 0.0,
-            decay: 0.0,
-            biases: true,
-            clip_value: none,
-            clip_norm: none,
-            max_norm: none,
-            accumulate: 1,
-        }
+        let (l1, l2, decay, biases) = (0.0, 0.0, 0.0, true);
+        let (clip_value, clip_norm, max_norm, accumulate) = (None, None, None, 1);
+        Adjustments { l1, l2, decay, biases, clip_value, clip_norm, max_norm, accumulate }
     }
 }
 
 impl Adjustments {
-    /// Checks every number, and that none contradicts another.
+    /// Checks the options and their combination.
     ///
     /// # Errors
     /// [`Error::Config`] that names the option.
@@ -69,10 +60,13 @@ impl Adjustments {
         }
         let decay = self.decay.max(optimizer.decay());
         if self.decay > 0.0 && optimizer.decay() > 0.0 {
-            return Err(Error::config("weight decay", "the optimiser has its own; choose one"));
+            return Err(Error::config(
+                "weight decay",
+                "the optimiser has a weight decay already; choose one",
+            ));
         }
         if self.l2 > 0.0 && decay > 0.0 {
-            let reason = "L2 and decoupled decay do the same in two ways; choose one";
+            let reason = "L2 and decoupled weight decay both shrink weights; choose one";
             return Err(Error::config("L2", reason));
         }
         if self.clip_value.is_some() && self.clip_norm.is_some() {
@@ -81,7 +75,7 @@ impl Adjustments {
         self.check_rate(optimizer, optimizer.learning_rate())
     }
 
-    /// Checks that decay at a learning rate leaves a weight its sign: 1 − lr·λ is above 0.
+    /// Checks that 1 − lr·λ is positive, so that decay does not change the sign of a weight.
     ///
     /// # Errors
     /// [`Error::Config`] with the product.
@@ -94,48 +88,49 @@ impl Adjustments {
         *self == Adjustments { biases: self.biases, ..Adjustments::default() }
     }
 
-    /// Whether the update needs all gradients first.
+    /// Whether the update needs all gradients of the network first.
     pub(crate) fn needs_all(&self) -> bool {
         self.clip_norm.is_some() || self.accumulate > 1
     }
 }
 
-/// What a pass does to a gradient and weight before the rule.
+/// The adjustments of gradients and weights in one step, before the rule.
 #[derive(Clone, Copy)]
-pub(crate) struct Pass {
-    /// Of the gradient: the share of a batch, and what clipping by norm leaves.
+pub(crate) struct StepAdjustments {
+    /// Factor of the gradient: 1/batches for accumulation, times the factor of clipping by norm.
     pub(crate) scale: f32,
     pub(crate) clip: f32,
     pub(crate) l1: f32,
     pub(crate) l2: f32,
     /// 1 − lr·λ
-    pub(crate) keep: f32,
-    /// Whether the gradient becomes zero, for the next sum.
+    pub(crate) decay_factor: f32,
+    /// Whether to set the gradient to zero afterwards, for the next sum.
     pub(crate) reset: bool,
 }
 
-impl Pass {
-    /// The same for biases, γ and β, which penalties and decay may leave out.
-    pub(crate) fn for_vectors(self, a: &Adjustments) -> Pass {
+impl StepAdjustments {
+    /// The adjustments of biases, γ and β.
+    pub(crate) fn for_vectors(self, a: &Adjustments) -> Self {
         match a.biases {
             true => self,
-            false => Pass { l1: 0.0, l2: 0.0, keep: 1.0, ..self },
+            false => StepAdjustments { l1: 0.0, l2: 0.0, decay_factor: 1.0, ..self },
         }
     }
 }
 
-/// w, slots = rule(w, slots, the adjusted gradient), for one panel's rows or a bias.
+/// Updates weights and state values by a rule with adjusted gradients, for the rows of a panel or a
+/// vector.
 pub(crate) fn apply<R: UpdateRule>(
     level: Level,
     w: &mut [Line],
     g: &mut [Line],
     slots: [&mut [Line]; 2],
     rule: R,
-    pass: Pass,
+    adjust: StepAdjustments,
 ) {
     assert!(g.len() == w.len());
     assert!(slots.iter().take(R::SLOTS).all(|s| s.len() == w.len()));
-    dispatch(level, Apply { w, g, slots, rule, pass });
+    dispatch(level, Apply { w, g, slots, rule, adjust });
 }
 
 struct Apply<'a, R> {
@@ -143,7 +138,7 @@ struct Apply<'a, R> {
     g: &'a mut [Line],
     slots: [&'a mut [Line]; 2],
     rule: R,
-    pass: Pass,
+    adjust: StepAdjustments,
 }
 
 impl<R: UpdateRule> Kernel for Apply<'_, R> {
@@ -151,17 +146,17 @@ impl<R: UpdateRule> Kernel for Apply<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Apply { w, g, mut slots, rule, pass } = self;
-        let (clip, negative) = (s.splat(pass.clip), s.splat(-pass.clip));
+        let Apply { w, g, mut slots, rule, adjust } = self;
+        let (clip, negative) = (s.splat(adjust.clip), s.splat(-adjust.clip));
         for i in 0..w.len() {
             for lane in (0..LINE).step_by(S::LANES) {
                 let weight = s.load(&w[i].0[lane..]);
-                let gradient = s.mul(s.load(&g[i].0[lane..]), s.splat(pass.scale));
-                // In this order NaN comes through.
+                let gradient = s.mul(s.load(&g[i].0[lane..]), s.splat(adjust.scale));
+                // This order of the operands propagates NaN.
                 let gradient = s.min(clip, s.max(negative, gradient));
-                let gradient = s.mul_add(s.splat(pass.l2), weight, gradient);
-                let gradient = s.mul_add(s.splat(pass.l1), sign(s, weight), gradient);
-                let weight = s.mul(weight, s.splat(pass.keep));
+                let gradient = s.mul_add(s.splat(adjust.l2), weight, gradient);
+                let gradient = s.mul_add(s.splat(adjust.l1), sign(s, weight), gradient);
+                let weight = s.mul(weight, s.splat(adjust.decay_factor));
                 let mut state = [gradient; 2];
                 for (value, slot) in state.iter_mut().zip(&slots).take(R::SLOTS) {
                     *value = s.load(&slot[i].0[lane..]);
@@ -171,28 +166,27 @@ impl<R: UpdateRule> Kernel for Apply<'_, R> {
                     s.store(value, &mut slot[i].0[lane..]);
                 }
             }
-            if pass.reset {
+            if adjust.reset {
                 g[i] = Line::ZERO;
             }
         }
     }
 }
 
-/// Sums of squares in f32 from here up to its end lose nothing that counts: what is below 2⁻¹²⁶ in
-/// them is rounded to a multiple of 2⁻¹⁴⁹. Others are summed in f64, whose range holds the squares of
-/// all f32.
-const LEAST_SQUARES: f64 = 1.0 / (1u128 << 100) as f64;
+/// The smallest sum of squares that is accurate in f32: terms below 2⁻¹²⁶ are rounded to multiples of
+/// 2⁻¹⁴⁹. Smaller and overflowing sums are computed in f64, whose range holds the squares of all f32.
+const MIN_SQUARES: f64 = 1.0 / (1u128 << 100) as f64;
 
-/// The sum of the squares of a block, for the norm: one f32 chain a lane and panel, then f64 in
-/// order, so that no level or split of the work changes it. `lanes` says
-/// how many of a panel's lanes are no padding.
+/// The sum of the squares of a block: an f32 chain per lane and panel, then f64 in order, so its bits do
+/// not depend on the level or the number of threads. `lanes(p)` is the number of lanes of panel p
+/// without padding.
 pub(crate) fn sum_of_squares(m: Panels, lanes: impl Fn(usize) -> usize) -> f64 {
     let mut total = 0.0;
     for p in 0..m.n_panels() {
         let sums = column_squares(m.panel(p));
         total += sums[..lanes(p)].iter().map(|&x| f64::from(x)).sum::<f64>();
     }
-    if (LEAST_SQUARES..f64::INFINITY).contains(&total) {
+    if (MIN_SQUARES..f64::INFINITY).contains(&total) {
         return total;
     }
     let mut total = 0.0;
@@ -204,14 +198,14 @@ pub(crate) fn sum_of_squares(m: Panels, lanes: impl Fn(usize) -> usize) -> f64 {
     total
 }
 
-/// What each column of a panel is multiplied by, so that its norm is at most `limit`.
+/// The factor of each column of a panel with which its norm is at most `limit`.
 pub(crate) fn limiting_scales(lines: &[Line], limit: f32) -> [f32; LINE] {
     let squares = column_squares(lines);
-    // What is too small for f32 matters to a limit as small.
-    let is_small = f64::from(limit).powi(2) < 4.0 * LEAST_SQUARES;
+    // Squares that are too small for f32 matter only if the limit is small too.
+    let is_small = f64::from(limit).powi(2) < 4.0 * MIN_SQUARES;
     std::array::from_fn(|lane| {
         let square = squares[lane];
-        if square.is_finite() && (!is_small || f64::from(square) >= LEAST_SQUARES) {
+        if square.is_finite() && (!is_small || f64::from(square) >= MIN_SQUARES) {
             let norm = square.sqrt();
             return if norm > limit { limit / norm } else { 1.0 };
         }
@@ -259,7 +253,7 @@ mod tests {
             let (got, want) = (sum_of_squares(m, |_| 3).sqrt(), 3f64.sqrt() * norm);
             assert!((got - want).abs() <= 1e-6 * want, "{k}: {got}, not {want}");
         }
-        let odd = [Line([f32::NAN; LINE])];
-        assert!(limiting_scales(&odd, 1.0).iter().all(|scale| scale.is_nan() || *scale == 1.0));
+        let nan = [Line([f32::NAN; LINE])];
+        assert!(limiting_scales(&nan, 1.0).iter().all(|scale| scale.is_nan() || *scale == 1.0));
     }
 }

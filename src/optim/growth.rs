@@ -1,26 +1,25 @@
-//! How far an update can move weights and state: bounds in f64 from a bound of the gradients. They
-//! tell before an update that all it writes will be finite.
+//! Bounds in f64 of weights and state values after an update, from a bound of the gradients. They show
+//! before an update whether all values that it writes will be finite.
 
-use super::method::Reach;
+use super::method::UpdateBounds;
 use super::optimizer::Optimizer;
 
-/// Bounds of |w| and of the |state values| of a layer.
+/// Bounds of |w| and |state values| of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Magnitude {
     pub(crate) weight: f64,
     pub(crate) slots: [f64; 2],
 }
 
-/// What a bound may reach so that no sum or product of an update overflows: a quarter of f32's
-/// range, which leaves room for the roundings and for sums of two such values.
+/// The largest bound with which no sum or product of an update overflows: a quarter of f32's range,
+/// which leaves room for roundings and for sums of two such values.
 pub(crate) const LIMIT: f64 = (1u128 << 126) as f64;
 
-/// What a bound that is carried from step to step grows by besides: more than a step's roundings,
-/// 2⁻²⁴ each.
+/// The growth of a bound per step for roundings, which are 2⁻²⁴ each.
 const ROUNDING: f64 = 1.0 + 1.0 / (1u32 << 20) as f64;
 
 impl Magnitude {
-    /// Whether values up to these bounds, and sums of two of them, are finite in f32. NaN is not.
+    /// Whether values within these bounds, and sums of two of them, are finite in f32; false for NaN.
     pub(crate) fn fits(&self) -> bool {
         self.weight <= LIMIT && self.slots.iter().all(|slot| *slot <= LIMIT)
     }
@@ -31,13 +30,13 @@ impl Magnitude {
 }
 
 impl Optimizer {
-    /// The bounds after update `at` (its number and its learning rate) with gradients of at most
-    /// `g`, which are infinite where an intermediate value may be. Decay only shrinks.
+    /// The bounds after update `step` with |gradients| of at most `g`; infinite if an intermediate value
+    /// may be. Weight decay only shrinks weights.
     pub(crate) fn grow(&self, (step, lr): (u64, f32), m: Magnitude, g: f64) -> Magnitude {
-        let Reach { along, slots } = self.method().reach(step, m.slots, g);
-        // An intermediate value that f32 cannot hold is no bound.
-        let along = if along <= LIMIT { along } else { f64::INFINITY };
-        Magnitude { weight: m.weight + f64::from(lr) * along, slots }.times(ROUNDING)
+        let UpdateBounds { direction, slots } = self.method().bounds(step, m.slots, g);
+        // An intermediate value that overflows in f32 is not bounded.
+        let direction = if direction <= LIMIT { direction } else { f64::INFINITY };
+        Magnitude { weight: m.weight + f64::from(lr) * direction, slots }.times(ROUNDING)
     }
 }
 
@@ -74,8 +73,8 @@ mod tests {
         }
     }
 
-    /// Gradients of every size and sign, with sudden jumps: what fits is finite, and never beyond
-    /// the bound.
+    /// Gradients of every size and sign, with sudden jumps: values that fit are finite and within the
+    /// bound.
     #[test]
     fn no_update_exceeds_its_bound() {
         let optimizers: [Optimizer; 9] = [
@@ -115,8 +114,8 @@ mod tests {
                     fitted += 1;
                     assert!(w.is_finite() && f64::from(w.abs()) <= bound.weight, "{optimizer:?}");
                     let used = slots.iter().zip(bound.slots).take(optimizer.slots());
-                    for (slot, most) in used {
-                        assert!(f64::from(slot.abs()) <= most, "{optimizer:?}: {slot} > {most}");
+                    for (slot, bound) in used {
+                        assert!(f64::from(slot.abs()) <= bound, "{optimizer:?}: {slot} > {bound}");
                     }
                 }
             }

@@ -1,26 +1,29 @@
-//! What the crate needs to know of an optimiser.
+//! The interface of an optimiser.
 
 use super::rules::AnyRule;
 use crate::error::Result;
 
-/// An optimiser's numbers, and what follows from them.
+/// An optimiser with its hyper-parameters.
 pub(super) trait Method {
-    /// The learning rate it was made with.
+    /// The learning rate before a schedule.
     fn learning_rate(&self) -> f32;
 
-    /// λ of its decoupled weight decay.
+    /// λ of the decoupled weight decay.
     fn decay(&self) -> f32 {
         0.0
     }
 
-    /// Checks the numbers other than these two.
+    /// Checks the other hyper-parameters.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::error::Error::Config) that names the number and its range.
     fn check(&self) -> Result<()>;
 
-    /// The rule of update `step`, counted from 1, at a learning rate.
+    /// The rule of update `step` (counted from 1).
     fn rule(&self, step: u64, lr: f32, decay: DecayPlace) -> AnyRule;
 
-    /// Bounds of update `step` from bounds of the state values and of the gradient.
-    fn reach(&self, step: u64, slots: [f64; 2], g: f64) -> Reach;
+    /// Bounds of update `step`, given bounds of |state values| and |gradient|.
+    fn bounds(&self, step: u64, slots: [f64; 2], g: f64) -> UpdateBounds;
 }
 
 /// Where an optimiser's decoupled weight decay is applied.
@@ -28,14 +31,14 @@ pub(super) trait Method {
 pub(super) enum DecayPlace {
     /// In the rule.
     Rule { biases: bool },
-    /// In the pass before the rule ([`Pass::keep`](super::Pass)).
-    Pass,
+    /// Before the rule, as one of the [`StepAdjustments`](super::StepAdjustments).
+    BeforeRule,
 }
 
 /// Bounds of an update.
-pub(super) struct Reach {
-    /// Of what a weight moves along: lr times this is the step.
-    pub(super) along: f64,
-    /// Of the new state values.
+pub(super) struct UpdateBounds {
+    /// Bound of the change of a weight, divided by the learning rate.
+    pub(super) direction: f64,
+    /// Bounds of the new state values.
     pub(super) slots: [f64; 2],
 }

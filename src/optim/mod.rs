@@ -1,14 +1,15 @@
-//! Optimisers: how a gradient changes a weight.
+//! Optimisers, with the formulas of PyTorch.
 //!
-//! An [`UpdateRule`](crate::gemm::UpdateRule) is one optimiser's arithmetic with the step's numbers
-//! (learning rate, bias corrections) filled in. An [`Optimizer`] is what users choose; it makes the
-//! rule of each step. The formulas are PyTorch's.
+//! An [`Optimizer`] has an optimiser's hyper-parameters and makes the rule of each step. An
+//! [`UpdateRule`](crate::gemm::UpdateRule) is the arithmetic of one update, with the numbers of the step
+//! (learning rate, bias corrections).
 //!
-//! Every rule that runs in the store of the gradient's product costs an instance of every tile, so
-//! only the usual ones do ([`FusedRule`]): SGD, momentum, Adam and AdamW. The others, and everything
-//! in [`Adjustments`], keep the gradient of a tile and then run over it while it is in the cache.
+//! A rule that runs in the store of the gradient's product needs an instance of every tile, so only the
+//! common ones do (`FusedRule`): SGD, momentum, Adam and AdamW. For the others, and for everything in
+//! [`Adjustments`], the product stores the gradient of a tile, and a second pass updates the weights
+//! while the tile is in the cache.
 //!
-//! A new optimiser is a struct with its `Method`, a line in the list of `optimizer`, and a rule.
+//! A new optimiser is a struct that implements `Method`, a line in the list of `optimizer`, and a rule.
 
 mod adam;
 mod adjust;
@@ -22,7 +23,7 @@ mod schedule;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
-pub(crate) use adjust::{Adjustments, Pass, apply, limiting_scales, sum_of_squares};
+pub(crate) use adjust::{Adjustments, StepAdjustments, apply, limiting_scales, sum_of_squares};
 pub(crate) use growth::{LIMIT, Magnitude};
 pub use lion::Lion;
 pub use optimizer::Optimizer;

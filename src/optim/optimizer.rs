@@ -9,10 +9,11 @@ use super::sgd::{Momentum, Sgd};
 use crate::error::{Result, check_range};
 use crate::gemm::UpdateRule;
 
-/// Defines the enum and the one match over it.
+/// Defines the enum and the only match over it.
 macro_rules! optimizers {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// An optimiser and its numbers.
+        /// An optimiser with its hyper-parameters.
+        // Its `Debug` text is part of checkpoints: the names of variants and fields are frozen.
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum Optimizer {
@@ -53,8 +54,8 @@ optimizers! {
 }
 
 impl Optimizer {
-    /// The rule of update `step`, counted from 1, at a learning rate, for the store of the
-    /// gradient's product; none for an optimiser whose rule does not run there.
+    /// The rule of update `step` (counted from 1) for the store of the gradient's product, or none if
+    /// the optimiser's rule does not run there.
     pub(crate) fn fused_rule(
         &self,
         (step, lr): (u64, f32),
@@ -63,18 +64,18 @@ impl Optimizer {
         self.method().rule(step, lr, DecayPlace::Rule { biases: decay_biases }).fused()
     }
 
-    /// Whether there is a [`fused_rule`](Optimizer::fused_rule).
+    /// Whether there is a [fused rule](Optimizer::fused_rule).
     pub(crate) fn fuses(&self) -> bool {
         self.fused_rule((1, self.learning_rate()), true).is_some()
     }
 
-    /// Calls `visitor` with the rule of update `step`, counted from 1, at a learning rate, for a
-    /// separate pass, which applies [`Optimizer::decay`].
+    /// Calls `visitor` with the rule of update `step` (counted from 1) for a separate pass, which applies
+    /// [`Optimizer::decay`] itself.
     pub(crate) fn with_rule<V: VisitRule>(&self, (step, lr): (u64, f32), visitor: V) -> V::Output {
-        self.method().rule(step, lr, DecayPlace::Pass).visit(visitor)
+        self.method().rule(step, lr, DecayPlace::BeforeRule).visit(visitor)
     }
 
-    /// λ of its own decoupled weight decay.
+    /// λ of the optimiser's decoupled weight decay.
     pub(crate) fn decay(&self) -> f32 {
         self.method().decay()
     }
@@ -91,12 +92,12 @@ impl Optimizer {
         self.with_rule((1, self.learning_rate()), Slots)
     }
 
-    /// The learning rate it was made with.
+    /// The learning rate before a schedule.
     pub fn learning_rate(&self) -> f32 {
         self.method().learning_rate()
     }
 
-    /// Checks every number.
+    /// Checks the hyper-parameters.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) that names the number and its range.

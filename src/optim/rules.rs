@@ -1,4 +1,4 @@
-//! The arithmetic of the updates, on vectors of weights.
+//! Update rules on vectors of weights.
 
 use crate::gemm::UpdateRule;
 use crate::simd::Simd;
@@ -19,11 +19,9 @@ pub(super) enum AnyRule {
     Lion(LionRule),
 }
 
-/// Work that is generic over the rule of an update.
+/// A function that is generic over the rule of an update.
 pub(crate) trait VisitRule {
-    /// What it returns.
     type Output;
-    /// Does the work.
     fn visit<R: UpdateRule>(self, rule: R) -> Self::Output;
 }
 
@@ -48,7 +46,7 @@ impl AnyRule {
         }
     }
 
-    /// The rule for the store of the gradient's product, if it can run there.
+    /// The rule, if it runs in the store of the gradient's product.
     pub(super) fn fused(self) -> Option<FusedRule> {
         match self {
             AnyRule::Fused(rule) => Some(rule),
@@ -57,8 +55,8 @@ impl AnyRule {
     }
 }
 
-/// g + scale · gradient: the sum over several batches. This is gradient descent's arithmetic, so the
-/// tiles need no further instance.
+/// w ← w + scale·g, which sums gradients over batches. It is the rule of SGD, so it needs no further
+/// instances of the tiles.
 pub(crate) fn add_to(scale: f32) -> impl UpdateRule {
     SgdRule { lr: -scale }
 }
@@ -84,13 +82,13 @@ impl UpdateRule for SgdRule {
     }
 }
 
-/// v ← momentum·v + g, w ← w − lr·(along_g·g + along_v·v)
+/// v ← momentum·v + g, w ← w − lr·(of_g·g + of_v·v)
 #[derive(Clone, Copy)]
 pub(crate) struct MomentumRule {
     pub(super) lr: f32,
     pub(super) momentum: f32,
-    pub(super) along_g: f32,
-    pub(super) along_v: f32,
+    pub(super) of_g: f32,
+    pub(super) of_v: f32,
 }
 
 impl UpdateRule for MomentumRule {
@@ -99,12 +97,12 @@ impl UpdateRule for MomentumRule {
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
         let v = s.mul_add(s.splat(self.momentum), slots[0], g);
         slots[0] = v;
-        let along = s.mul_add(s.splat(self.along_g), g, s.mul(s.splat(self.along_v), v));
-        s.neg_mul_add(s.splat(self.lr), along, w)
+        let direction = s.mul_add(s.splat(self.of_g), g, s.mul(s.splat(self.of_v), v));
+        s.neg_mul_add(s.splat(self.lr), direction, w)
     }
 }
 
-/// m ← m + gain1·(g − m), v ← beta2·v + gain2·g², w ← keep·w − lr·m / (√v·scale + ε)
+/// m ← m + gain1·(g − m), v ← beta2·v + gain2·g², w ← decay_factor·w − lr·m / (√v·scale + ε)
 #[derive(Clone, Copy)]
 pub(crate) struct AdamRule {
     pub(super) gain1: f32,
@@ -113,8 +111,8 @@ pub(crate) struct AdamRule {
     pub(super) scale: f32,
     pub(super) epsilon: f32,
     pub(super) lr: f32,
-    /// 1 − lr·λ; 1 without decay, where the product with it changes no bit.
-    pub(super) keep: f32,
+    /// 1 − lr·λ; 1 without decay: the product changes no bit then.
+    pub(super) decay_factor: f32,
     pub(super) decay_biases: bool,
 }
 
@@ -123,7 +121,7 @@ impl UpdateRule for AdamRule {
 
     fn for_biases(mut self) -> Self {
         if !self.decay_biases {
-            self.keep = 1.0;
+            self.decay_factor = 1.0;
         }
         self
     }
@@ -135,17 +133,17 @@ impl UpdateRule for AdamRule {
         let v = s.mul_add(s.splat(self.beta2), slots[1], square);
         *slots = [m, v];
         let denominator = s.mul_add(s.sqrt(v), s.splat(self.scale), s.splat(self.epsilon));
-        let w = s.mul(w, s.splat(self.keep));
+        let w = s.mul(w, s.splat(self.decay_factor));
         s.neg_mul_add(s.splat(self.lr), s.div(m, denominator), w)
     }
 }
 
-/// v ← keep·v + take·g², w ← w − lr·g / (√v + ε)
+/// v ← decay·v + gain·g², w ← w − lr·g / (√v + ε)
 #[derive(Clone, Copy)]
 pub(super) struct ScaledRule {
     pub(super) lr: f32,
-    pub(super) keep: f32,
-    pub(super) take: f32,
+    pub(super) decay: f32,
+    pub(super) gain: f32,
     pub(super) epsilon: f32,
 }
 
@@ -153,11 +151,11 @@ impl UpdateRule for ScaledRule {
     const SLOTS: usize = 1;
     #[inline(always)]
     fn update<S: Simd>(self, s: S, w: S::V, g: S::V, slots: &mut [S::V; 2]) -> S::V {
-        let square = s.mul(s.mul(s.splat(self.take), g), g);
-        let v = s.mul_add(s.splat(self.keep), slots[0], square);
+        let square = s.mul(s.mul(s.splat(self.gain), g), g);
+        let v = s.mul_add(s.splat(self.decay), slots[0], square);
         slots[0] = v;
-        let along = s.div(g, s.add(s.sqrt(v), s.splat(self.epsilon)));
-        s.neg_mul_add(s.splat(self.lr), along, w)
+        let direction = s.div(g, s.add(s.sqrt(v), s.splat(self.epsilon)));
+        s.neg_mul_add(s.splat(self.lr), direction, w)
     }
 }
 

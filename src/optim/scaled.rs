@@ -1,6 +1,6 @@
-//! Optimisers that divide each gradient by the size it usually has: RMSprop and Adagrad.
+//! Optimisers that divide each gradient by the root of its mean or summed square: RMSprop and Adagrad.
 
-use super::method::{DecayPlace, Method, Reach};
+use super::method::{DecayPlace, Method, UpdateBounds};
 use super::rules::{AnyRule, ScaledRule};
 use crate::error::{Result, check_range};
 
@@ -15,18 +15,18 @@ pub struct RmsProp {
 }
 
 impl RmsProp {
-    /// With a learning rate, and PyTorch's α = 0.99, ε = 1e-8.
+    /// RMSprop with α = 0.99 and ε = 1e-8, as in PyTorch.
     pub fn new(lr: f32) -> Self {
         RmsProp { lr, alpha: 0.99, epsilon: 1e-8 }
     }
 
-    /// With another α, the share of the old mean square, in 0..1.
+    /// Sets α, the decay rate of the mean square; in 0..1.
     pub fn alpha(mut self, alpha: f32) -> Self {
         self.alpha = alpha;
         self
     }
 
-    /// With another ε.
+    /// Sets ε, which must be positive.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
@@ -44,12 +44,12 @@ impl Method for RmsProp {
     }
 
     fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
-        let (keep, take) = (self.alpha, 1.0 - self.alpha);
-        AnyRule::Scaled(ScaledRule { lr, keep, take, epsilon: self.epsilon })
+        let (decay, gain) = (self.alpha, 1.0 - self.alpha);
+        AnyRule::Scaled(ScaledRule { lr, decay, gain, epsilon: self.epsilon })
     }
 
-    fn reach(&self, _: u64, [v, _]: [f64; 2], g: f64) -> Reach {
-        Reach { along: g / f64::from(self.epsilon), slots: [v.max(g * g), 0.0] }
+    fn bounds(&self, _: u64, [v, _]: [f64; 2], g: f64) -> UpdateBounds {
+        UpdateBounds { direction: g / f64::from(self.epsilon), slots: [v.max(g * g), 0.0] }
     }
 }
 
@@ -62,12 +62,12 @@ pub struct Adagrad {
 }
 
 impl Adagrad {
-    /// With a learning rate, and PyTorch's ε = 1e-10.
+    /// Adagrad with ε = 1e-10, as in PyTorch.
     pub fn new(lr: f32) -> Self {
         Adagrad { lr, epsilon: 1e-10 }
     }
 
-    /// With another ε.
+    /// Sets ε, which must be positive.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
@@ -84,11 +84,10 @@ impl Method for Adagrad {
     }
 
     fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
-        let (keep, take) = (1.0, 1.0);
-        AnyRule::Scaled(ScaledRule { lr, keep, take, epsilon: self.epsilon })
+        AnyRule::Scaled(ScaledRule { lr, decay: 1.0, gain: 1.0, epsilon: self.epsilon })
     }
 
-    fn reach(&self, _: u64, [v, _]: [f64; 2], g: f64) -> Reach {
-        Reach { along: g / f64::from(self.epsilon), slots: [v + g * g, 0.0] }
+    fn bounds(&self, _: u64, [v, _]: [f64; 2], g: f64) -> UpdateBounds {
+        UpdateBounds { direction: g / f64::from(self.epsilon), slots: [v + g * g, 0.0] }
     }
 }

@@ -1,4 +1,4 @@
-//! Learning-rate schedules: the rate as a function of the time, in PyTorch's formulas.
+//! Learning-rate schedules, with the formulas of PyTorch.
 
 mod rates;
 
@@ -7,8 +7,8 @@ use crate::math::{power, sin_cos};
 pub(crate) use rates::{Rates, RatesState};
 use std::fmt;
 
-/// How the learning rate changes from step to step, or from epoch to epoch. A tick is one step or
-/// one epoch; t counts them from 0, and lr is the optimiser's learning rate.
+/// The learning rate as a function of time. Time is counted in ticks: steps or epochs. In the formulas, t
+/// is the tick, counted from 0, and lr is the optimiser's learning rate.
 ///
 /// ```
 /// use deltarule::Schedule;
@@ -24,14 +24,14 @@ use std::fmt;
 pub struct Schedule {
     shape: Shape,
     length: Option<u64>,
-    /// Ticks, and the share of the rate at the first.
+    /// Number of ticks, and the factor of lr at the first.
     warm_up: (u64, f32),
     each_epoch: bool,
-    /// Of a plateau.
+    /// The lower limit of a plateau's rate.
     smallest: Option<f32>,
 }
 
-/// Part of a checkpoint's text: what was added later shows only where it is set.
+/// The text is part of checkpoints: a field that was added later appears only if it is set.
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Schedule { shape, length, warm_up, each_epoch, smallest } = self;
@@ -60,7 +60,7 @@ impl Schedule {
         Schedule { shape, length: None, warm_up: (0, 0.0), each_epoch, smallest: None }
     }
 
-    /// lr, always. Ticks are steps. Useful with [`Schedule::warm_up`].
+    /// lr; for use with [`Schedule::warm_up`]. Ticks are steps.
     pub fn constant() -> Self {
         Schedule::new(Shape::Constant, false)
     }
@@ -75,79 +75,78 @@ impl Schedule {
         Schedule::new(Shape::Exponential { factor }, true)
     }
 
-    /// From lr down to floor · lr along half a cosine (Loshchilov and Hutter 2017), over the
-    /// whole run or [`Schedule::over`]. Ticks are steps.
+    /// From lr down to floor · lr along half a cosine (Loshchilov and Hutter 2017), over the whole run or
+    /// the length set by [`Schedule::over`]. Ticks are steps.
     pub fn cosine(floor: f32) -> Self {
         Schedule::new(Shape::Cosine { floor }, false)
     }
 
-    /// Up from lr/25 to lr in the first 30 % of the run, down to lr/250,000 in the rest, along
-    /// half cosines (Smith and Topin 2018). Ticks are steps. In a run of fewer than four ticks the
-    /// first is already on the way down (PyTorch's formula).
+    /// From lr/25 up to lr in the first 30 % of the run, then down to lr/250,000, along half cosines
+    /// (Smith and Topin 2018). Ticks are steps. In a run of fewer than four ticks the rate falls from the
+    /// first on (as in PyTorch).
     pub fn one_cycle() -> Self {
         Schedule::one_cycle_with(0.3, 1.0 / 25.0, 1.0 / 250_000.0)
     }
 
-    /// One cycle with the share of the run in which the rate rises, and the first and the last
-    /// rate as shares of lr.
+    /// One cycle: the rate rises from `first` · lr to lr in the fraction `rise` of the run, then falls to
+    /// `last` · lr.
     pub fn one_cycle_with(rise: f32, first: f32, last: f32) -> Self {
         Schedule::new(Shape::OneCycle { rise, first, last }, false)
     }
 
-    /// Multiplies the rate by `factor` whenever the validation loss (the training loss where
-    /// there is no validation) has not been better by a share of 1e-4 for more than `patience`
-    /// epochs.
+    /// Multiplies the rate by `factor` after more than `patience` epochs without an improvement of the
+    /// validation loss (without validation data: the training loss) by a factor of 1 − 1e-4.
     pub fn plateau(factor: f32, patience: usize) -> Self {
         Schedule::new(Shape::Plateau { factor, patience }, true)
     }
 
-    /// The rate that a plateau does not go below (PyTorch's `min_lr`); 0 unless told otherwise.
+    /// Sets the lower limit of a plateau's rate (PyTorch's `min_lr`); 0 by default.
     pub fn smallest_rate(mut self, smallest: f32) -> Self {
         self.smallest = Some(smallest);
         self
     }
 
-    /// The ticks of a cosine or one-cycle schedule, instead of the whole run. Beyond them the last
-    /// rate stays.
+    /// Sets the length of a cosine or one-cycle schedule; by default the whole run. Afterwards the rate
+    /// is the last one.
     pub fn over(mut self, ticks: u64) -> Self {
         self.length = Some(ticks);
         self
     }
 
-    /// Begins with a straight line from `from` · lr up to lr over so many ticks; then the schedule
-    /// follows, from its beginning.
+    /// Starts with a linear rise from `from` · lr to lr over `ticks` ticks. The schedule follows, starting
+    /// at its tick 0.
     pub fn warm_up(mut self, ticks: u64, from: f32) -> Self {
         self.warm_up = (ticks, from);
         self
     }
 
-    /// Ticks are steps.
+    /// Counts in steps.
     pub fn each_step(mut self) -> Self {
         self.each_epoch = false;
         self
     }
 
-    /// Ticks are epochs.
+    /// Counts in epochs.
     pub fn each_epoch(mut self) -> Self {
         self.each_epoch = true;
         self
     }
 
-    /// The rate at tick `t`, counted from 0. A cosine or one cycle without [`Schedule::over`] has
-    /// no length here and stays at its first rate; a plateau at lr.
+    /// The rate at tick `t`, counted from 0. Without [`Schedule::over`], a cosine or one cycle has no
+    /// length here, and this is its first rate; for a plateau it is lr.
     pub fn rate(&self, lr: f32, t: u64) -> f32 {
         let (ticks, from) = self.warm_up;
-        let share = if t < ticks {
+        let factor = if t < ticks {
             let from = f64::from(from);
             from + (1.0 - from) * t as f64 / ticks as f64
         } else {
-            self.share(t - ticks)
+            self.factor(t - ticks)
         };
-        (f64::from(lr) * share) as f32
+        (f64::from(lr) * factor) as f32
     }
 
-    /// The share of lr, after warming up.
-    fn share(&self, t: u64) -> f64 {
+    /// The factor of lr, after the warm-up.
+    fn factor(&self, t: u64) -> f64 {
         let down = |from: f64, to: f64, done: f64| {
             let (_, cos) = sin_cos(done.clamp(0.0, 1.0) * 0.5);
             to + (from - to) * 0.5 * (1.0 + cos)
@@ -166,7 +165,7 @@ impl Schedule {
                 if t <= top {
                     down(first.into(), 1.0, if top > 0.0 { t / top } else { 1.0 })
                 } else {
-                    // From the top on, also where it lies before the first tick (PyTorch).
+                    // As in PyTorch, also if the top is before the first tick.
                     down(1.0, last.into(), (t - top) / (n - 1.0 - top))
                 }
             }
@@ -175,53 +174,53 @@ impl Schedule {
 
     /// The largest rate of the first `ticks` ticks.
     fn largest_rate(&self, lr: f32, ticks: u64) -> f32 {
-        // A straight line, a half cosine and a power have their largest values at their ends; one
-        // cycle's top is lr.
+        // Lines, half cosines and powers have their maxima at their ends; one cycle's maximum is lr.
         let ends = [0, self.warm_up.0, ticks.saturating_sub(1)];
         ends.into_iter().map(|t| self.rate(lr, t)).fold(lr, f32::max)
     }
 
-    /// Checks every number.
+    /// Checks the numbers and their combination.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the number.
     pub(crate) fn validate(&self) -> Result<()> {
-        let share = |name, value| check_range(name, value, 0.0..1.0 + f32::EPSILON);
+        let fraction = |name, value| check_range(name, value, 0.0..1.0 + f32::EPSILON);
         match self.shape {
-            Shape::Constant => {}
-            Shape::Step { every: 0, .. } => {
-                return Err(Error::config("schedule", "expected a step of at least 1 tick, got 0"));
-            }
+            Shape::Constant | Shape::Step { every: 0, .. } => {}
             Shape::Step { factor, .. } | Shape::Exponential { factor } => {
                 check_range("schedule: factor", factor, f32::MIN_POSITIVE..f32::INFINITY)?;
             }
             Shape::Plateau { factor, .. } => {
                 check_range("schedule: factor", factor, f32::MIN_POSITIVE..1.0)?;
             }
-            Shape::Cosine { floor } => share("schedule: floor", floor)?,
+            Shape::Cosine { floor } => fraction("schedule: floor", floor)?,
             Shape::OneCycle { rise, first, last } => {
                 check_range("schedule: rise", rise, f32::MIN_POSITIVE..1.0)?;
-                share("schedule: first", first)?;
-                share("schedule: last", last)?;
+                fraction("schedule: first", first)?;
+                fraction("schedule: last", last)?;
             }
         }
-        share("schedule: warm-up", self.warm_up.1)?;
+        fraction("schedule: warm-up", self.warm_up.1)?;
         if let Some(smallest) = self.smallest {
             check_range("schedule: smallest rate", smallest, 0.0..f32::INFINITY)?;
-            if !matches!(self.shape, Shape::Plateau { .. }) {
-                return Err(Error::config("schedule", "only a plateau has a smallest rate"));
-            }
         }
-        let needs_length = matches!(self.shape, Shape::Cosine { .. } | Shape::OneCycle { .. });
-        match self.length {
-            Some(0) => Err(Error::config("schedule", "expected a length of at least 1, got 0")),
-            Some(_) if !needs_length => {
-                Err(Error::config("schedule", "only a cosine and one cycle have a length"))
-            }
-            _ if matches!(self.shape, Shape::OneCycle { .. }) && self.warm_up.0 > 0 => {
-                Err(Error::config("schedule", "one cycle has a warm-up of its own"))
-            }
-            _ if matches!(self.shape, Shape::Plateau { .. }) && !self.each_epoch => {
-                Err(Error::config("schedule", "a plateau is looked for once an epoch"))
-            }
-            _ => Ok(()),
+        let is_cycle = matches!(self.shape, Shape::OneCycle { .. });
+        let has_length = is_cycle || matches!(self.shape, Shape::Cosine { .. });
+        let is_plateau = matches!(self.shape, Shape::Plateau { .. });
+        let refusals = [
+            (
+                matches!(self.shape, Shape::Step { every: 0, .. }),
+                "expected a step of at least 1 tick, got 0",
+            ),
+            (self.smallest.is_some() && !is_plateau, "only a plateau has a smallest rate"),
+            (self.length == Some(0), "expected a length of at least 1, got 0"),
+            (self.length.is_some() && !has_length, "only a cosine and one cycle have a length"),
+            (is_cycle && self.warm_up.0 > 0, "one cycle has a warm-up already"),
+            (is_plateau && !self.each_epoch, "a plateau counts in epochs, not in steps"),
+        ];
+        match refusals.into_iter().find(|(refused, _)| *refused) {
+            Some((_, reason)) => Err(Error::config("schedule", reason)),
+            None => Ok(()),
         }
     }
 }
@@ -230,81 +229,38 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn near(got: impl IntoIterator<Item = f32>, want: &[f64]) {
-        let got: Vec<f32> = got.into_iter().collect();
-        assert_eq!(got.len(), want.len());
-        for (t, (&got, &want)) in got.iter().zip(want).enumerate() {
-            let error = (f64::from(got) - want).abs();
-            // The rounding of the rate to f32.
-            assert!(error <= 2e-7 * want.abs().max(1e-3), "tick {t}: {got}, not {want}");
-        }
-    }
-
-    /// What `torch.optim.lr_scheduler` of PyTorch 2.15 gives with lr = 0.1.
+    /// The rates of `torch.optim.lr_scheduler` of PyTorch 2.15 with lr = 0.1.
     #[test]
     fn rates_are_those_of_pytorch() {
-        let rates = |s: Schedule, n: u64| (0..n).map(move |t| s.rate(0.1, t));
-        let want = [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025];
-        near(rates(Schedule::step(3, 0.5), 8), &want);
-        near(rates(Schedule::exponential(0.9), 5), &[0.1, 0.09, 0.081, 0.0729, 0.06561]);
-        let want = [
-            0.1,
-            0.09779754323328192,
-            0.09140576474687263,
-            0.08145033635316129,
-            0.06890576474687264,
-            0.055,
-            0.04109423525312737,
-            0.028549663646838717,
-            0.01859423525312737,
-            0.012202456766718092,
-            0.01,
+        // In units of 1e-3: eight decimals of the rate, which is rounded to f32.
+        let check = |schedule: Schedule, want: &[f64]| {
+            for (t, want) in want.iter().enumerate() {
+                let got = f64::from(schedule.rate(0.1, t as u64)) * 1e3;
+                assert!((got - want).abs() <= 1.2e-5, "{schedule:?}, tick {t}: {got}, not {want}");
+            }
+        };
+        check(Schedule::step(3, 0.5), &[100.0, 100.0, 100.0, 50.0, 50.0, 50.0, 25.0, 25.0]);
+        check(Schedule::exponential(0.9), &[100.0, 90.0, 81.0, 72.9, 65.61]);
+        let cosine = [
+            100.0, 97.79754, 91.40576, 81.45034, 68.90576, 55.0, 41.09424, 28.54966, 18.59424,
+            12.20246, 10.0, 10.0,
         ];
-        near(rates(Schedule::cosine(0.1).over(10), 11), &want);
-        let want = [
-            0.004,
-            0.052,
+        check(Schedule::cosine(0.1).over(10), &cosine);
+        let one_cycle =
+            [4.0, 52.0, 100.0, 95.04846, 81.17457, 61.12620, 38.87420, 18.82583, 4.95194, 0.0004];
+        check(Schedule::one_cycle().over(10), &one_cycle);
+        let other_cycle = [
+            10.0, 23.18019, 55.0, 86.81981, 100.0, 98.90847, 95.68160, 90.46040, 83.47307, 75.025,
+            65.48540, 55.27120, 44.82880, 34.61460, 25.075, 16.62693, 9.63960, 4.41840, 1.19153,
             0.1,
-            0.09504846320134738,
-            0.0811745653949763,
-            0.06112620219362893,
-            0.03887419780637107,
-            0.0188258346050237,
-            0.004951936798652629,
-            4e-07,
         ];
-        near(rates(Schedule::one_cycle().over(10), 10), &want);
-        let want = [
-            0.01,
-            0.023180194846605356,
-            0.055,
-            0.08681980515339464,
-            0.1,
-            0.0989084726566536,
-            0.09568159560924791,
-            0.09046039886902862,
-            0.08347307378762497,
-            0.07502500000000001,
-            0.06548539886902863,
-            0.0552711967402193,
-            0.04482880325978072,
-            0.03461460113097138,
-            0.02507500000000001,
-            0.01662692621237505,
-            0.00963960113097138,
-            0.004418404390752082,
-            0.001191527343346406,
-            0.0001,
-        ];
-        near(rates(Schedule::one_cycle_with(0.25, 0.1, 0.001).over(20), 20), &want);
-        // Runs so short that the top lies before the first tick.
-        near(rates(Schedule::one_cycle().over(1), 1), &[4e-07]);
-        near(rates(Schedule::one_cycle().over(2), 2), &[0.0811745653949763, 4e-07]);
-        near(
-            rates(Schedule::one_cycle().over(3), 3),
-            &[0.09944154354509119, 0.046263710266697504, 4e-07],
-        );
-        let want = [0.02, 0.04, 0.06, 0.08, 0.1, 0.1];
-        near(rates(Schedule::constant().warm_up(4, 0.2), 6), &want);
+        check(Schedule::one_cycle_with(0.25, 0.1, 0.001).over(20), &other_cycle);
+        // Runs so short that the top is before the first tick.
+        check(Schedule::one_cycle().over(1), &[0.0004]);
+        check(Schedule::one_cycle().over(2), &[81.17457, 0.0004]);
+        check(Schedule::one_cycle().over(3), &[99.44154, 46.26371, 0.0004]);
+        check(Schedule::constant().warm_up(4, 0.2), &[20.0, 40.0, 60.0, 80.0, 100.0, 100.0]);
+        let last = Schedule::one_cycle().over(10).rate(0.1, 9);
+        assert!((last - 4e-7).abs() < 1e-13, "{last}");
     }
 }

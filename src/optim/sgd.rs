@@ -1,6 +1,6 @@
 //! Gradient descent, plain and with momentum.
 
-use super::method::{DecayPlace, Method, Reach};
+use super::method::{DecayPlace, Method, UpdateBounds};
 use super::rules::{AnyRule, FusedRule, MomentumRule, SgdRule};
 use crate::error::{Result, check_range};
 
@@ -12,7 +12,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// With a learning rate.
+    /// Gradient descent with learning rate `lr`.
     pub fn new(lr: f32) -> Self {
         Sgd { lr }
     }
@@ -31,28 +31,29 @@ impl Method for Sgd {
         AnyRule::Fused(FusedRule::Sgd(SgdRule { lr }))
     }
 
-    fn reach(&self, _: u64, _: [f64; 2], g: f64) -> Reach {
-        Reach { along: g, slots: [0.0; 2] }
+    fn bounds(&self, _: u64, _: [f64; 2], g: f64) -> UpdateBounds {
+        UpdateBounds { direction: g, slots: [0.0; 2] }
     }
 }
 
-/// Gradient descent with momentum μ: v ← μ·v + g, w ← w − lr·v; Nesterov's form steps along
-/// g + μ·v instead. (Sutskever et al. 2013 in PyTorch's form, where lr scales v.)
+/// Gradient descent with momentum μ: v ← μ·v + g, w ← w − lr·v. Nesterov's form: w ← w − lr·(g + μ·v).
+/// (Sutskever et al. 2013, in PyTorch's form, where lr scales v.)
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
     lr: f32,
     momentum: f32,
+    // Nesterov's form; the name is part of checkpoints.
     look_ahead: bool,
 }
 
 impl Momentum {
-    /// With a learning rate and μ in 0..1.
+    /// Plain momentum with μ in 0..1.
     pub fn new(lr: f32, momentum: f32) -> Self {
         Momentum { lr, momentum, look_ahead: false }
     }
 
-    /// In Nesterov's form.
+    /// Selects Nesterov's form.
     pub fn nesterov(mut self) -> Self {
         self.look_ahead = true;
         self
@@ -70,12 +71,12 @@ impl Method for Momentum {
 
     fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
         let momentum = self.momentum;
-        let (along_g, along_v) = if self.look_ahead { (1.0, momentum) } else { (0.0, 1.0) };
-        AnyRule::Fused(FusedRule::Momentum(MomentumRule { lr, momentum, along_g, along_v }))
+        let (of_g, of_v) = if self.look_ahead { (1.0, momentum) } else { (0.0, 1.0) };
+        AnyRule::Fused(FusedRule::Momentum(MomentumRule { lr, momentum, of_g, of_v }))
     }
 
-    fn reach(&self, _: u64, [v, _]: [f64; 2], g: f64) -> Reach {
+    fn bounds(&self, _: u64, [v, _]: [f64; 2], g: f64) -> UpdateBounds {
         let v = f64::from(self.momentum) * v + g;
-        Reach { along: g + v, slots: [v, 0.0] }
+        UpdateBounds { direction: g + v, slots: [v, 0.0] }
     }
 }

@@ -4,43 +4,44 @@
 //! Backward, with g = ∂L/∂y: ∂L/∂z = γ r (g − mean(g) − x̂ mean(g ⊙ x̂)), and the gradients of γ
 //! and β are the column sums of g ⊙ x̂ and g.
 //!
-//! Both directions need sums over the whole batch first ([`Moments`]); they run over all rows in
-//! order, blocks of 256 rows, so that no split of the batch changes a bit.
+//! Both directions need sums over the whole batch first ([`Moments`]). They run over all rows in order,
+//! in blocks of 256 rows, so the bits do not depend on how the batch is split over threads.
 
 use super::EPSILON;
 use crate::gemm::K_BLOCK;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut};
 
-/// What x̂ may be off because the mean is: 6e-5, a thousand roundings of an x̂ of about 1.
-const MOST_OFF: f32 = 1.0 / 16384.0;
+/// The largest error of x̂ that an inexact mean may cause: 6e-5, a thousand roundings of an x̂ of
+/// about 1.
+const MAX_ERROR: f32 = 1.0 / 16384.0;
 
-/// One panel's sums over the batch.
+/// Moments of the columns of a panel over the batch.
 pub(crate) struct Moments;
 
 impl Moments {
-    /// Mean and variance of the columns of a panel's rows.
+    /// Mean and variance of each column.
     ///
-    /// The sum of many large values that differ little rounds by more than their differences. The
-    /// second pass finds by how much the mean is off; where x̂ would be off by more than
-    /// [`MOST_OFF`], the mean is mended and the variance taken around it.
+    /// The rounding of a sum of many large values can exceed their differences. So the second pass
+    /// measures the error of the mean. In columns where it would change x̂ by more than [`MAX_ERROR`],
+    /// the mean is corrected and the variance is computed around the corrected mean.
     pub(crate) fn of(level: Level, rows: &[Line]) -> [Line; 2] {
         let m = rows.len() as f32;
         let by_m = |sums: [Line; 2]| sums.map(|line| Line(line.0.map(|x| x / m)));
         let around = |mean| by_m(dispatch(level, Sums { a: rows, b: Some(rows), mean }));
         let [mut mean, _] = by_m(dispatch(level, Sums { a: rows, b: None, mean: Line::ZERO }));
-        let [off, mut variance] = around(mean);
-        let is_off = |lane: usize| {
-            let most = f64::from(MOST_OFF).powi(2) * f64::from(variance.0[lane] + EPSILON);
-            f64::from(off.0[lane]).powi(2) > most
+        let [error, mut variance] = around(mean);
+        let is_inexact = |lane: usize| {
+            let limit = f64::from(MAX_ERROR).powi(2) * f64::from(variance.0[lane] + EPSILON);
+            f64::from(error.0[lane]).powi(2) > limit
         };
-        let lanes: [bool; LINE] = std::array::from_fn(is_off);
-        if lanes.contains(&true) {
-            let mended = Line(std::array::from_fn(|i| mean.0[i] + off.0[i]));
-            let [_, around_mended] = around(mended);
-            for lane in (0..LINE).filter(|lane| lanes[*lane]) {
-                mean.0[lane] = mended.0[lane];
-                variance.0[lane] = around_mended.0[lane];
+        let inexact: [bool; LINE] = std::array::from_fn(is_inexact);
+        if inexact.contains(&true) {
+            let corrected = Line(std::array::from_fn(|i| mean.0[i] + error.0[i]));
+            let [_, around_corrected] = around(corrected);
+            for lane in (0..LINE).filter(|lane| inexact[*lane]) {
+                mean.0[lane] = corrected.0[lane];
+                variance.0[lane] = around_corrected.0[lane];
             }
         }
         [mean, variance]
@@ -54,7 +55,7 @@ impl Moments {
     }
 }
 
-/// Σ (a − mean) and Σ (a − mean)(b − mean), a column a lane.
+/// Σ (a − mean) and Σ (a − mean)(b − mean) per column.
 struct Sums<'a> {
     a: &'a [Line],
     b: Option<&'a [Line]>,
@@ -88,7 +89,7 @@ impl Kernel for Sums<'_> {
     }
 }
 
-/// The parameters of a layer and the statistics that normalise it, one line a panel.
+/// The parameters and the statistics of a layer, one line per panel.
 #[derive(Clone, Copy)]
 pub(crate) struct BatchNorm<'a> {
     pub(crate) gamma: &'a [Line],
@@ -103,7 +104,7 @@ impl BatchNorm<'_> {
         Line(self.variance[p].0.map(|v| 1.0 / (v + EPSILON).sqrt()))
     }
 
-    /// z becomes x̂, `y` y.
+    /// Replaces z by x̂, and fills `y`.
     pub(crate) fn forward(self, level: Level, mut z: PanelsMut, mut y: PanelsMut) {
         assert!(z.rows == y.rows && z.cols == y.cols);
         for p in 0..z.n_panels() {
@@ -113,8 +114,8 @@ impl BatchNorm<'_> {
         }
     }
 
-    /// `d` becomes ∂L/∂z, and x̂ the g ⊙ x̂ whose column sums are γ's gradient. `means` are those of
-    /// [`Moments::of_deltas`] over the batch, panel after panel.
+    /// Fills `d` with ∂L/∂z, and replaces x̂ (`normal`) by g ⊙ x̂, whose column sums are the gradient of
+    /// γ. `means` are those of [`Moments::of_deltas`] over the batch, one line per panel.
     pub(crate) fn backward(
         self,
         level: Level,
@@ -188,7 +189,7 @@ impl Kernel for Backward<'_> {
 mod tests {
     use super::*;
 
-    /// Mean and variance of columns that are constant, or nearly so beside their size, against f64.
+    /// Mean and variance of columns that are constant or nearly constant, against f64.
     #[test]
     fn moments_of_large_values_that_differ_little() {
         for rows in [2usize, 3, 33, 100, 256, 257, 1000] {
@@ -202,12 +203,12 @@ mod tests {
                     let r = 1.0 / (variance + f64::from(EPSILON)).sqrt();
                     for level in Level::available() {
                         let [got, v] = Moments::of(level, &lines).map(|line| f64::from(line.0[5]));
-                        // x̂ cannot be nearer than the mean's own rounding lets it.
+                        // The rounding of the mean itself limits the accuracy of x̂.
                         let rounding = f64::from(base.abs()) * 6e-8;
-                        let off = (got - mean).abs();
-                        assert!(off <= rounding.max(1e-4 / r), "{rows}, {base}, {spread}: {got}");
-                        let most = 1e-4 * (variance + 1e-5) + rounding * rounding;
-                        assert!((v - variance).abs() <= most, "{rows}, {base}, {spread}: {v}");
+                        let error = (got - mean).abs();
+                        assert!(error <= rounding.max(1e-4 / r), "{rows}, {base}, {spread}: {got}");
+                        let limit = 1e-4 * (variance + 1e-5) + rounding * rounding;
+                        assert!((v - variance).abs() <= limit, "{rows}, {base}, {spread}: {v}");
                         if spread == 0.0 && base.abs() > 1.0 {
                             assert_eq!((got as f32, v), (base, 0.0), "{rows}, {base}");
                         }

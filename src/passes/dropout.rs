@@ -1,8 +1,8 @@
-//! Dropout (Srivastava et al. 2014), inverted: in training each value is set to zero with
-//! probability p and else divided by 1 − p, so that predicting needs nothing.
+//! Inverted dropout (Srivastava et al. 2014): in training, each value is set to zero with probability p
+//! and else divided by 1 − p; predictions need no scaling.
 //!
-//! Whether a value is dropped is a function of (seed, step, layer, row, column) alone, computed
-//! again where backward needs it: 16 bits of Threefry a value, so p is a multiple of 1/65536.
+//! Whether a value is dropped is a function of (seed, step, layer, row, column), which the backward pass
+//! computes again. It uses 16 bits of Threefry per value, so p is a multiple of 1/65536.
 
 use crate::math::{Key, threefry, threefry_lanes};
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
@@ -10,35 +10,35 @@ use crate::storage::PanelsMut;
 
 /// Which values of a batch are dropped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mask {
+pub(crate) struct DropoutMask {
     key: Key,
-    /// Values whose 16 bits are below this are dropped.
+    /// A value is dropped if its 16 bits are below this.
     threshold: u32,
     scale: f32,
 }
 
-/// Panels that one counter has bits for.
+/// Number of panels per counter: 64 bits are four values.
 const PANELS: usize = 4;
 
-impl Mask {
-    /// The mask of a layer in a step; the layer after the inputs is 0.
+impl DropoutMask {
+    /// The mask of a layer in a step. Layer 0 is the inputs.
     pub(crate) fn new(rate: f32, seed: u64, step: u64, layer: usize) -> Self {
         let halves = |x: u64| [x as u32, (x >> 32) as u32];
         let of_step = threefry(halves(seed), halves(step));
         let threshold = (rate * 65536.0).round() as u32;
         let scale = (65536.0 / f64::from(65536 - threshold.min(65535))) as f32;
-        Mask { key: threefry(of_step, halves(layer as u64)), threshold, scale }
+        DropoutMask { key: threefry(of_step, halves(layer as u64)), threshold, scale }
     }
 
-    /// Drops and scales the values of rows that begin at row `first` of the batch. On deltas it
-    /// is its own backward pass.
+    /// Drops and scales the values of a block whose first row is row `first` of the batch. The backward
+    /// pass applies the same function to the deltas.
     pub(crate) fn apply(self, level: Level, first: usize, x: PanelsMut) {
         dispatch(level, Apply { mask: self, first, x });
     }
 }
 
 struct Apply<'a> {
-    mask: Mask,
+    mask: DropoutMask,
     first: usize,
     x: PanelsMut<'a>,
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::storage::{MatRef, Matrix, PanelMatrix};
 
-    fn masked(level: Level, mask: Mask, first: usize, rows: usize, cols: usize) -> Matrix {
+    fn masked(level: Level, mask: DropoutMask, first: usize, rows: usize, cols: usize) -> Matrix {
         let ones = vec![1.0; rows * cols];
         let mut m = PanelMatrix::from_rows(MatRef::new(&ones, rows, cols).unwrap()).unwrap();
         mask.apply(level, first, m.view_mut());
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn each_value_has_its_own_bits() {
         let (rows, cols, rate) = (5, 150, 0.3);
-        let mask = Mask::new(rate, 7, 11, 2);
+        let mask = DropoutMask::new(rate, 7, 11, 2);
         let key = threefry(threefry([7, 0], [11, 0]), [2, 0]);
         for level in Level::available() {
             let got = masked(level, mask, 3, rows, cols);
@@ -116,13 +116,13 @@ mod tests {
     fn rates_scales_and_keys() {
         let level = Level::best();
         for rate in [0.1, 0.5, 0.8] {
-            let mask = |seed, step, layer| Mask::new(rate, seed, step, layer);
+            let mask = |seed, step, layer| DropoutMask::new(rate, seed, step, layer);
             let of = |m| masked(level, m, 0, 300, 200).as_slice().to_vec();
             let values = of(mask(1, 1, 0));
             let n = values.len() as f64;
             let dropped = values.iter().filter(|v| **v == 0.0).count() as f64 / n;
             let rate = f64::from(rate);
-            // Five standard deviations of a binomial share.
+            // Five standard deviations of a binomial proportion.
             assert!((dropped - rate).abs() < 5.0 * (rate * (1.0 - rate) / n).sqrt(), "{dropped}");
             for other in [mask(2, 1, 0), mask(1, 2, 0), mask(1, 1, 1)] {
                 let other = of(other);
@@ -132,7 +132,7 @@ mod tests {
                 assert!((both - want).abs() < 5.0 * (want * (1.0 - want) / n).sqrt(), "{both}");
             }
         }
-        let none = Mask::new(0.0, 1, 1, 0);
+        let none = DropoutMask::new(0.0, 1, 1, 0);
         assert!(masked(level, none, 0, 40, 40).as_slice().iter().all(|&v| v == 1.0));
     }
 }

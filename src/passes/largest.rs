@@ -1,11 +1,10 @@
-//! The largest |x| of a block, from which a step knows before its update that nothing overflows.
+//! The largest |x| of a block. From it a step knows before the update whether a value can overflow.
 
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, lanes, magnitude};
 
-/// The largest |x| of the columns of `x`; infinity where a value is infinite or NaN. The columns are
-/// groups of `n`, each padded to whole panels, as the pieces of maxout are (one group where `n` is all
-/// columns); what stands in the padding does not count.
+/// The largest |x| of `x` without its padding; infinity if a value is infinite or NaN. The columns are
+/// groups of `n` columns, each padded to whole panels: one group per unit of maxout, else one group.
 pub(crate) fn largest(level: Level, x: Panels, n: usize) -> f32 {
     dispatch(level, Largest { x, n })
 }
@@ -15,7 +14,7 @@ struct Largest<'a> {
     n: usize,
 }
 
-/// Lines side by side: as many chains hide the latency of a maximum.
+/// Lines that are processed together: independent chains hide the latency of a maximum.
 const SIDE_BY_SIDE: usize = 4;
 
 impl Kernel for Largest<'_> {
@@ -29,9 +28,9 @@ impl Kernel for Largest<'_> {
             for p in 0..self.x.n_panels() {
                 let lanes = lanes(self.n, p);
                 if lanes == LINE {
-                    tops = tops_of(s, self.x.panel(p), lane, tops);
+                    tops = maxima(s, self.x.panel(p), lane, tops);
                 } else if lane < lanes {
-                    let tops = tops_of(s, self.x.panel(p), lane, [s.int_splat(0); SIDE_BY_SIDE]);
+                    let tops = maxima(s, self.x.panel(p), lane, [s.int_splat(0); SIDE_BY_SIDE]);
                     let mut line = Line::ZERO;
                     s.store(joined(s, tops), &mut line.0[lane..]);
                     line.0[lanes..].fill(0.0);
@@ -46,22 +45,22 @@ impl Kernel for Largest<'_> {
     }
 }
 
-/// The largest of `tops` and of the bits of |x| of the lines, from a lane on.
+/// The maxima of `tops` and of the bits of |x| of the lines, from a lane on.
 #[inline(always)]
-fn tops_of<S: Simd>(
+fn maxima<S: Simd>(
     s: S,
     lines: &[Line],
     lane: usize,
     mut tops: [S::I; SIDE_BY_SIDE],
 ) -> [S::I; SIDE_BY_SIDE] {
     let (groups, rest) = lines.as_chunks::<SIDE_BY_SIDE>();
-    let mut look = |i: usize, line: &Line| {
+    let mut scan = |i: usize, line: &Line| {
         tops[i] = s.int_max(tops[i], magnitude(s, s.load(&line.0[lane..])));
     };
     for group in groups {
-        group.iter().enumerate().for_each(|(i, line)| look(i, line));
+        group.iter().enumerate().for_each(|(i, line)| scan(i, line));
     }
-    rest.iter().enumerate().for_each(|(i, line)| look(i, line));
+    rest.iter().enumerate().for_each(|(i, line)| scan(i, line));
     tops
 }
 
@@ -76,24 +75,21 @@ mod tests {
     use crate::storage::{MatRef, Matrix, PanelMatrix};
 
     #[test]
-    fn every_place_is_looked_at_and_no_padding() {
+    fn every_value_counts_and_no_padding() {
         for (rows, cols) in [(1, 1), (3, 7), (4, 16), (9, 40), (21, 49)] {
             let values = (0..rows * cols).map(|i| if i % 2 == 0 { 0.5 } else { -0.25 });
             let values = Matrix::from_vec(rows, cols, values.collect()).unwrap();
             for level in Level::available() {
                 for place in 0..rows * cols {
-                    for (odd, want) in
+                    for (value, want) in
                         [(-3.0, 3.0), (f32::NAN, f32::INFINITY), (f32::NEG_INFINITY, f32::INFINITY)]
                     {
                         let mut values = values.as_slice().to_vec();
-                        values[place] = odd;
+                        values[place] = value;
                         let view = MatRef::new(&values, rows, cols).unwrap();
                         let m = PanelMatrix::from_rows(view).unwrap();
-                        assert_eq!(
-                            largest(level, m.view(), cols),
-                            want,
-                            "{rows} x {cols}: {place}"
-                        );
+                        let got = largest(level, m.view(), cols);
+                        assert_eq!(got, want, "{rows} x {cols}: {place}");
                     }
                 }
                 let mut m = PanelMatrix::from_rows(values.view()).unwrap();
@@ -105,7 +101,7 @@ mod tests {
                 assert_eq!(largest(level, m.view(), cols), 0.5);
             }
         }
-        // Two pieces of 3 units each: lanes 3 to 15 of both panels are padding.
+        // Two units of 3 neurons: lanes 3 to 15 of both panels are padding.
         let mut m = PanelMatrix::zeros(2, 32).unwrap();
         let mut view = m.view_mut();
         for p in 0..2 {

@@ -4,13 +4,13 @@
 //! Backward, with g = ∂L/∂y and h = γ ⊙ g: ∂L/∂z = r (h − mean(h) − x̂ mean(h ⊙ x̂)), and the
 //! gradients of γ and β are the column sums of g ⊙ x̂ and g.
 //!
-//! Sums run in sixteen chains and one tree, so that no level changes a bit.
+//! Sums run in sixteen chains and one tree at every level, so all levels give the same bits.
 
 use super::EPSILON;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut, lanes};
 
-/// The parameters of a layer, one line a panel.
+/// The parameters of a layer, one line per panel.
 #[derive(Clone, Copy)]
 pub(crate) struct LayerNorm<'a> {
     pub(crate) gamma: &'a [Line],
@@ -18,13 +18,14 @@ pub(crate) struct LayerNorm<'a> {
 }
 
 impl LayerNorm<'_> {
-    /// z becomes x̂, `y` y, and the first lanes of `scales` each row's r.
+    /// Replaces z by x̂, fills `y`, and stores each row's r in the first lane of its line of `scales`.
     pub(crate) fn forward(self, level: Level, z: PanelsMut, y: PanelsMut, scales: &mut [Line]) {
         assert!(z.rows == y.rows && z.cols == y.cols && scales.len() == z.rows);
         dispatch(level, Forward { norm: self, z, y, scales });
     }
 
-    /// `d` becomes ∂L/∂z, and x̂ the g ⊙ x̂ whose column sums are γ's gradient.
+    /// Fills `d` with ∂L/∂z, and replaces x̂ (`normal`) by g ⊙ x̂, whose column sums are the gradient of
+    /// γ.
     pub(crate) fn backward(
         self,
         level: Level,
@@ -94,7 +95,7 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// r of a row of z − μ whose squares f32 cannot hold: above 1.8e19 they overflow, r does not.
+/// r of a row of z − μ above 1.8e19, whose squares overflow in f32.
 #[cold]
 fn scale_of_large(z: &mut PanelsMut, row: usize) -> f32 {
     let (cols, mut squares) = (z.cols, 0.0);
@@ -150,7 +151,7 @@ impl Kernel for Backward<'_> {
                     s.store(s.mul(h, scale), &mut d[i..]);
                     s.store(s.mul(s.load(&g[i..]), x), &mut normal[i..]);
                 }
-                // Not for the values: so that the weights' padding stays 0 and costs nothing.
+                // Keeps the padding of the weights at 0, which avoids slow special values.
                 d[lanes(cols, p)..].fill(0.0);
             }
         }

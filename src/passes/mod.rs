@@ -1,9 +1,9 @@
-//! What layers do beside their products: passes over a block of rows while it is in the cache.
-//! They know nothing of layers or training; none of them costs an instance of a tile.
+//! Passes over a block of rows while it is in the cache: the parts of a layer that are no product. They
+//! do not depend on layers or training, and need no instances of the products' tiles.
 //!
-//! Lanes beyond the last column are padding, which may hold anything: sums over a row leave it out. What
-//! maxout's backward pass leaves between its pieces are zeros, because products read the columns of its
-//! deltas one after the other.
+//! Padding lanes may hold any value, and sums over a row leave them out. Exception: maxout's backward
+//! pass writes zeros to the padding between its units, because products read the columns of its deltas
+//! in sequence.
 
 mod batch_norm;
 mod dropout;
@@ -12,7 +12,7 @@ mod layer_norm;
 mod maxout;
 
 pub(crate) use batch_norm::{BatchNorm, Moments};
-pub(crate) use dropout::Mask;
+pub(crate) use dropout::DropoutMask;
 pub(crate) use largest::largest;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use maxout::{maxout, maxout_backward};
@@ -20,7 +20,7 @@ pub(crate) use maxout::{maxout, maxout_backward};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut};
 
-/// What is added to a variance before its root, as in PyTorch.
+/// Added to a variance before the square root, as in PyTorch.
 pub(crate) const EPSILON: f32 = 1e-5;
 
 /// out += x

@@ -55,7 +55,7 @@ pub(crate) struct Ordered<'a, T> {
     pub(crate) scaling: Option<(f32, f32)>,
 }
 
-impl<T: crate::storage::Value> RowSource for Ordered<'_, T> {
+impl<T: crate::storage::InputValue> RowSource for Ordered<'_, T> {
     type Value = T;
     fn row(&self, r: usize) -> &[T] {
         let sample = self.order.map_or(r, |order| order[r] as usize);

@@ -10,7 +10,7 @@ use super::views::{Crew, ParameterMemory, TileMut, VectorMut};
 use crate::error::{Error, Result};
 use crate::gemm::{StoreGradient, UpdateRule};
 use crate::network::{LayerParameters, Mlp};
-use crate::optim::{Pass, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
+use crate::optim::{StepAdjustments, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
 use crate::simd::Line;
 
 /// The gradients of a run that keeps them.
@@ -127,7 +127,7 @@ impl Deferred {
         &mut self,
         phase: &Phase2,
         mut target: Target,
-        mut pass: Pass,
+        mut pass: StepAdjustments,
         crew: &mut Crew,
     ) -> Result<()> {
         let tiles = target.tiles;
@@ -156,15 +156,15 @@ impl Deferred {
 }
 
 /// What a step's options do to a gradient times `scale` and to the weights before the rule.
-pub(crate) fn pass(phase: &Phase2, scale: f32, reset: bool) -> Pass {
+pub(crate) fn pass(phase: &Phase2, scale: f32, reset: bool) -> StepAdjustments {
     let a = phase.step.adjustments;
     let decay = f64::from(a.decay.max(phase.step.optimizer.decay()));
-    Pass {
+    StepAdjustments {
         scale,
         clip: a.clip_value.unwrap_or(f32::INFINITY),
         l1: a.l1,
         l2: a.l2,
-        keep: (1.0 - f64::from(phase.step.lr) * decay) as f32,
+        decay_factor: (1.0 - f64::from(phase.step.lr) * decay) as f32,
         reset,
     }
 }
@@ -196,8 +196,8 @@ fn squares(dense: &LayerParameters, gradient: &Slot, tile: &Tile) -> f64 {
 }
 
 /// 2b of a tile.
-fn update(phase: &Phase2, tile: TileMut, pass: Pass) {
-    struct Visit<'a, 'b>(&'a Phase2<'b>, TileMut<'a>, Pass);
+fn update(phase: &Phase2, tile: TileMut, pass: StepAdjustments) {
+    struct Visit<'a, 'b>(&'a Phase2<'b>, TileMut<'a>, StepAdjustments);
     impl VisitRule for Visit<'_, '_> {
         type Output = ();
         fn visit<R: UpdateRule>(self, rule: R) {
@@ -208,7 +208,7 @@ fn update(phase: &Phase2, tile: TileMut, pass: Pass) {
     step.optimizer.with_rule((step.update, step.lr), Visit(phase, tile, pass));
 }
 
-fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: Pass, rule: R) {
+fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: StepAdjustments, rule: R) {
     let (level, a) = (phase.level, phase.step.adjustments);
     let TileMut { w, slots, gradient, vectors, .. } = &mut tile;
     for p in 0..w.n_panels() {

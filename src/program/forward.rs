@@ -5,7 +5,7 @@ use super::ops::{Norm, Op, Product};
 use super::views::RowBlock;
 use crate::gemm::ElementwiseOp;
 use crate::network::Mlp;
-use crate::passes::{Mask, add, copy, maxout};
+use crate::passes::{DropoutMask, add, copy, maxout};
 use crate::simd::Line;
 
 /// What a prediction and a training step do in ways of their own.
@@ -17,7 +17,7 @@ pub(crate) trait Pass {
     fn moments<'a>(&'a self, net: &'a Mlp, layer: usize) -> [&'a [Line]; 2];
 
     /// What dropout drops; nothing when predicting.
-    fn mask(&self, layer: usize, rate: f32) -> Option<Mask>;
+    fn mask(&self, layer: usize, rate: f32) -> Option<DropoutMask>;
 }
 
 /// Runs an operation.

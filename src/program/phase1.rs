@@ -12,7 +12,7 @@ use super::views::{RowBlock, Side};
 use crate::gemm::bf16::{self, SplitPart};
 use crate::gemm::{self, ActiveInputs, Forward};
 use crate::network::Mlp;
-use crate::passes::{Mask, largest};
+use crate::passes::{DropoutMask, largest};
 use crate::simd::Line;
 use crate::storage::{PanelMatrix, Panels};
 
@@ -69,8 +69,8 @@ impl Phase1<'_> {
     }
 
     /// The dropout of a layer's outputs; layer 0 is the inputs.
-    pub(crate) fn mask(&self, layer: usize, rate: f32) -> Mask {
-        Mask::new(rate, self.step.seed, self.step.number, layer)
+    pub(crate) fn mask(&self, layer: usize, rate: f32) -> DropoutMask {
+        DropoutMask::new(rate, self.step.seed, self.step.number, layer)
     }
 }
 
@@ -137,7 +137,7 @@ impl Pass for Training<'_> {
         moments.map_or([&[], &[]], |moments| moments.values.each_ref().map(|lines| &lines[..]))
     }
 
-    fn mask(&self, layer: usize, rate: f32) -> Option<Mask> {
+    fn mask(&self, layer: usize, rate: f32) -> Option<DropoutMask> {
         Some(self.phase.mask(layer, rate))
     }
 }

@@ -9,7 +9,7 @@ use super::phase2::Phase2;
 use super::tiles::Tile;
 use super::views::Crew;
 use crate::gemm::{StoreGradient, UpdateRule};
-use crate::optim::{Pass, VisitRule, add_to, apply};
+use crate::optim::{StepAdjustments, VisitRule, add_to, apply};
 use crate::simd::{LINE, Level, Line};
 use crate::storage::PanelsMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ pub(crate) struct Probe<'a> {
     phase: &'a Phase2<'a>,
     change: &'a Change,
     /// The update, if it is tried too.
-    pass: Option<Pass>,
+    pass: Option<StepAdjustments>,
 }
 
 impl<'a> Probe<'a> {
@@ -146,7 +146,7 @@ impl<'a> Probe<'a> {
         g: &mut [Line],
         mut w: Copied<ROWS>,
         slots: impl Iterator<Item = Copied<ROWS>>,
-        pass: Option<Pass>,
+        pass: Option<StepAdjustments>,
     ) -> f64 {
         let (phase, net) = (self.phase, self.before.net);
         let lanes = net.layers[layer].w.lanes(panel);
@@ -198,7 +198,7 @@ struct Visit<'a> {
     w: &'a mut [Line],
     g: &'a mut [Line],
     slots: [&'a mut [Line]; 2],
-    pass: Pass,
+    pass: StepAdjustments,
 }
 
 impl VisitRule for (Level, Visit<'_>) {

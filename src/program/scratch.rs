@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::gemm::bf16::{self, Along, Role, Split, SplitBy};
 use crate::gemm::{self, ActiveInputs, Forward};
 use crate::network::{LayerParameters, Mlp};
-use crate::passes::Mask;
+use crate::passes::DropoutMask;
 use crate::simd::{LINE, Line};
 use crate::storage::{MatRef, PanelMatrix, Panels, PanelsMut, RowsView, gather, padded_rows};
 use crate::threads::Team;
@@ -235,7 +235,7 @@ impl Pass for Prediction<'_> {
         net.layers[layer].running()
     }
 
-    fn mask(&self, _: usize, _: f32) -> Option<Mask> {
+    fn mask(&self, _: usize, _: f32) -> Option<DropoutMask> {
         None
     }
 }
@@ -251,7 +251,7 @@ mod tests {
     use super::super::ops::Outputs;
     use super::*;
     use crate::activation::Activation;
-    use crate::math::{Purpose, Stream};
+    use crate::math::{Purpose, RandomStream};
     use crate::simd::Level;
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
             {
                 let builder = Mlp::builder(n_in).level(level).dense(19, Activation::Tanh);
                 let net = builder.dense(3, Activation::Softmax).build().unwrap();
-                let mut stream = Stream::new(1, Purpose::Init, 0, 0);
+                let mut stream = RandomStream::new(1, Purpose::Init, 0, 0);
                 // Half of the columns are zero, in groups that are left out; gaps are read by nobody.
                 let value = |i: usize, x: f32| match i % (n_in + gap) {
                     column if column >= n_in => f32::NAN,

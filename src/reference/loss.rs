@@ -139,7 +139,7 @@ pub fn smooth_labels<T: Real>(q: &mut [T], epsilon: f64, classes: usize) {
 }
 
 /// The targets as (rows, columns), smoothed where the loss says so.
-fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usize) -> Vec<T> {
+pub(crate) fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usize) -> Vec<T> {
     assert!(columns > 0, "an output has at least one column");
     let mut rows = match target {
         Target::Labels(labels) if columns == 1 && !matches!(loss, Loss::CrossEntropy { .. }) => {

@@ -11,8 +11,10 @@
 //! | `activation` | A = σ(Z) and ∂L/∂Z = ∂L/∂A ⊙ σ′(Z) |
 //! | `sample_loss` | ℓ(ŷ, y) and ∂ℓ/∂ŷ; ∂ℓ/∂z where the loss contains softmax or the sigmoid |
 //! | `loss` | L, the mean of ℓ over a batch, with weights |
-//! | `optim` | w ← w − η·(…), one function an optimiser |
+//! | `optim` | w ← w − η·(…), one function per optimiser |
 //! | `penalty` | L1, L2 and their gradients; weight decay |
+//! | `norm` | Y = γ ⊙ Ẑ + β over rows or over the batch, and its three gradients |
+//! | `layer` | a linear map with its norm, activation, dropout and residual connection |
 //! | `network` | layers in a row: forward, backpropagation, one step |
 //!
 //! Matrices are row-major slices, one sample a row; a weight is `n_in x n_out`. Names follow
@@ -39,20 +41,26 @@
 //! ```
 
 mod activation;
+mod layer;
 mod linear;
 mod loss;
 mod network;
+mod norm;
 mod optim;
 mod penalty;
 mod real;
 mod sample_loss;
 
 pub use activation::{Activation, activation_backward, activation_forward, softmax};
+pub use layer::Layer;
 pub use linear::{
     Shape, linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward,
 };
+pub(crate) use loss::target_rows;
 pub use loss::{Loss, Target, loss_backward, loss_forward, one_hot, smooth_labels};
-pub use network::{Batch, Gradients, Layer, LayerOutput, Network};
+pub use network::{Batch, Gradients, LayerOutput, Network};
+pub(crate) use norm::{Group, mean};
+pub use norm::{Norm, NormKind, norm_backward, norm_forward};
 pub use optim::{
     Decay, Optimizer, Rule, adagrad_step, adam_step, lion_step, momentum_step, nesterov_step,
     rmsprop_step, sgd_step,

@@ -1,28 +1,13 @@
 //! Layers in a row: forward, backpropagation, one step.
 
 use super::activation::{Activation, activation_backward, activation_forward};
-use super::linear::{
-    Shape, linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward,
-};
+use super::layer::{Layer, check_length};
+use super::linear::{linear_backward_bias, linear_backward_input, linear_backward_weight};
 use super::loss::{Loss, Target, loss_backward, loss_forward};
+use super::norm::{norm_backward, norm_forward};
 use super::optim::Optimizer;
 use super::real::Real;
 use crate::error::{Error, Result};
-
-/// One layer: A = σ(X·W + 1bᵀ).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Layer<T> {
-    /// Inputs.
-    pub n_in: usize,
-    /// Outputs.
-    pub n_out: usize,
-    /// σ
-    pub activation: Activation,
-    /// W, row-major `n_in x n_out`; for maxout `n_in x (n_out * units)`.
-    pub weight: Vec<T>,
-    /// b, one a column of W.
-    pub bias: Vec<T>,
-}
 
 /// A multilayer perceptron. [`Network::new`] checks that the layers fit each other; who changes
 /// them afterwards so that they no longer do will see panics.
@@ -35,11 +20,11 @@ pub struct Network<T> {
 /// Samples with what they should give.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a, T> {
-    /// X, one sample a row.
+    /// X, one sample per row.
     pub x: &'a [T],
-    /// Y
+    /// What the outputs should be.
     pub target: Target<'a, T>,
-    /// s, one a sample; none means 1 for each.
+    /// s, one per sample; none means 1 for each.
     pub sample_weights: Option<&'a [T]>,
 }
 
@@ -48,19 +33,29 @@ pub struct Batch<'a, T> {
 pub struct LayerOutput<T> {
     /// Z = X·W + 1bᵀ
     pub z: Vec<T>,
-    /// A = σ(Z)
+    /// Y, the argument of σ: Z, or its normalisation.
+    pub y: Vec<T>,
+    /// A = σ(Y) ⊙ M + R
     pub a: Vec<T>,
 }
 
 /// What backpropagation finds for one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradients<T> {
+    /// ∂L/∂A; empty for the last layer below a loss [on logits](Loss::is_on_logits).
+    pub da: Vec<T>,
+    /// ∂L/∂Y
+    pub dy: Vec<T>,
     /// δ = ∂L/∂Z
     pub delta: Vec<T>,
     /// ∂L/∂W
     pub weight: Vec<T>,
     /// ∂L/∂b
     pub bias: Vec<T>,
+    /// ∂L/∂γ; empty without a norm.
+    pub gamma: Vec<T>,
+    /// ∂L/∂β; empty without a norm.
+    pub beta: Vec<T>,
 }
 
 impl<'a, T> Batch<'a, T> {
@@ -70,47 +65,13 @@ impl<'a, T> Batch<'a, T> {
     }
 }
 
-impl<T: Real> Layer<T> {
-    /// A layer with these parameters.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when `weight` or `bias` has another length than the layer needs.
-    pub fn new(
-        n_in: usize,
-        n_out: usize,
-        activation: Activation,
-        weight: Vec<T>,
-        bias: Vec<T>,
-    ) -> Result<Self> {
-        let layer = Layer { n_in, n_out, activation, weight, bias };
-        layer.check()?;
-        Ok(layer)
-    }
-
-    /// Columns of W and Z: `n_out`, for maxout times the units.
-    pub fn columns(&self) -> usize {
-        self.n_out * self.activation.units()
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.n_in == 0 || self.columns() == 0 {
-            return Err(Error::shape("layer", "inputs and outputs", "none"));
-        }
-        check_length("weight", self.n_in * self.columns(), self.weight.len())?;
-        check_length("bias", self.columns(), self.bias.len())
-    }
-
-    fn shape(&self, x: &[T]) -> Shape {
-        Shape { rows: x.len() / self.n_in, n_in: self.n_in, n_out: self.columns() }
-    }
-}
-
 impl<T: Real> Network<T> {
     /// A network of these layers.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is no layer, a layer's parameters do not fit its sizes, or a
-    /// layer does not take what the one before it gives.
+    /// layer does not take what the one before it gives. [`Error::Config`] when the last layer of a
+    /// network has a norm, dropout or a residual connection, or R does not fit A.
     pub fn new(layers: Vec<Layer<T>>) -> Result<Self> {
         if layers.is_empty() {
             return Err(Error::shape("network", "at least one layer", 0));
@@ -119,20 +80,24 @@ impl<T: Real> Network<T> {
         for (l, pair) in layers.windows(2).enumerate() {
             check_length(&format!("inputs of layer {}", l + 1), pair[0].n_out, pair[1].n_in)?;
         }
+        for (l, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.residual > 0) {
+            let source = (l + 1).checked_sub(layer.residual).map(|source| layers[source].n_in);
+            if source != Some(layer.n_out) {
+                let reason = format!("layer {l} has no input of its {} outputs", layer.n_out);
+                return Err(Error::config("residual connection", reason));
+            }
+        }
+        let top = &layers[layers.len() - 1];
+        if top.norm.is_some() || top.mask.is_some() || top.residual > 0 {
+            let reason = "has a norm, dropout or a residual connection";
+            return Err(Error::config("last layer", reason));
+        }
         Ok(Network { layers })
     }
 
     /// The same network in another precision.
     pub fn cast<U: Real>(&self) -> Network<U> {
-        let cast = |v: &[T]| v.iter().map(|x| U::from_f64(x.to_f64())).collect();
-        let layers = self.layers.iter().map(|layer| Layer {
-            n_in: layer.n_in,
-            n_out: layer.n_out,
-            activation: layer.activation,
-            weight: cast(&layer.weight),
-            bias: cast(&layer.bias),
-        });
-        Network { layers: layers.collect() }
+        Network { layers: self.layers.iter().map(Layer::cast).collect() }
     }
 
     /// Ŷ for each row of x.
@@ -144,23 +109,47 @@ impl<T: Real> Network<T> {
         Ok(outputs.into_iter().next_back().map_or_else(Vec::new, |last| last.a))
     }
 
-    /// Z and A of every layer: A_l = σ_l(A_(l−1)·W_l + 1b_lᵀ) with A_0 = X.
+    /// Z, Y and A of every layer, whose input is A of the layer below it, or X.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `x` does not consist of whole rows.
+    /// [`Error::Shape`] when `x` does not consist of whole rows, or a mask is not for as many rows.
     pub fn layer_outputs(&self, x: &[T]) -> Result<Vec<LayerOutput<T>>> {
         let n_in = self.layers[0].n_in;
         if !x.len().is_multiple_of(n_in) {
             return Err(Error::shape("x", format!("rows of {n_in} values"), x.len()));
         }
-        let mut outputs: Vec<LayerOutput<T>> = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let input = outputs.last().map_or(x, |below| &below.a);
-            let z = linear_forward(input, &layer.weight, &layer.bias, layer.shape(input));
-            let a = activation_forward(layer.activation, &z, layer.columns());
-            outputs.push(LayerOutput { z, a });
+        for (l, layer) in self.layers.iter().enumerate() {
+            if let Some(mask) = &layer.mask {
+                let expected = x.len() / n_in * layer.n_out;
+                check_length(&format!("mask of layer {l}"), expected, mask.len())?;
+            }
         }
+        let mut outputs = Vec::with_capacity(self.layers.len());
+        self.extend_outputs(x, &mut outputs, self.layers[0].linear(x));
         Ok(outputs)
+    }
+
+    /// Appends the outputs of the layers that lack them, from Z of the first of these.
+    pub(crate) fn extend_outputs(&self, x: &[T], outputs: &mut Vec<LayerOutput<T>>, mut z: Vec<T>) {
+        for l in outputs.len()..self.layers.len() {
+            let (layer, columns) = (&self.layers[l], self.layers[l].columns());
+            let y = match &layer.norm {
+                None => z.clone(),
+                Some(norm) => norm_forward(norm, &z, columns),
+            };
+            let mut a = activation_forward(layer.activation, &y, columns);
+            if let Some(mask) = &layer.mask {
+                multiply(&mut a, mask);
+            }
+            if layer.residual > 0 {
+                add(&mut a, input_of(x, outputs, l + 1 - layer.residual));
+            }
+            outputs.push(LayerOutput { z, y, a });
+            z = match self.layers.get(l + 1) {
+                None => break,
+                Some(next) => next.linear(&outputs[l].a),
+            };
+        }
     }
 
     /// L, without penalties.
@@ -178,58 +167,82 @@ impl<T: Real> Network<T> {
     ///
     /// - at the top, δ = ∂L/∂Ŷ ⊙ σ′(Z), where softmax with cross-entropy gives ŷ − y;
     /// - in each layer, ∂L/∂W = Xᵀ·δ and ∂L/∂b = Σ δ, with X the layer's input;
-    /// - for the layer below, δ = (δ·Wᵀ) ⊙ σ′(Z).
+    /// - for the layer below, ∂L/∂A = δ·Wᵀ, and ∂L/∂Y = (∂L/∂A ⊙ M) ⊙ σ′(Y);
+    /// - a residual connection adds ∂L/∂A to that of the layer whose outputs are R.
     ///
     /// # Errors
     /// As [`Network::loss`]; and [`Error::Config`] when a layer's activation is
     /// [`Activation::Step`].
     pub fn gradients(&self, batch: &Batch<T>, loss: &Loss) -> Result<(T, Vec<Gradients<T>>)> {
-        self.check(batch, loss)?;
         if self.layers.iter().any(|layer| layer.activation == Activation::Step) {
             return Err(Error::config("activation", "the step function has no gradient"));
         }
-        let outputs = self.layer_outputs(batch.x)?;
-        let (output, columns) = self.loss_input(&outputs, loss);
-        let (target, sample_weights) = (batch.target, batch.sample_weights);
-        let value = loss_forward(loss, output, target, sample_weights, columns);
-
-        let top = self.layers.len() - 1;
-        let mut delta = loss_backward(loss, output, target, sample_weights, columns);
-        if !loss.is_on_logits() {
-            let layer = &self.layers[top];
-            delta = activation_backward(layer.activation, &delta, &outputs[top].z, layer.columns());
-        }
-        let mut gradients = Vec::with_capacity(self.layers.len());
-        for l in (0..=top).rev() {
-            let layer = &self.layers[l];
-            let input = if l == 0 { batch.x } else { &outputs[l - 1].a };
-            let shape = layer.shape(input);
-            let weight = linear_backward_weight(input, &delta, shape);
-            let bias = linear_backward_bias(&delta, shape);
-            let mut delta_below = Vec::new();
-            if l > 0 {
-                let below = &self.layers[l - 1];
-                let da = linear_backward_input(&delta, &layer.weight, shape);
-                let z = &outputs[l - 1].z;
-                delta_below = activation_backward(below.activation, &da, z, below.columns());
-            }
-            gradients.push(Gradients { delta, weight, bias });
-            delta = delta_below;
-        }
-        gradients.reverse();
-        Ok((value, gradients))
+        let value = self.loss(batch, loss)?;
+        Ok((value, self.backpropagate(batch, loss, &self.layer_outputs(batch.x)?)))
     }
 
-    /// ∂L/∂X = δ·Wᵀ of the first layer, from what [`Network::gradients`] found (training does
-    /// not need it).
+    /// The gradients from the outputs of a batch that fits the network.
+    pub(crate) fn backpropagate(
+        &self,
+        batch: &Batch<T>,
+        loss: &Loss,
+        outputs: &[LayerOutput<T>],
+    ) -> Vec<Gradients<T>> {
+        let (output, columns) = self.loss_input(outputs, loss);
+        let of_loss = loss_backward(loss, output, batch.target, batch.sample_weights, columns);
+        let top = self.layers.len() - 1;
+        // Of each layer's A; none where nothing above has reached it yet.
+        let mut da: Vec<Option<Vec<T>>> = vec![None; self.layers.len()];
+        let mut gradients = Vec::with_capacity(self.layers.len());
+        for l in (0..=top).rev() {
+            let (layer, LayerOutput { z, y, .. }) = (&self.layers[l], &outputs[l]);
+            let columns = layer.columns();
+            let mut da_l = da[l].take().unwrap_or_default();
+            let dy = if l == top && loss.is_on_logits() {
+                of_loss.clone()
+            } else {
+                if l == top {
+                    da_l.clone_from(&of_loss);
+                }
+                let mut dsigma = da_l.clone();
+                if let Some(mask) = &layer.mask {
+                    multiply(&mut dsigma, mask);
+                }
+                activation_backward(layer.activation, &dsigma, y, columns)
+            };
+            let [delta, gamma, beta] = match &layer.norm {
+                None => [dy.clone(), Vec::new(), Vec::new()],
+                Some(norm) => norm_backward(norm, &dy, z, columns),
+            };
+            let input = input_of(batch.x, outputs, l);
+            let shape = layer.shape(input.len() / layer.n_in);
+            let weight = linear_backward_weight(input, &delta, shape);
+            let bias = linear_backward_bias(&delta, shape);
+            if layer.residual > 0 {
+                reach(&mut da, l + 1 - layer.residual, || da_l.clone());
+            }
+            reach(&mut da, l, || linear_backward_input(&delta, &layer.weight, shape));
+            gradients.push(Gradients { da: da_l, dy, delta, weight, bias, gamma, beta });
+        }
+        gradients.reverse();
+        gradients
+    }
+
+    /// ∂L/∂X = δ·Wᵀ of the first layer, and ∂L/∂A of the layers whose R is X, from what
+    /// [`Network::gradients`] found (training does not need it).
     ///
     /// # Panics
     /// When the gradients are not those of this network.
     pub fn input_gradient(&self, gradients: &[Gradients<T>]) -> Vec<T> {
         let (layer, delta) = (&self.layers[0], &gradients[0].delta);
-        let rows = delta.len() / layer.columns();
-        let shape = Shape { rows, n_in: layer.n_in, n_out: layer.columns() };
-        linear_backward_input(delta, &layer.weight, shape)
+        let shape = layer.shape(delta.len() / layer.columns());
+        let mut dx = linear_backward_input(delta, &layer.weight, shape);
+        for (l, gradients) in gradients.iter().enumerate() {
+            if self.layers[l].residual == l + 1 {
+                add(&mut dx, &gradients.da);
+            }
+        }
+        dx
     }
 
     /// One step of training; returns L as it was before the step, without penalties.
@@ -245,9 +258,15 @@ impl<T: Real> Network<T> {
     ) -> Result<T> {
         let (value, gradients) = self.gradients(batch, loss)?;
         let tensors = self.layers.iter_mut().zip(&gradients).flat_map(|(layer, gradients)| {
+            let [gamma, beta] = match &mut layer.norm {
+                None => [&mut [][..], &mut [][..]],
+                Some(norm) => [&mut norm.gamma[..], &mut norm.beta[..]],
+            };
             [
                 (&mut layer.weight[..], &gradients.weight[..]),
                 (&mut layer.bias[..], &gradients.bias[..]),
+                (gamma, &gradients.gamma[..]),
+                (beta, &gradients.beta[..]),
             ]
         });
         optimizer.step(tensors.collect())?;
@@ -255,7 +274,11 @@ impl<T: Real> Network<T> {
     }
 
     /// What the loss reads: Z of the last layer for a loss on logits, else A; and its columns.
-    fn loss_input<'a>(&self, outputs: &'a [LayerOutput<T>], loss: &Loss) -> (&'a [T], usize) {
+    pub(crate) fn loss_input<'a>(
+        &self,
+        outputs: &'a [LayerOutput<T>],
+        loss: &Loss,
+    ) -> (&'a [T], usize) {
         let top = self.layers.len() - 1;
         let output = &outputs[top];
         (if loss.is_on_logits() { &output.z } else { &output.a }, self.layers[top].n_out)
@@ -295,6 +318,25 @@ impl<T: Real> Network<T> {
     }
 }
 
-fn check_length(place: &str, expected: usize, got: usize) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(Error::shape(place, expected, got)) }
+/// The input of layer `l`.
+fn input_of<'a, T>(x: &'a [T], outputs: &'a [LayerOutput<T>], l: usize) -> &'a [T] {
+    if l == 0 { x } else { &outputs[l - 1].a }
+}
+
+/// Adds to ∂L/∂A of the layer whose outputs are the input of layer `l`, unless that input is X.
+fn reach<T: Real>(da: &mut [Option<Vec<T>>], l: usize, added: impl FnOnce() -> Vec<T>) {
+    if l > 0 {
+        match &mut da[l - 1] {
+            Some(sum) => add(sum, &added()),
+            none @ None => *none = Some(added()),
+        }
+    }
+}
+
+fn add<T: Real>(sum: &mut [T], added: &[T]) {
+    sum.iter_mut().zip(added).for_each(|(sum, &x)| *sum += x);
+}
+
+fn multiply<T: Real>(values: &mut [T], factors: &[T]) {
+    values.iter_mut().zip(factors).for_each(|(value, &factor)| *value = *value * factor);
 }

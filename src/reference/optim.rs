@@ -124,7 +124,7 @@ impl<T: Real> Optimizer<T> {
         Optimizer { rule, learning_rate, l1, l2, decay, steps: 0, state: Vec::new() }
     }
 
-    /// One step over `(tensor, gradient)` pairs, weight and bias of each layer in turn: always
+    /// One step over `(tensor, gradient)` pairs, weight, bias, γ and β of each layer in turn: always
     /// the same tensors in the same order.
     pub(super) fn step(&mut self, tensors: Vec<(&mut [T], &[T])>) -> Result<()> {
         if self.steps == 0 {
@@ -137,7 +137,7 @@ impl<T: Real> Optimizer<T> {
         }
         self.steps += 1;
         for (slot, (w, gradient)) in tensors.into_iter().enumerate() {
-            let penalised = self.decay == Decay::All || slot % 2 == 0;
+            let penalised = self.decay == Decay::All || slot % 4 == 0;
             let mut g = gradient.to_vec();
             if penalised {
                 l2_backward(w, &mut g, self.l2);

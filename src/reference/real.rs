@@ -52,7 +52,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($float:ty) => {
+    ($float:ty: $($function:ident),*) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -62,33 +62,15 @@ macro_rules! real {
             fn to_f64(self) -> f64 {
                 self as f64
             }
-            fn exp(self) -> Self {
-                self.exp()
-            }
-            fn exp_m1(self) -> Self {
-                self.exp_m1()
-            }
-            fn ln(self) -> Self {
-                self.ln()
-            }
-            fn ln_1p(self) -> Self {
-                self.ln_1p()
-            }
-            fn sqrt(self) -> Self {
-                self.sqrt()
-            }
-            fn tanh(self) -> Self {
-                self.tanh()
-            }
-            fn abs(self) -> Self {
-                self.abs()
-            }
             fn is_nan(self) -> bool {
                 self.is_nan()
             }
+            $(fn $function(self) -> Self {
+                self.$function()
+            })*
         }
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32: exp, exp_m1, ln, ln_1p, sqrt, tanh, abs);
+real!(f64: exp, exp_m1, ln, ln_1p, sqrt, tanh, abs);

@@ -1,26 +1,26 @@
-//! Whole panels to and from the bytes of files, which hold the transposed matrix row-major (a
-//! layer's weights as out x in, as PyTorch keeps them): each of the up to 16 columns of a panel is
-//! one run of little-endian floats.
+//! Panels to and from the bytes of files. Files hold the transposed matrix in row-major order (a layer's
+//! weights as out x in, as in PyTorch), so each of the up to 16 columns of a panel is one contiguous run
+//! of little-endian floats.
 
 use super::panel_matrix::PanelMatrix;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 impl PanelMatrix {
-    /// Columns of panel `panel` in a file, which has whole panels of all matrices that lie side by
-    /// side but the last one.
+    /// Columns of panel `panel` in a file: 16, or fewer for the last panel. Of matrices side by side,
+    /// only the last has a narrower last panel; a file stores the padding of the others.
     fn columns_of(&self, panel: usize) -> usize {
         LINE.min(self.cols() - panel * LINE)
     }
 
-    /// Values of panel `panel` in a file.
+    /// Number of values of panel `panel` in a file.
     pub(crate) fn panel_len(&self, panel: usize) -> usize {
         self.columns_of(panel) * self.rows()
     }
 
     /// Whether every value is finite.
     pub(crate) fn is_finite(&self) -> bool {
-        // Zero times a finite number is zero, times any other NaN. First all lanes of all lines,
-        // which is fast; only if that fails without padding.
+        // x * 0 is NaN for infinity and NaN, else 0. The first scan is fast and includes the padding;
+        // if it finds something, the second one leaves the padding out.
         let sum = |values: &[f32]| values.iter().fold(0.0, |sum, x| sum + x * 0.0);
         let all = self.lines().iter().fold(0.0, |all, line| all + sum(&line.0));
         let panels = 0..self.cols().div_ceil(LINE);
@@ -31,10 +31,10 @@ impl PanelMatrix {
             })
     }
 
-    /// Writes the columns of a panel, one after the other; padding as 0.
+    /// Writes the columns of a panel one after the other, padding as 0.
     ///
     /// # Panics
-    /// When `out` does not have the panel's length.
+    /// If `out.len()` is not [`PanelMatrix::panel_len`].
     pub(crate) fn export_panel(&self, panel: usize, out: &mut [f32]) {
         let (rows, width) = (self.rows(), self.columns_of(panel));
         assert_eq!(out.len(), rows * width);
@@ -50,10 +50,10 @@ impl PanelMatrix {
         out[self.lanes(panel) * rows..].fill(0.0);
     }
 
-    /// Reads the columns of a panel, one after the other.
+    /// The reverse of [`PanelMatrix::export_panel`].
     ///
     /// # Panics
-    /// When `values` does not have the panel's length.
+    /// If `values.len()` is not [`PanelMatrix::panel_len`].
     pub(crate) fn import_panel(&mut self, panel: usize, values: &[f32]) {
         let (rows, width, ld) = (self.rows(), self.columns_of(panel), self.ld());
         assert_eq!(values.len(), rows * width);
@@ -70,7 +70,8 @@ impl PanelMatrix {
     }
 }
 
-/// Whole blocks of 16 lines become runs of 16 in 16 columns, each `rows` long.
+/// Transposes blocks of 16 lines: lane i of a block becomes 16 values of column i, and columns are
+/// `rows` values apart.
 struct Export<'a> {
     lines: &'a [Line],
     rows: usize,
@@ -86,14 +87,14 @@ impl Kernel for Export<'_> {
         for (block, lines) in lines.as_chunks::<LINE>().0.iter().enumerate() {
             let out = &mut out[block * LINE..];
             assert!(out.len() >= (LINE - 1) * rows + LINE);
-            // SAFETY: 16 lines are read; the last of the 16 runs ends inside `out`, says the
-            // assertion.
+            // SAFETY: 16 lines are read; the assertion checks that the last of the 16 runs ends inside
+            // `out`.
             unsafe { s.transpose(lines.as_ptr().cast(), out.as_mut_ptr(), rows) };
         }
     }
 }
 
-/// The way back.
+/// The reverse of [`Export`].
 struct Import<'a> {
     lines: &'a mut [Line],
     rows: usize,
@@ -117,7 +118,7 @@ impl Kernel for Import<'_> {
     }
 }
 
-/// Floats as the bytes of a file, which are little-endian; `scratch` is for machines that are not.
+/// The little-endian bytes of floats. `scratch` is used on big-endian machines only.
 pub(crate) fn bytes_of<'a>(values: &'a [f32], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     if cfg!(target_endian = "little") {
         // SAFETY: every byte of a float is initialised, and bytes need no alignment.
@@ -129,7 +130,7 @@ pub(crate) fn bytes_of<'a>(values: &'a [f32], scratch: &'a mut Vec<u8>) -> &'a [
     }
 }
 
-/// Fills floats from the bytes of a file: `read` fills the bytes.
+/// Fills floats from little-endian bytes, which `read` writes.
 pub(crate) fn fill_from_bytes<E>(
     values: &mut [f32],
     read: impl FnOnce(&mut [u8]) -> Result<(), E>,

@@ -1,4 +1,4 @@
-//! Files as memory: the only `unsafe` of the data layer, and all of it.
+//! Memory-mapped files.
 
 use crate::error::{Error, Result};
 use memmap2::Mmap;
@@ -8,28 +8,35 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Values of a file that the system reads as they are used. Clones share the map.
+/// The values of a memory-mapped file: the system reads pages when they are used. Clones share the map.
 pub(crate) struct Mapped<T> {
     map: Arc<Mmap>,
-    /// The first byte, and how many values follow.
+    /// Offset of the first value, in bytes.
     start: usize,
+    /// Number of values.
     len: usize,
     kind: PhantomData<T>,
 }
 
-/// What any bytes are, and any alignment that a map and `start` have is good for.
+/// A type whose values can be read from any bytes.
 ///
 /// # Safety
-/// Every pattern of bits is a value.
+/// Every pattern of bits is a valid value.
 pub(crate) unsafe trait Plain: Copy {}
-// SAFETY: any byte.
+// SAFETY: every byte is valid.
 unsafe impl Plain for u8 {}
-// SAFETY: any bits; some are NaN.
+// SAFETY: every pattern is valid; some are NaN.
 unsafe impl Plain for f32 {}
 
 impl<T> Mapped<T> {
+    /// Maps a file of `offset` bytes followed by `len` values.
+    ///
     /// # Safety
-    /// Nobody changes the file as long as the answer or a clone of it exists.
+    /// Nobody changes the file while the returned map or a clone of it exists.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read or mapped; [`Error::Format`] if it is not a regular file
+    /// of this length or `offset` is not a multiple of the alignment of `T`.
     pub(crate) unsafe fn open(path: &Path, offset: u64, len: usize) -> Result<Self>
     where
         T: Plain,
@@ -53,22 +60,21 @@ impl<T> Mapped<T> {
             let align = align_of::<T>();
             return refuse(format!("expected an offset of a multiple of {align}, got {offset}"));
         }
-        // SAFETY: nobody changes the file, says the caller.
+        // SAFETY: the caller promises that nobody changes the file.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
         if map.len() as u64 != metadata.len() {
             return refuse("changed its size".into());
         }
-        // Shuffled samples are not read in order; reading ahead would throw out what is needed.
+        // Shuffled samples are not read in order; read-ahead would evict pages that are needed.
         #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::Random);
         Ok(Mapped { map: Arc::new(map), start, len, kind: PhantomData })
     }
 
-    /// The values.
     pub(crate) fn as_slice(&self) -> &[T] {
-        // SAFETY: `open` compared offset and length with the map's and checked that the offset
-        // suits the alignment (a map begins at a page); every pattern of bits is a value; the file
-        // does not change, as `open`'s caller promised.
+        // SAFETY: `open` checked offset and length against the map, and the offset against the
+        // alignment (a map begins at a page); every pattern of bits is valid (`Plain`); the caller of
+        // `open` promised that the file does not change.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.start).cast(), self.len) }
     }
 }

@@ -1,4 +1,5 @@
-//! Row-major f32 matrices: one sample a row. [`Matrix`] owns, [`MatRef`] and [`MatMut`] borrow.
+//! Row-major f32 matrices, one sample per row. [`Matrix`] owns its values; [`MatRef`] and [`MatMut`]
+//! borrow them.
 
 use crate::error::{Error, Result};
 
@@ -28,7 +29,10 @@ pub struct MatMut<'a> {
     stride: usize,
 }
 
-/// Elements a view with this geometry spans, or why there is no such view.
+/// Number of elements that a view of this geometry spans, out of `len`.
+///
+/// # Errors
+/// [`Error::Shape`] if `stride < cols` or `len` is too small.
 fn span(rows: usize, cols: usize, stride: usize, len: usize) -> Result<usize> {
     if stride < cols {
         return Err(Error::shape("matrix", format!("a row stride of at least {cols}"), stride));
@@ -47,11 +51,19 @@ fn span(rows: usize, cols: usize, stride: usize, len: usize) -> Result<usize> {
     }
 }
 
+/// Checks that `len` is `rows * cols`.
+fn check_len(rows: usize, cols: usize, len: usize) -> Result<()> {
+    if rows.checked_mul(cols) == Some(len) {
+        return Ok(());
+    }
+    Err(Error::shape("matrix", format!("{rows} x {cols} values"), format!("{len} values")))
+}
+
 impl Matrix {
     /// A matrix of zeros.
     ///
     /// # Panics
-    /// When `rows * cols` values do not fit in memory. [`Matrix::try_zeros`] returns an error.
+    /// If `rows * cols` values do not fit in memory. [`Matrix::try_zeros`] returns an error instead.
     pub fn zeros(rows: usize, cols: usize) -> Self {
         match Matrix::try_zeros(rows, cols) {
             Ok(zeros) => zeros,
@@ -59,10 +71,10 @@ impl Matrix {
         }
     }
 
-    /// A matrix of zeros, or an error where [`Matrix::zeros`] panics.
+    /// A matrix of zeros.
     ///
     /// # Errors
-    /// [`Error::Memory`] when `rows * cols` values do not fit in memory.
+    /// [`Error::Memory`] if `rows * cols` values do not fit in memory.
     pub fn try_zeros(rows: usize, cols: usize) -> Result<Self> {
         let no_memory = || Error::memory(format!("{rows} x {cols} values"));
         let len = rows.checked_mul(cols).ok_or_else(no_memory)?;
@@ -72,15 +84,12 @@ impl Matrix {
         Ok(Matrix { data, rows, cols })
     }
 
-    /// Takes `rows * cols` values, row by row.
+    /// A matrix of `rows * cols` values in row-major order.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `data` has another length.
+    /// [`Error::Shape`] if `data` has another length.
     pub fn from_vec(rows: usize, cols: usize, data: Vec<f32>) -> Result<Self> {
-        if rows.checked_mul(cols) != Some(data.len()) {
-            let got = format!("{} values", data.len());
-            return Err(Error::shape("matrix", format!("{rows} x {cols} values"), got));
-        }
+        check_len(rows, cols, data.len())?;
         Ok(Matrix { data, rows, cols })
     }
 
@@ -97,23 +106,23 @@ impl Matrix {
     /// Row `r`.
     ///
     /// # Panics
-    /// When `r >= self.rows()`, like indexing a slice.
+    /// If `r >= self.rows()`.
     pub fn row(&self, r: usize) -> &[f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &self.data[r * self.cols..][..self.cols]
     }
 
-    /// All values, row by row.
+    /// All values in row-major order.
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }
 
-    /// All values, row by row.
+    /// All values in row-major order.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut self.data
     }
 
-    /// The values, row by row, without a copy.
+    /// The values in row-major order, without a copy.
     pub fn into_vec(self) -> Vec<f32> {
         self.data
     }
@@ -133,25 +142,25 @@ impl<'a> MatRef<'a> {
     /// A view of `rows * cols` contiguous values.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `data` has another length.
+    /// [`Error::Shape`] if `data` has another length.
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
-        if rows.checked_mul(cols) != Some(data.len()) {
-            let got = format!("{} values", data.len());
-            return Err(Error::shape("matrix", format!("{rows} x {cols} values"), got));
-        }
+        check_len(rows, cols, data.len())?;
         Ok(MatRef { data, rows, cols, stride: cols })
     }
 
     /// A view whose row `r` starts at `r * stride`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `stride < cols` or `data` is too short.
+    /// [`Error::Shape`] if `stride < cols` or `data` is too short.
     pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
         let data = &data[..span(rows, cols, stride, data.len())?];
         Ok(MatRef { data, rows, cols, stride })
     }
 
-    /// A view of contiguous values that are known to be so many.
+    /// [`MatRef::new`] for data that is known to fit.
+    ///
+    /// # Panics
+    /// If it does not.
     pub(crate) fn sub(data: &'a [f32], rows: usize, cols: usize) -> Self {
         assert!(rows.checked_mul(cols) == Some(data.len()));
         MatRef { data, rows, cols, stride: cols }
@@ -170,13 +179,13 @@ impl<'a> MatRef<'a> {
     /// Row `r`.
     ///
     /// # Panics
-    /// When `r >= self.rows()`, like indexing a slice.
+    /// If `r >= self.rows()`.
     pub fn row(&self, r: usize) -> &'a [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &self.data[r * self.stride..][..self.cols]
     }
 
-    /// Values from one row to the next.
+    /// Distance of rows, in values.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
@@ -189,7 +198,7 @@ impl<'a> MatRef<'a> {
     /// Rows `start..end`.
     ///
     /// # Panics
-    /// When the range is not inside the matrix, like slicing a slice.
+    /// If the range is not inside the matrix.
     pub fn row_range(&self, start: usize, end: usize) -> MatRef<'a> {
         assert!(start <= end && end <= self.rows, "rows {start}..{end} of {}", self.rows);
         let data = match end - start {
@@ -205,19 +214,16 @@ impl<'a> MatMut<'a> {
     /// A view of `rows * cols` contiguous values.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `data` has another length.
+    /// [`Error::Shape`] if `data` has another length.
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self> {
-        if rows.checked_mul(cols) != Some(data.len()) {
-            let got = format!("{} values", data.len());
-            return Err(Error::shape("matrix", format!("{rows} x {cols} values"), got));
-        }
+        check_len(rows, cols, data.len())?;
         Ok(MatMut { data, rows, cols, stride: cols })
     }
 
     /// A view whose row `r` starts at `r * stride`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `stride < cols` or `data` is too short.
+    /// [`Error::Shape`] if `stride < cols` or `data` is too short.
     pub fn with_stride(
         data: &'a mut [f32],
         rows: usize,
@@ -238,17 +244,20 @@ impl<'a> MatMut<'a> {
         self.cols
     }
 
-    /// Values from one row to the next.
+    /// Distance of rows, in values.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
-    /// Everything the view spans, gaps included.
+    /// All values that the view spans, gaps between rows included.
     pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
         self.data
     }
 
-    /// A view of memory that is known to hold it.
+    /// [`MatMut::with_stride`] for data that is known to fit.
+    ///
+    /// # Panics
+    /// If it does not.
     pub(crate) fn sub(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
         assert!(span(rows, cols, stride, data.len()).is_ok());
         MatMut { data, rows, cols, stride }
@@ -257,7 +266,7 @@ impl<'a> MatMut<'a> {
     /// Row `r`.
     ///
     /// # Panics
-    /// When `r >= self.rows()`, like indexing a slice.
+    /// If `r >= self.rows()`.
     pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &mut self.data[r * self.stride..][..self.cols]

@@ -1,5 +1,4 @@
-//! Where numbers lie: row-major matrices, matrices in panels and their views, and the ways between
-//! them.
+//! Matrices in memory: row-major matrices, panel matrices, their views, and conversions between them.
 
 mod convert;
 mod gather;
@@ -10,7 +9,7 @@ mod panel_matrix;
 mod panels;
 
 pub(crate) use convert::{bytes_of, fill_from_bytes};
-pub(crate) use gather::{RowSource, Value, gather, magnitude, scatter};
+pub(crate) use gather::{InputValue, RowSource, gather, magnitude, scatter};
 #[cfg(feature = "mmap")]
 pub(crate) use mapped::Mapped;
 pub use matrix::{MatMut, MatRef, Matrix};

@@ -1,17 +1,17 @@
-//! Panel storage: a matrix as panels of 16 columns, each panel one line (16 floats, 64 bytes) a
-//! row. Element (r, c) is lane `c % 16` of line `(c / 16) * ld + r`.
+//! Panel matrices. A panel holds 16 columns, as one line (16 floats, 64 bytes) per row. Element (r, c)
+//! is lane `c % 16` of line `(c / 16) * ld + r`.
 //!
-//! One layout serves every operand of the three products, so nothing is ever packed:
+//! All operands of the three products have this layout, so no operand is packed:
 //!
 //! | product | broadcast operand | vector operand | result |
 //! |---|---|---|---|
-//! | X·W | rows of X: fixed offsets r·16, k along the line | panel of W: one line a k | panel rows |
+//! | X·W | rows of X: fixed offsets r·16, k along the line | panel of W: one line per k | panel rows |
 //! | D·Wᵀ | rows of D | panel of Wᵀ | panel rows |
-//! | Xᵀ·D | lanes of one panel of X: offsets r, one line a k | panel of D: one line a k | panel rows of W |
+//! | Xᵀ·D | lanes of one panel of X: offsets r, one line per k | panel of D: one line per k | panel rows of W |
 //!
-//! Lanes beyond the last column are padding, as are lines beyond the last row. Padding may hold
-//! anything, and nothing reads it: an operation on lanes computes padding from padding, and whatever
-//! crosses lanes (sums over a row, exports, norms, hashes) leaves it out (docs/design.md).
+//! Lanes beyond the last column and lines beyond the last row are padding. It may hold any value and no
+//! result depends on it: operations on lanes compute padding from padding, and operations across lanes
+//! (sums over a row, exports, norms, hashes) leave it out (docs/design.md).
 
 use super::matrix::{MatRef, Matrix};
 use super::panels::{Panels, PanelsMut, SharedPanels, span};
@@ -21,49 +21,47 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::fmt;
 use std::ptr::NonNull;
 
-/// Lines from one panel of an activation matrix to the next. A tile of X·W walks over 16 panels a
-/// block at this stride; a multiple of 64 lines (4 KiB) would put them all into the same L1 sets.
-/// A stride of 5 modulo 8 visits all sets before it repeats, and keeps the 5 or 6 rows of
-/// neighbouring panels apart.
+/// Lines from one panel of an activation matrix to the next. A tile of X·W reads 16 panels per block at
+/// this stride; a multiple of 64 lines (4 KiB) would map all of them to the same L1 sets. A stride of
+/// 5 modulo 8 visits all sets before one repeats, and keeps the 5 or 6 rows of neighbouring panels
+/// apart.
 pub(crate) fn padded_rows(rows: usize) -> usize {
-    // Saturating: a number of rows this large is refused where it asks for memory.
+    // Saturates: the allocation of so many rows fails with an error later.
     if rows < 32 { rows } else { rows.saturating_add((13 - rows % 8) % 8) }
 }
 
-/// Lanes that hold columns in panel `panel` of matrices of `width` columns side by side, each of
-/// which begins with a panel of its own. The others are padding.
+/// Number of lanes of panel `panel` that hold columns, in matrices of `width` columns side by side, each
+/// of which begins with a new panel. The other lanes are padding.
 #[inline(always)]
 pub(crate) fn lanes(width: usize, panel: usize) -> usize {
     LINE.min(width - panel % width.div_ceil(LINE) * LINE)
 }
 
-/// Alignment from which the kernel can use a huge page.
+/// Size and alignment of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// An owned matrix in panels, on huge pages where the system gives them on advice. Threads can share
-/// it in disjoint parts.
+/// An owned f32 matrix in panels of 16 columns. Large ones are on huge pages if the system has them.
 pub struct PanelMatrix {
     ptr: NonNull<Line>,
     lines: usize,
     rows: usize,
     cols: usize,
     ld: usize,
-    /// Columns of each of the matrices that lie side by side: `cols` where there is one.
+    /// Columns of each of the matrices side by side; `cols` if there is one matrix.
     width: usize,
 }
 
 // SAFETY: a `PanelMatrix` owns its memory like a `Vec<Line>`.
 unsafe impl Send for PanelMatrix {}
-// SAFETY: through `&PanelMatrix` the memory is only read, except by callers of `shared`'s unsafe
-// methods, who promise that what they write is disjoint from everything else in use.
+// SAFETY: `&PanelMatrix` only reads the memory, except through the unsafe methods of `shared`, whose
+// callers promise that what they write is disjoint from everything else in use.
 unsafe impl Sync for PanelMatrix {}
 
 impl PanelMatrix {
     /// A matrix of zeros.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a dimension is zero, [`Error::Memory`] when the size does not fit in
-    /// memory.
+    /// [`Error::Shape`] if a dimension is zero, [`Error::Memory`] if the values do not fit in memory.
     pub fn zeros(rows: usize, cols: usize) -> Result<Self> {
         if rows == 0 || cols == 0 {
             let got = format!("{rows} x {cols}");
@@ -91,7 +89,7 @@ impl PanelMatrix {
     /// A row-major copy.
     ///
     /// # Panics
-    /// When the copy does not fit in memory.
+    /// If the copy does not fit in memory.
     pub fn to_rows(&self) -> Matrix {
         let mut out = Matrix::zeros(self.rows, self.cols);
         for r in 0..self.rows {
@@ -106,7 +104,7 @@ impl PanelMatrix {
     /// Zeros, with panels `ld` lines apart.
     ///
     /// # Errors
-    /// [`Error::Memory`] when the size overflows or the memory cannot be had.
+    /// [`Error::Memory`] if the values do not fit in memory.
     pub(crate) fn with_stride(rows: usize, cols: usize, ld: usize) -> Result<Self> {
         assert!(rows <= ld);
         let too_large = || Error::memory(format!("{rows} x {cols} values"));
@@ -119,7 +117,7 @@ impl PanelMatrix {
                 let ptr = unsafe { alloc(layout) };
                 let ptr = NonNull::new(ptr).ok_or_else(too_large)?;
                 advise_huge_pages(ptr.as_ptr(), layout);
-                // Zeroed here and not by the allocator, which would touch it before the advice.
+                // Zeroed here: the allocator would touch the pages before the advice.
                 // SAFETY: the allocation has this size.
                 unsafe { ptr.as_ptr().write_bytes(0, layout.size()) };
                 ptr.cast()
@@ -128,14 +126,14 @@ impl PanelMatrix {
         Ok(PanelMatrix { ptr, lines, rows, cols, ld, width: cols })
     }
 
-    /// Zeros: `n` matrices of `width` columns side by side, each of which begins with a panel of its
-    /// own. For most purposes they are one matrix of whole panels, of which some lanes are padding
+    /// Zeros: `n` matrices of `width` columns side by side, each of which begins with a new panel. Most
+    /// code treats them as one matrix of whole panels, with padding lanes in each
     /// ([`PanelMatrix::lanes`]).
     ///
     /// # Errors
     /// As [`PanelMatrix::with_stride`].
     pub(crate) fn side_by_side(rows: usize, width: usize, n: usize, ld: usize) -> Result<Self> {
-        // Where there is no such multiple or product, no memory holds the rest either.
+        // Saturates: the allocation of so many columns fails below.
         let padded = width.checked_next_multiple_of(LINE).unwrap_or(usize::MAX);
         let cols = if n == 1 { width } else { padded.saturating_mul(n) };
         let mut zeros = PanelMatrix::with_stride(rows, cols, ld)?;
@@ -163,7 +161,7 @@ impl PanelMatrix {
         self.cols
     }
 
-    /// Lanes of a panel that hold columns; the others are padding.
+    /// [`lanes`] of a panel.
     pub(crate) fn lanes(&self, panel: usize) -> usize {
         lanes(self.width, panel)
     }
@@ -179,7 +177,7 @@ impl PanelMatrix {
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.lines) }
     }
 
-    /// All lines, panel after panel.
+    /// The same, to write.
     pub(crate) fn lines_mut(&mut self) -> &mut [Line] {
         // SAFETY: `lines` lines were allocated and zeroed, and `self` is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.lines) }
@@ -190,7 +188,7 @@ impl PanelMatrix {
         self.lines()[col / LINE * self.ld + row].0[col % LINE]
     }
 
-    /// Value (row, column).
+    /// The same, to write.
     pub(crate) fn at_mut(&mut self, row: usize, col: usize) -> &mut f32 {
         let ld = self.ld;
         &mut self.lines_mut()[col / LINE * ld + row].0[col % LINE]
@@ -205,23 +203,25 @@ impl PanelMatrix {
         PanelsMut::new(self.lines_mut(), rows, cols, ld)
     }
 
-    /// The memory, to be handed out to threads in parts. Every method of the answer that reads or
-    /// writes is unsafe.
+    /// A view whose parts several threads can write; its methods are unsafe.
     pub(crate) fn shared(&self) -> SharedPanels<'_> {
         self.shared_as(self.rows, self.cols, self.ld)
     }
 
-    /// The same memory as a matrix of another geometry, for which it must have room.
+    /// The same memory as a matrix of another geometry.
+    ///
+    /// # Panics
+    /// If the geometry needs more lines.
     pub(crate) fn shared_as(&self, rows: usize, cols: usize, ld: usize) -> SharedPanels<'_> {
         assert!(span(rows, cols, ld) <= self.lines);
-        // SAFETY: the memory that was allocated holds this geometry.
+        // SAFETY: the assertion checked that the allocation holds this geometry.
         unsafe { SharedPanels::from_raw(self.ptr.as_ptr(), rows, cols, ld) }
     }
 }
 
 #[cfg(test)]
 impl PanelMatrix {
-    /// Fills all padding: lanes beyond the last column, lines beyond the last row.
+    /// Fills all padding.
     pub(crate) fn fill_padding(&mut self, value: f32) {
         let (rows, ld) = (self.rows, self.ld);
         for panel in 0..self.cols.div_ceil(LINE) {
@@ -258,15 +258,15 @@ impl Drop for PanelMatrix {
     }
 }
 
-/// Lines, or whole huge pages for a tensor that fills one.
+/// The layout of an allocation, aligned to lines, or to huge pages if it fills one.
 fn layout(lines: usize) -> Option<Layout> {
     let bytes = lines.checked_mul(size_of::<Line>())?;
     let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { align_of::<Line>() };
     Layout::from_size_align(bytes, align).ok()
 }
 
-/// Asks for huge pages (the kernel's default is often "only where advised"), before the first
-/// touch. A refusal costs speed only, so it is not looked at.
+/// Asks for huge pages before the memory is touched; Linux often uses them on advice only. A failure
+/// costs speed only, so the result is ignored.
 fn advise_huge_pages(ptr: *mut u8, layout: Layout) {
     #[cfg(all(target_os = "linux", not(miri)))]
     if !ptr.is_null() && layout.size() >= HUGE_PAGE {
@@ -275,8 +275,8 @@ fn advise_huge_pages(ptr: *mut u8, layout: Layout) {
         unsafe extern "C" {
             fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: i32) -> i32;
         }
-        // SAFETY: the range is one allocation of ours, page-aligned by its layout; the advice
-        // changes no content.
+        // SAFETY: the range is part of one allocation, page-aligned by its layout; the advice changes
+        // no content.
         unsafe { madvise(ptr.cast(), layout.size() / 4096 * 4096, MADV_HUGEPAGE) };
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]

@@ -1,14 +1,14 @@
-//! Views of panel matrices, and the one place that hands out disjoint parts of them to threads.
+//! Views of panel matrices, and the shared views whose disjoint parts several threads write.
 //!
-//! A block of rows is not one slice of memory (it takes a run of lines from every panel), so the
-//! views hold a pointer and the geometry; their constructors check it against the memory.
+//! A block of rows is not one slice of memory: it has a run of lines in every panel. So the views hold a
+//! pointer and the geometry, which their constructors check against the memory.
 
 use super::matrix::MatRef;
 use crate::simd::{LINE, Line};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A shared view: `rows` x `cols`, panels `ld` lines apart.
+/// A read-only view: `rows` x `cols`, panels `ld` lines apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     ptr: *const Line,
@@ -19,15 +19,14 @@ pub(crate) struct Panels<'a> {
     memory: PhantomData<&'a [Line]>,
 }
 
-/// The rows that multiply a matrix of weights: activations in panels, or a caller's rows where they
-/// lie.
+/// The left operand of a product with weights: activations in panels, or row-major rows of a caller.
 #[derive(Clone, Copy)]
 pub(crate) enum RowsView<'a> {
     InPanels(Panels<'a>),
     RowMajor(MatRef<'a>),
 }
 
-/// An exclusive view: nobody else reads or writes these rows.
+/// An exclusive view, like `&mut`.
 pub(crate) struct PanelsMut<'a> {
     ptr: *mut Line,
     pub(crate) rows: usize,
@@ -37,7 +36,7 @@ pub(crate) struct PanelsMut<'a> {
     memory: PhantomData<&'a mut [Line]>,
 }
 
-/// A matrix that several threads write in parts that do not overlap.
+/// A matrix whose disjoint parts several threads write.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedPanels<'a> {
     ptr: *mut Line,
@@ -53,37 +52,40 @@ unsafe impl Send for Panels<'_> {}
 unsafe impl Sync for Panels<'_> {}
 // SAFETY: a `PanelsMut` is an exclusive slice with a geometry.
 unsafe impl Send for PanelsMut<'_> {}
-// SAFETY: all access goes through `rows_mut` and `all`, whose callers promise that what is written
-// is disjoint from everything else in use.
+// SAFETY: all access goes through unsafe methods, whose callers promise that what is written is disjoint
+// from everything else in use.
 unsafe impl Send for SharedPanels<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for SharedPanels<'_> {}
 
-/// Lines that a view with this geometry spans.
+/// Number of lines that a view of this geometry spans.
 pub(crate) fn span(rows: usize, cols: usize, ld: usize) -> usize {
     assert!(rows <= ld, "{rows} rows in panels of {ld}");
     if rows == 0 || cols == 0 { 0 } else { (cols.div_ceil(LINE) - 1) * ld + rows }
 }
 
 impl<'a> Panels<'a> {
-    /// A view of `lines`, which must hold it.
+    /// A view of `lines`.
+    ///
+    /// # Panics
+    /// If the geometry needs more lines.
     pub(crate) fn new(lines: &'a [Line], rows: usize, cols: usize, ld: usize) -> Self {
         assert!(span(rows, cols, ld) <= lines.len());
         Panels { ptr: lines.as_ptr(), rows, cols, ld, memory: PhantomData }
     }
 
-    /// The rows of a range.
+    /// A range of rows.
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
-        // SAFETY: `start` is at most `rows`, which the view's memory has.
+        // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
         let ptr = unsafe { self.ptr.add(range.start) };
         Panels { ptr, rows: range.len(), ..self }
     }
 
-    /// The panels (groups of 16 columns) of a range.
+    /// A range of panels.
     pub(crate) fn panels(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.n_panels());
-        // SAFETY: `start` panels lie in the view's memory (or it is empty and not read).
+        // SAFETY: `start` panels are in the view's memory (or the result is empty and never read).
         let ptr = unsafe { self.ptr.add(range.start * self.ld) };
         let cols = self.cols.min(range.end * LINE) - (range.start * LINE).min(self.cols);
         Panels { ptr, cols, ..self }
@@ -130,7 +132,8 @@ impl<'a> RowsView<'a> {
         }
     }
 
-    /// The first float, floats from one row to the next, and from one run of 16 columns to the next.
+    /// A pointer to the first float, and the distances in floats of two rows and of two runs of 16
+    /// columns.
     #[inline(always)]
     pub(crate) fn geometry(&self) -> (*const f32, usize, usize) {
         match self {
@@ -139,7 +142,7 @@ impl<'a> RowsView<'a> {
         }
     }
 
-    /// 16 columns of a row from column `16 p` on; what is right of the last column is 0 or padding.
+    /// Columns `16 p` to `16 p + 15` of a row; 0 or padding beyond the last column.
     #[inline(always)]
     pub(crate) fn line(&self, row: usize, p: usize) -> Line {
         match self {
@@ -160,31 +163,34 @@ impl<'a> RowsView<'a> {
 }
 
 impl<'a> PanelsMut<'a> {
-    /// A view of `lines`, which must hold it.
+    /// A view of `lines`.
+    ///
+    /// # Panics
+    /// If the geometry needs more lines.
     pub(crate) fn new(lines: &'a mut [Line], rows: usize, cols: usize, ld: usize) -> Self {
         assert!(span(rows, cols, ld) <= lines.len());
         PanelsMut { ptr: lines.as_mut_ptr(), rows, cols, ld, memory: PhantomData }
     }
 
-    /// The rows of a range.
+    /// A range of rows.
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
-        // SAFETY: `start` is at most `rows`, which the view's memory has.
+        // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
         let ptr = unsafe { self.ptr.add(range.start) };
         PanelsMut { ptr, rows: range.len(), ..self }
     }
 
-    /// A shared view for a while.
+    /// A read-only view.
     pub(crate) fn view(&self) -> Panels<'_> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
-    /// The same view for a while.
+    /// The same view, for a shorter borrow.
     pub(crate) fn reborrow(&mut self) -> PanelsMut<'_> {
         PanelsMut { memory: PhantomData, ..*self }
     }
 
-    /// The same matrix, to be handed out in parts for a while.
+    /// A view whose parts several threads can write; its methods are unsafe.
     pub(crate) fn shared(&mut self) -> SharedPanels<'_> {
         let PanelsMut { ptr, rows, cols, ld, .. } = *self;
         SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
@@ -209,29 +215,29 @@ impl<'a> PanelsMut<'a> {
 }
 
 impl<'a> SharedPanels<'a> {
-    /// Memory to be handed out in parts.
+    /// A matrix at `ptr`.
     ///
     /// # Safety
-    /// `ptr` points to lines that hold this geometry and live as long as the answer.
+    /// `ptr` points to lines that hold this geometry and outlive `'a`.
     pub(crate) unsafe fn from_raw(ptr: *mut Line, rows: usize, cols: usize, ld: usize) -> Self {
         SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
     }
 
-    /// The rows of a range, to write.
+    /// A range of rows, to write.
     ///
     /// # Safety
-    /// As long as the answer lives, nobody else reads or writes these rows.
+    /// While the result is in use, nobody else reads or writes these rows.
     pub(crate) unsafe fn rows_mut(self, range: Range<usize>) -> PanelsMut<'a> {
         assert!(range.start <= range.end && range.end <= self.rows);
-        // SAFETY: `start` is at most `rows`, which the memory has.
+        // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
         let ptr = unsafe { self.ptr.add(range.start) };
         PanelsMut { ptr, rows: range.len(), cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
-    /// The panels (groups of 16 columns) and rows of two ranges, to write.
+    /// A range of rows in a range of panels, to write.
     ///
     /// # Safety
-    /// As long as the answer lives, nobody else reads or writes these rows of these panels.
+    /// While the result is in use, nobody else reads or writes these rows of these panels.
     pub(crate) unsafe fn block_mut(
         self,
         panels: Range<usize>,
@@ -245,27 +251,27 @@ impl<'a> SharedPanels<'a> {
         PanelsMut { ptr, rows: rows.len(), cols, ld: self.ld, memory: PhantomData }
     }
 
-    /// The lines of the panels of a range, of a matrix of one row without padding.
+    /// The lines of a range of panels, in a matrix of one row and no padding lines.
     ///
     /// # Safety
-    /// As long as the answer lives, nobody else reads or writes these panels.
+    /// While the result is in use, nobody else reads or writes these panels.
     pub(crate) unsafe fn lines_mut(self, panels: Range<usize>) -> &'a mut [Line] {
         assert!(self.rows == 1 && self.ld == 1);
         assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
-        // SAFETY: with one line a panel, the panels are a slice of the memory.
+        // SAFETY: with one line per panel, the panels are a slice of the memory.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(panels.start), panels.len()) }
     }
 
     /// The whole matrix, to read.
     ///
     /// # Safety
-    /// As long as the answer lives, nobody writes the matrix.
+    /// While the result is in use, nobody writes the matrix.
     pub(crate) unsafe fn all(self) -> Panels<'a> {
         Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 }
 
-/// A slice that several threads write in parts that do not overlap.
+/// A slice whose disjoint parts several threads write.
 pub(crate) struct SharedSlice<'a, T> {
     ptr: *mut T,
     len: usize,
@@ -280,10 +286,10 @@ impl<'a, T> SharedSlice<'a, T> {
         SharedSlice { ptr: slice.as_mut_ptr(), len: slice.len(), memory: PhantomData }
     }
 
-    /// The elements of a range, to write.
+    /// A range of elements, to write.
     ///
     /// # Safety
-    /// As long as the answer lives, nobody else reads or writes these elements.
+    /// While the result is in use, nobody else reads or writes these elements.
     pub(crate) unsafe fn get(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len);
         // SAFETY: inside the slice, and exclusive by the caller's promise.

@@ -1,16 +1,16 @@
-//! One thread or the whole team? Whichever takes less time here and now, found by timing calls.
+//! The choice between one thread and the whole team, by measured times.
 //!
-//! The results do not depend on the threads, so a run may try both. How long two threads need to
-//! meet, and whether the second core is there at all, depends on the machine and on the hour; a number
-//! of operations cannot know it. It only says where to begin.
+//! The results do not depend on the number of threads, so a run may try both. Which one is faster depends
+//! on how long threads take to synchronise and on the other load of the machine. The number of operations
+//! only gives a first guess.
 //!
-//! A trial times some calls by the present way, then some by the other, in three blocks of 0.1 ms or one
-//! call each, and keeps the best block of each. The time that the slower way cost is earned back before
-//! the next trial, so that trials cost 0.5 % of a run at most. Between trials nothing asks for the time.
+//! A trial times calls by the current way, then by the other, in three blocks of 0.1 ms or one call each,
+//! and compares the best blocks. The interval to the next trial is proportional to the time that the
+//! slower way cost, so that trials take at most 0.5 % of a run. Between trials the clock is not read.
 
 use std::time::{Duration, Instant};
 
-/// Who does a call.
+/// Which threads make a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// The calling thread.
@@ -20,9 +20,9 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// A guess for a call that is made once, by its multiply-adds.
+    /// A guess from the number of multiply-adds of a call.
     pub(crate) fn guess(multiply_adds: usize) -> Way {
-        if multiply_adds < MEETING { Way::One } else { Way::Team }
+        if multiply_adds < SYNCHRONISATION { Way::One } else { Way::Team }
     }
 
     fn other(self) -> Way {
@@ -33,41 +33,40 @@ impl Way {
     }
 }
 
-/// Time at the beginning of one thread's half of a trial that does not count: its cache is cold.
+/// Duration of one thread's warm-up in a trial, which is not counted: its cache is cold.
 const WARM_UP_ONE: Duration = Duration::from_micros(50);
 
-/// The same of a team's half: workers come near, which takes up to 50 µs, and the system may have to
-/// move them to a core of their own.
+/// Duration of a team's warm-up: workers take up to 50 µs to wake, and the system may move them to
+/// other cores.
 const WARM_UP_TEAM: Duration = Duration::from_millis(1);
 
-/// Time of a block: a thousand times the resolution of the clock.
+/// Duration of a block: a thousand times the resolution of the clock.
 const BLOCK: Duration = Duration::from_micros(100);
 
-/// Blocks of each way in a trial: the best of three is seldom interrupted.
+/// Blocks per way in a trial: the best of three is seldom interrupted.
 const BLOCKS: u32 = 3;
 
-/// A call from which one block of each way is enough: a time slice of another program is short beside
-/// it.
+/// Duration of a call from which one block per way is enough: it is long against a time slice of
+/// another process.
 const LONG: Duration = Duration::from_millis(20);
 
-/// What the slower half of a trial costs, times this, is the time to the next one.
-const EARN_BACK: f64 = 200.0;
+/// The interval to the next trial, as a multiple of the time that the slower way cost.
+const TRIAL_INTERVAL: f64 = 200.0;
 
-/// Calls to the next trial at least.
+/// Minimum number of calls between trials.
 const MIN_CALLS: f64 = 64.0;
 
-/// Calls before the first trial where the number of operations leaves it open who is faster: the first
-/// ones find cold caches.
+/// Calls before the first trial if the guess is uncertain: the first calls find cold caches.
 const FIRST_SOON: u64 = 4;
 
-/// Calls before the first trial where it does not: a trial would cost two calls of these.
+/// Calls before the first trial if the guess is certain: a trial costs two of these calls.
 const FIRST_LATE: u64 = 400;
 
-/// The other way wins if it takes less than this share of the time: both ways near each other do not
-/// change places at every trial.
+/// The other way wins if its time is below this fraction of the current way's, so that two equally fast
+/// ways do not alternate.
 const BETTER: f64 = 0.99;
 
-/// Who does the calls of one kind, for example the steps of one batch size.
+/// The current way for calls of one kind, for example the steps of one batch size.
 #[derive(Debug)]
 pub(crate) struct Choice {
     way: Way,
@@ -78,69 +77,69 @@ pub(crate) struct Choice {
 
 #[derive(Debug, Default)]
 struct Trial {
-    /// What the present way took, once its half is over.
-    own: Option<Took>,
-    /// When the call began that is being made.
+    /// The measurement of the current way, once it is complete.
+    current: Option<Measured>,
+    /// The start of the call in progress.
     began: Option<Instant>,
-    half: Half,
+    measurement: Measurement,
 }
 
-/// What half of a trial found.
+/// The times of one way in a trial.
 #[derive(Clone, Copy, Debug)]
-struct Took {
-    /// The best time of a row, in seconds.
+struct Measured {
+    /// The shortest time per row, in seconds.
     row: f64,
-    /// Rows and calls of the half.
+    /// Rows and calls.
     rows: u64,
     calls: u64,
 }
 
-/// Calls of one way.
+/// A measurement of one way in progress.
 #[derive(Debug, Default)]
-struct Half {
+struct Measurement {
     warm_up: Duration,
     /// Rows and calls so far.
     rows: u64,
     calls: u64,
-    /// Finished blocks, and the shortest time of a row in one.
+    /// Finished blocks, and the shortest time per row in one.
     blocks: u32,
     best: Option<f64>,
-    /// Rows and time of the present block.
+    /// Rows and time of the current block.
     block: (u64, Duration),
 }
 
-/// Multiply-adds that take one thread as long as two threads need to meet twice, 2 µs at 50 a
-/// nanosecond: the middle of what was measured (docs/performance.md). Only the beginning depends on it.
-const MEETING: usize = 100_000;
+/// Multiply-adds that one thread does while two threads synchronise twice: 2 µs at 50 per nanosecond, a
+/// median of measurements (docs/performance.md). Only the first guess depends on it.
+const SYNCHRONISATION: usize = 100_000;
 
 impl Choice {
     /// For calls of about this many multiply-adds.
     fn new(multiply_adds: usize) -> Choice {
         let way = Way::guess(multiply_adds);
-        let open = (MEETING / 8..MEETING * 32).contains(&multiply_adds);
+        let open = (SYNCHRONISATION / 8..SYNCHRONISATION * 32).contains(&multiply_adds);
         Choice { way, left: if open { FIRST_SOON } else { FIRST_LATE }, trial: None }
     }
 
-    /// Who does the next call. [`Choice::done`] follows a call that ends well; one that does not leaves
-    /// no trace.
+    /// The way of the next call. The caller calls [`Choice::done`] after a call without an error;
+    /// others are not counted.
     pub(crate) fn next(&mut self) -> Way {
         if self.trial.is_none() && self.left > 0 {
             self.left -= 1;
             return self.way;
         }
         self.trial.get_or_insert_default().began = Some(Instant::now());
-        self.present()
+        self.way_now()
     }
 
-    /// Who does the calls now.
-    fn present(&self) -> Way {
+    /// The way that is in use, in a trial or outside.
+    fn way_now(&self) -> Way {
         match &self.trial {
-            Some(Trial { own: Some(_), .. }) => self.way.other(),
-            _ => self.way,
+            Some(Trial { current: Some(_), .. }) => self.way.other(),
+            Some(Trial { current: None, .. }) | None => self.way,
         }
     }
 
-    /// The call is done; it had `rows` rows.
+    /// Ends a call of `rows` rows.
     pub(crate) fn done(&mut self, rows: usize) {
         if let Some(began) = self.trial.as_mut().and_then(|trial| trial.began.take()) {
             self.record(began.elapsed(), rows);
@@ -149,37 +148,37 @@ impl Choice {
 
     /// Adds a call of a trial.
     fn record(&mut self, time: Duration, rows: usize) {
-        let way = self.present();
+        let way = self.way_now();
         let Some(trial) = &mut self.trial else { return };
-        let Some(took) = trial.half.add(way, time, rows) else { return };
-        let Some(own) = trial.own else {
-            (trial.own, trial.half) = (Some(took), Half::default());
+        let Some(measured) = trial.measurement.add(way, time, rows) else { return };
+        let Some(current) = trial.current else {
+            (trial.current, trial.measurement) = (Some(measured), Measurement::default());
             return;
         };
         self.trial = None;
-        let (mut better, mut worse) = (own, took);
-        if took.row < own.row * BETTER {
+        let (mut better, mut worse) = (current, measured);
+        if measured.row < current.row * BETTER {
             self.way = self.way.other();
-            (better, worse) = (took, own);
+            (better, worse) = (measured, current);
         }
-        // Not by the whole time: what interrupted it would do so again either way.
+        // From the best blocks, not the whole time, which includes interruptions.
         let lost = (worse.row - better.row).max(0.0) * worse.rows as f64;
         let call = better.row * better.rows as f64 / better.calls as f64;
-        // NaN, where a clock stands still, becomes the least.
-        self.left = (EARN_BACK * lost / call).max(MIN_CALLS) as u64;
+        // `max` replaces the NaN of a clock that stands still.
+        self.left = (TRIAL_INTERVAL * lost / call).max(MIN_CALLS) as u64;
     }
 }
 
-impl Half {
-    /// Adds a call. Returns what was found once there are enough.
-    fn add(&mut self, way: Way, time: Duration, rows: usize) -> Option<Took> {
+impl Measurement {
+    /// Adds a call. Returns the result once there are enough.
+    fn add(&mut self, way: Way, time: Duration, rows: usize) -> Option<Measured> {
         let warm_up = match way {
             Way::One => WARM_UP_ONE,
             Way::Team => WARM_UP_TEAM,
         };
         self.calls += 1;
         self.rows += rows as u64;
-        // At least one call, and an end even if the clock stands still.
+        // At least 1 ns, so that a trial ends even if the clock stands still.
         let time = time.max(Duration::from_nanos(1));
         if self.warm_up < warm_up {
             self.warm_up += time;
@@ -195,11 +194,11 @@ impl Half {
         let row = self.best.map_or(row, |best| best.min(row));
         (self.best, self.blocks) = (Some(row), self.blocks + 1);
         let is_over = time >= LONG || self.blocks >= BLOCKS;
-        is_over.then_some(Took { row, rows: self.rows, calls: self.calls })
+        is_over.then_some(Measured { row, rows: self.rows, calls: self.calls })
     }
 }
 
-/// A choice for each size of a call: up to 1, 3, 7, 15 … rows.
+/// One choice per range of rows: up to 1, 3, 7, 15 … rows.
 #[derive(Debug)]
 pub(crate) struct Choices(Vec<Choice>);
 
@@ -221,7 +220,7 @@ impl Choices {
 mod tests {
     use super::*;
 
-    /// Makes calls that take what `time` says, until they took `total`. Returns the time of each way.
+    /// Simulates calls of duration `time(way)` for `total`. Returns the total time of each way.
     fn simulate(
         choice: &mut Choice,
         total: Duration,
@@ -239,13 +238,13 @@ mod tests {
         spent
     }
 
-    /// For calls from 1 µs to 100 ms, whoever is faster, wherever the guess begins: the run takes at most
-    /// 1 % more than the faster way alone, once the first trial is paid for.
+    /// For calls from 1 µs to 100 ms, any faster way, and any first guess: after the first trial, a run
+    /// takes at most 1 % more time than the faster way alone.
     #[test]
-    fn a_run_takes_what_the_faster_way_takes() {
+    fn a_run_takes_the_time_of_the_faster_way() {
         for micros in [1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4, 1e5] {
             for ratio in [0.1, 0.5, 0.8, 0.97, 1.03, 1.25, 2.0] {
-                for multiply_adds in [0, MEETING, MEETING * 1000] {
+                for multiply_adds in [0, SYNCHRONISATION, SYNCHRONISATION * 1000] {
                     let time = |way| {
                         let ratio = if way == Way::Team { ratio } else { 1.0 };
                         Duration::from_nanos((micros * 1e3 * ratio) as u64)
@@ -254,7 +253,7 @@ mod tests {
                     let faster = if ratio < 1.0 { Way::Team } else { Way::One };
                     let slow = if ratio < 1.0 { 1.0 / ratio } else { ratio };
                     let call = time(faster);
-                    // Until the first trial is over and earned back.
+                    // Until the first trial and its interval are over.
                     let slower = time(Way::One).max(time(Way::Team));
                     simulate(&mut choice, slower * 500 + Duration::from_millis(100), time);
                     assert_eq!(choice.way, faster, "{micros} {ratio} {multiply_adds}");
@@ -272,7 +271,7 @@ mod tests {
     fn a_machine_that_changes_is_noticed() {
         let team_takes =
             |micros| move |way| Duration::from_micros(if way == Way::Team { micros } else { 10 });
-        let mut choice = Choice::new(MEETING);
+        let mut choice = Choice::new(SYNCHRONISATION);
         for micros in [6, 20, 6] {
             simulate(&mut choice, Duration::from_secs(2), team_takes(micros));
             let faster = if micros < 10 { Way::Team } else { Way::One };
@@ -282,10 +281,10 @@ mod tests {
 
     #[test]
     fn calls_that_fail_and_clocks_that_stand_still_change_nothing() {
-        let mut choice = Choice::new(MEETING);
+        let mut choice = Choice::new(SYNCHRONISATION);
         // Never `done`.
         (0..1000).for_each(|_| assert_eq!(choice.next(), Way::Team));
-        // A nanosecond each is the least that a call takes.
+        // A call counts as at least 1 ns.
         let calls = 2 * (WARM_UP_TEAM + BLOCK * (BLOCKS + 1)).as_nanos();
         let is_over = (0..calls).any(|_| {
             choice.next();
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_of_calls_have_choices_of_their_own() {
+    fn each_range_of_rows_has_a_choice() {
         let mut choices = Choices::new(1024, 1000);
         assert_eq!(choices.0.len(), 11);
         assert_eq!(choices.of(1).next(), Way::One);

@@ -1,9 +1,8 @@
-//! The only place with threads: a small team that runs the phases of a step.
+//! A team of threads that runs the phases of a step; no other module starts or uses threads.
 //!
-//! The calling thread always takes part and could finish alone, so nothing deadlocks when the
-//! host's pool is busy. Workers stay near between phases, spinning for at most [`SPIN`]; after
-//! that they leave (back to the host's rayon pool) or park (threads of our own). Nothing spins
-//! when no training runs.
+//! The calling thread always takes part and can do all the work alone, so a busy pool of the host
+//! cannot cause a deadlock. Between phases workers spin for at most 0.1 ms. Then those of a rayon pool
+//! return to it, and the team's own threads park. Nothing spins while no training runs.
 
 mod choice;
 mod job;
@@ -16,34 +15,34 @@ pub(crate) use team::Team;
 
 use crate::error::{Error, Result};
 
-/// How many threads to use, and whose.
+/// How many threads to use, and which.
 ///
-/// The results are the same bits for any choice. With more than one thread, a run and a predictor time
-/// some of their calls by one thread and by all, take the faster way, and look again now and then.
+/// The results have the same bits for any choice. With more than one thread, a run or a predictor times
+/// some of its calls on one thread and on all threads, uses the faster way, and repeats the comparison
+/// from time to time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
     /// The calling thread only.
     One,
-    /// The calling thread and the idle workers of the rayon pool it runs in; the pool's
-    /// configuration is never touched.
+    /// The calling thread and the idle workers of the rayon pool in which it runs. The configuration of
+    /// the pool is not changed.
     ///
-    /// Outside of any pool that is the global one. Rayon creates it when it is used for the first
-    /// time, and `rayon::ThreadPoolBuilder::build_global` fails afterwards: a host that configures
-    /// the global pool does so before the first job that is worth more than one thread. A job that
-    /// is not (a small batch, a small evaluation) never touches it. Where the pool cannot be
-    /// created (a process at its limit of threads) the calling thread works alone.
+    /// Outside of any pool the global pool is used. Rayon creates it at its first use, and
+    /// `rayon::ThreadPoolBuilder::build_global` fails afterwards, so configure the global pool before
+    /// the first job that is large enough for several threads. Smaller jobs (a small batch, a small
+    /// evaluation) do not use it. If the pool cannot be created (the process has reached its limit of
+    /// threads), the calling thread works alone.
     ///
     /// Without the feature `rayon` this is [`Threads::One`].
     #[default]
     Current,
-    /// The calling thread and n − 1 threads of our own, which live as long as the trainer's run,
-    /// training session or predictor that started them.
+    /// The calling thread and n − 1 new threads, which end with the run, training session or predictor
+    /// that started them.
     N(usize),
 }
 
-/// Most threads that can be asked for: far beyond any machine, far below a number that would
-/// exhaust one.
-const MOST: usize = 1024;
+/// The largest number of threads: more than machines have, too few to exhaust one.
+const MAX_THREADS: usize = 1024;
 
 impl Threads {
     /// Checks the number.
@@ -52,15 +51,15 @@ impl Threads {
     /// [`Error::Threads`] for 0 or more than 1024.
     pub fn validate(self) -> Result<()> {
         match self {
-            Threads::N(n) if n == 0 || n > MOST => {
-                Err(Error::Threads { reason: format!("expected 1 to {MOST} threads, got {n}") })
-            }
-            _ => Ok(()),
+            Threads::N(n) if n == 0 || n > MAX_THREADS => Err(Error::Threads {
+                reason: format!("expected 1 to {MAX_THREADS} threads, got {n}"),
+            }),
+            Threads::One | Threads::Current | Threads::N(_) => Ok(()),
         }
     }
 
-    /// The threads for a job of about `multiply_adds`: the same, but none of a pool that asking
-    /// for them would create, where one thread does the job.
+    /// The threads for a job of about `multiply_adds`: [`Threads::One`] if the job is small and more
+    /// would create the global pool, else `self`.
     pub(crate) fn for_job(self, multiply_adds: usize) -> Threads {
         match (self, Way::guess(multiply_adds)) {
             #[cfg(feature = "rayon")]

@@ -1,20 +1,22 @@
-//! Safe ways to run a job whose workers each have a state of their own and whose items each write
-//! a part of a result of their own.
+//! Safe functions for jobs whose workers each have a state and whose items each write a part of a
+//! result.
 
 use super::choice::Way;
 use super::team::Team;
 use crate::storage::{MatMut, PanelsMut, SharedSlice};
 use std::ops::Range;
 
-/// Splits `rows` rows, at least one, into blocks of equal size for a team: as few as `most` rows a
-/// block allow, but a whole number a thread. Returns the rows of a block.
-pub(crate) fn block_rows(rows: usize, threads: usize, most: usize) -> usize {
-    rows.div_ceil(threads * rows.div_ceil(threads * most))
+/// Rows per block, if `rows` (at least 1) are split into equal blocks of at most `max`, as few as
+/// possible but the same number for each thread.
+pub(crate) fn block_rows(rows: usize, threads: usize, max: usize) -> usize {
+    rows.div_ceil(threads * rows.div_ceil(threads * max))
 }
 
 impl Team {
-    /// Calls `work` for each element of `items`, with its number and a worker's state. There must
-    /// be a state for each thread.
+    /// Calls `work` for each element of `items`, with a worker's state and the element's index.
+    ///
+    /// # Panics
+    /// If there are fewer states than threads.
     pub(crate) fn run_items<W: Send, I: Send>(
         &mut self,
         workers: &mut [W],
@@ -25,15 +27,18 @@ impl Team {
         let n = items.len();
         let (workers, items) = (SharedSlice::new(workers), SharedSlice::new(items));
         self.run(n, &|worker, item| {
-            // SAFETY: no two calls at a time have the same worker number, and each item comes
-            // once; both slices are borrowed for longer than the run.
+            // SAFETY: concurrent calls have different worker numbers, and each item is passed once;
+            // both slices are borrowed for longer than the run.
             let (w, i) = unsafe { (workers.get(worker..worker + 1), items.get(item..item + 1)) };
             work(&mut w[0], item, &mut i[0]);
         });
     }
 
-    /// Calls `work` for each block of `block` rows of `out`, with the block's range and rows and a
-    /// worker's state. There must be a state for each thread.
+    /// Calls `work` for each block of `block` rows of `out`, with a worker's state and the block's range
+    /// and rows.
+    ///
+    /// # Panics
+    /// If there are fewer states than threads.
     pub(crate) fn run_rows<W: Send>(
         &mut self,
         way: Way,
@@ -49,19 +54,17 @@ impl Team {
         self.run_by(way, rows.div_ceil(block), &|worker, item| {
             let range = item * block..rows.min((item + 1) * block);
             let end = (range.end - 1) * stride + cols;
-            // SAFETY: no two calls at a time have the same worker number, and blocks of rows do
-            // not overlap: a row ends before the next begins, since the stride is at least a
-            // row's length. Both slices are borrowed for longer than the run.
+            // SAFETY: concurrent calls have different worker numbers, and blocks of rows do not
+            // overlap, since the stride is at least a row's length. Both slices are borrowed for longer
+            // than the run.
             let (w, values) =
                 unsafe { (workers.get(worker..worker + 1), values.get(range.start * stride..end)) };
             work(&mut w[0], range.clone(), MatMut::sub(values, range.len(), cols, stride));
         });
     }
-}
 
-impl Team {
-    /// Calls `work` for each part of the panels of `out`, one part a thread, with the part's range
-    /// of panels.
+    /// Splits the panels of `out` into one part per thread, and calls `work` for each with the part's
+    /// range of panels.
     pub(crate) fn run_panels(
         &mut self,
         out: &mut PanelsMut,
@@ -72,7 +75,7 @@ impl Team {
         let shared = out.shared();
         self.run(parts, &|_, part| {
             let range = n * part / parts..n * (part + 1) / parts;
-            // SAFETY: the ranges do not overlap, each comes once, and `out` is borrowed for longer
+            // SAFETY: the ranges do not overlap, each is passed once, and `out` is borrowed for longer
             // than the run.
             work(range.clone(), unsafe { shared.block_mut(range, 0..rows) });
         });
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn blocks_of_rows_are_few_and_equal() {
-        for (rows, threads, most, block) in [
+        for (rows, threads, max, block) in [
             (1, 1, 96, 1),
             (1, 3, 96, 1),
             (96, 1, 96, 96),
@@ -95,7 +98,7 @@ mod tests {
             (128, 2, 256, 64),
             (1000, 2, 96, 84),
         ] {
-            assert_eq!(block_rows(rows, threads, most), block, "{rows} {threads} {most}");
+            assert_eq!(block_rows(rows, threads, max), block, "{rows} {threads} {max}");
         }
     }
 

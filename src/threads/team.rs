@@ -1,4 +1,4 @@
-//! The team: who helps with a job, and where the helpers wait.
+//! The team: the workers that help with a job, and how they wait for the next one.
 
 use super::Threads;
 use super::choice::Way;
@@ -12,55 +12,56 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a worker looks for the next phase before it leaves or parks. A wake-up costs 5 to
-/// 50 µs, so a shorter wait would often pay it; 100 µs is what a host's other work may lose.
+/// How long a worker spins for the next phase before it returns to its pool or parks. A wake-up takes 5
+/// to 50 µs, which a shorter time would often cost; other work of the host loses at most this time.
 const SPIN: Duration = Duration::from_micros(100);
 
-/// A worker is looking for work, or at work.
-const NEAR: u8 = 0;
-/// A worker has left, or is parked.
-const AWAY: u8 = 1;
+/// The state of a worker that spins or works.
+const ACTIVE: u8 = 0;
+/// The state of a worker that has returned to its pool or is parked.
+const IDLE: u8 = 1;
 
-/// What the team shares.
+/// The state that the team's threads share.
 struct Shared {
     slot: Slot,
-    /// One a worker.
-    places: Vec<AtomicU8>,
+    /// [`ACTIVE`] or [`IDLE`], one per helper.
+    states: Vec<AtomicU8>,
     stop: AtomicBool,
-    /// Threads of our own that run.
+    /// Number of the team's own threads that run.
     started: AtomicUsize,
-    /// A worker found its floating-point environment changed and took no work, which
-    /// [`Team::check`] has not said yet.
-    unfit: AtomicBool,
+    /// Whether a worker had an unusual floating-point environment and took no work since the last
+    /// [`Team::check`].
+    float_environment_differs: AtomicBool,
 }
 
 impl Shared {
-    /// One worker's stay: helps until nothing came for [`SPIN`].
-    fn stay(&self, worker: usize) {
+    /// Helps with jobs until none came for [`SPIN`]; the worker is idle afterwards.
+    fn work(&self, worker: usize) {
+        let state = &self.states[worker - 1];
         if check_float_environment().is_err() {
-            self.unfit.store(true, Ordering::Relaxed);
-            self.places[worker - 1].store(AWAY, Ordering::SeqCst);
+            self.float_environment_differs.store(true, Ordering::Relaxed);
+            state.store(IDLE, Ordering::SeqCst);
             return;
         }
         loop {
             let seen = self.slot.newest();
             self.slot.help(worker);
             let start = Instant::now();
-            let mut looks = 0u32;
+            let mut spins = 0u32;
             while self.slot.newest() == seen {
                 if self.stop.load(Ordering::Relaxed) {
                     return;
                 }
                 std::hint::spin_loop();
-                looks += 1;
-                // The clock costs as much as many looks.
-                if looks.is_multiple_of(64) && start.elapsed() > SPIN {
-                    self.places[worker - 1].store(AWAY, Ordering::SeqCst);
-                    // A job posted before the line above saw us near and will not call us: look
-                    // once more, and come back unless we are called already.
-                    let back = self.slot.newest() != seen
-                        && self.places[worker - 1].swap(NEAR, Ordering::SeqCst) == AWAY;
-                    if !back {
+                spins += 1;
+                // Reading the clock takes as long as many spins.
+                if spins.is_multiple_of(64) && start.elapsed() > SPIN {
+                    state.store(IDLE, Ordering::SeqCst);
+                    // A job posted before this store found the worker active and will not wake it. So
+                    // check once more, and continue unless another thread has woken the worker.
+                    let missed_a_job =
+                        self.slot.newest() != seen && state.swap(ACTIVE, Ordering::SeqCst) == IDLE;
+                    if !missed_a_job {
                         return;
                     }
                     break;
@@ -70,85 +71,85 @@ impl Shared {
     }
 }
 
-/// Where the workers come from.
-enum Source {
-    Nowhere,
-    /// Workers of the rayon pool in which a job is run.
+/// Where the helpers come from.
+enum Helpers {
+    None,
+    /// The rayon pool in which a job is run.
     #[cfg(feature = "rayon")]
     Rayon,
-    /// Threads of our own.
-    Own(Vec<JoinHandle<()>>),
+    /// The team's own threads.
+    Local(Vec<JoinHandle<()>>),
 }
 
-/// Threads of the pool in which the caller runs. Outside of any, rayon creates the global one, and
-/// panics where it cannot start its threads; the caller is alone then.
+/// Number of threads of the pool in which the caller runs. Outside of any, rayon creates the global
+/// pool, and panics if it cannot start the threads; the result is 1 then.
 #[cfg(feature = "rayon")]
 fn pool_threads() -> usize {
     catch_unwind(rayon::current_num_threads).unwrap_or(1)
 }
 
-/// A team of workers that helps the calling thread.
+/// The calling thread and its helpers.
 pub(crate) struct Team {
     shared: Arc<Shared>,
-    source: Source,
+    helpers: Helpers,
 }
 
 impl Team {
-    /// A team of the calling thread and helpers.
+    /// A team with the number of threads that `threads` asks for.
     ///
     /// # Errors
-    /// [`Error::Threads`] when the number makes no sense or a thread cannot be started,
-    /// [`Error::FloatEnvironment`] when the caller's floating-point environment is not the usual one.
+    /// [`Error::Threads`] if the number is not valid or a thread cannot be started,
+    /// [`Error::FloatEnvironment`] if the caller's floating-point environment is not the usual one.
     pub(crate) fn new(threads: Threads) -> Result<Team> {
         threads.validate()?;
         check_float_environment()?;
         let helpers = match threads {
             Threads::One => 0,
             #[cfg(feature = "rayon")]
-            Threads::Current => pool_threads().min(super::MOST) - 1,
+            Threads::Current => pool_threads().min(super::MAX_THREADS) - 1,
             #[cfg(not(feature = "rayon"))]
             Threads::Current => 0,
             Threads::N(n) => n - 1,
         };
         let shared = Arc::new(Shared {
             slot: Slot::new(helpers + 1),
-            places: (0..helpers).map(|_| AtomicU8::new(AWAY)).collect(),
+            states: (0..helpers).map(|_| AtomicU8::new(IDLE)).collect(),
             stop: AtomicBool::new(false),
             started: AtomicUsize::new(0),
-            unfit: AtomicBool::new(false),
+            float_environment_differs: AtomicBool::new(false),
         });
-        let mut team = Team { shared, source: Source::Nowhere };
+        let mut team = Team { shared, helpers: Helpers::None };
         match threads {
-            _ if helpers == 0 => {}
             Threads::N(_) => {
                 // On an error, dropping the team ends the threads that did start.
-                team.source = Source::Own(Vec::with_capacity(helpers));
+                team.helpers = Helpers::Local(Vec::with_capacity(helpers));
                 for worker in 1..=helpers {
                     team.start(worker)?;
                 }
-                // A thread allocates while it starts; no job shall.
+                // Threads allocate while they start; later no job allocates.
                 while team.shared.started.load(Ordering::Acquire) < helpers {
                     std::thread::yield_now();
                 }
             }
             #[cfg(feature = "rayon")]
-            _ => team.source = Source::Rayon,
+            Threads::Current => team.helpers = Helpers::Rayon,
             #[cfg(not(feature = "rayon"))]
-            _ => {}
+            Threads::Current => {}
+            Threads::One => {}
         }
         Ok(team)
     }
 
-    /// Starts a thread of our own.
+    /// Starts the thread of a helper.
     fn start(&mut self, worker: usize) -> Result<()> {
         let shared = self.shared.clone();
-        shared.places[worker - 1].store(NEAR, Ordering::SeqCst);
+        shared.states[worker - 1].store(ACTIVE, Ordering::SeqCst);
         let body = move || {
             shared.started.fetch_add(1, Ordering::Release);
             loop {
-                shared.stay(worker);
-                // `park` returns at once when `unpark` came first.
-                while shared.places[worker - 1].load(Ordering::SeqCst) == AWAY {
+                shared.work(worker);
+                // `park` returns at once if `unpark` came first.
+                while shared.states[worker - 1].load(Ordering::SeqCst) == IDLE {
                     if shared.stop.load(Ordering::SeqCst) {
                         return;
                     }
@@ -162,7 +163,7 @@ impl Team {
         let name = format!("deltarule {worker}");
         match std::thread::Builder::new().name(name).spawn(body) {
             Ok(handle) => {
-                if let Source::Own(handles) = &mut self.source {
+                if let Helpers::Local(handles) = &mut self.helpers {
                     handles.push(handle);
                 }
                 Ok(())
@@ -173,34 +174,33 @@ impl Team {
         }
     }
 
-    /// Threads that may take part, the caller included.
+    /// Number of threads, including the caller.
     pub(crate) fn threads(&self) -> usize {
         self.shared.slot.workers()
     }
 
-    /// Calls `work(worker, item)` once for each item, spread over the team; worker numbers are
-    /// below [`Team::threads`], and no two calls at a time have the same one.
+    /// Calls `work(worker, item)` once for each item, spread over the team. Worker numbers are below
+    /// [`Team::threads`], and concurrent calls have different ones.
     ///
-    /// A worker whose floating-point environment is not the usual one takes no item; the others do
-    /// all the work, and [`Team::check`] says so.
+    /// A worker whose floating-point environment is not the usual one takes no item; the others do all
+    /// the work, and [`Team::check`] reports it.
     pub(crate) fn run(&mut self, items: usize, work: Work) {
-        if items <= 1 || self.shared.places.is_empty() {
+        if items <= 1 || self.shared.states.is_empty() {
             (0..items).for_each(|item| work(0, item));
             return;
         }
-        let helpers = self.shared.places.len().min(items - 1);
-        self.shared.slot.run(items, work, || (1..=helpers).for_each(|worker| self.call(worker)));
+        let helpers = self.shared.states.len().min(items - 1);
+        self.shared.slot.run(items, work, || (1..=helpers).for_each(|worker| self.wake(worker)));
     }
 
-    /// Checks that every worker which came near since the last check was fit to work. Whoever
-    /// changes something that stays asks before the first change, so that on the error there is
-    /// none.
+    /// Reports whether a worker refused work since the last check. A caller that changes lasting state
+    /// calls this before its first change.
     ///
     /// # Errors
-    /// [`Error::FloatEnvironment`] when a worker's floating-point environment was not the usual
-    /// one. It took no part: what the team did is right all the same.
+    /// [`Error::FloatEnvironment`] if a worker's floating-point environment was not the usual one. It
+    /// took no item, so the results of the team are correct.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.shared.unfit.swap(false, Ordering::Relaxed) {
+        if self.shared.float_environment_differs.swap(false, Ordering::Relaxed) {
             return Err(Error::float_environment(
                 "a worker thread flushes subnormals or does not round to nearest",
             ));
@@ -216,28 +216,28 @@ impl Team {
         }
     }
 
-    /// Brings a worker near if it is away.
-    fn call(&self, worker: usize) {
-        if self.shared.places[worker - 1].swap(NEAR, Ordering::SeqCst) == NEAR {
+    /// Wakes a worker if it is idle.
+    fn wake(&self, worker: usize) {
+        if self.shared.states[worker - 1].swap(ACTIVE, Ordering::SeqCst) == ACTIVE {
             return;
         }
-        match &self.source {
-            Source::Nowhere => {}
+        match &self.helpers {
+            Helpers::None => {}
             #[cfg(feature = "rayon")]
-            Source::Rayon => {
+            Helpers::Rayon => {
                 let shared = self.shared.clone();
-                // A session that is used outside of the pool that it began in spawns in the global
-                // pool, and a panic says that there is none and never will be. The worker then
-                // counts as near for ever, so that it is not called again; the others do its work.
+                // A session that left the pool in which it began spawns in the global pool. A panic
+                // means that this pool cannot be created. The worker then remains marked as active, so
+                // that it is not woken again; the others do its work.
                 let _ = catch_unwind(move || {
                     rayon::spawn(move || {
                         if !shared.stop.load(Ordering::Relaxed) {
-                            shared.stay(worker);
+                            shared.work(worker);
                         }
                     });
                 });
             }
-            Source::Own(handles) => handles[worker - 1].thread().unpark(),
+            Helpers::Local(handles) => handles[worker - 1].thread().unpark(),
         }
     }
 }
@@ -245,10 +245,10 @@ impl Team {
 impl Drop for Team {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        if let Source::Own(handles) = &mut self.source {
+        if let Helpers::Local(handles) = &mut self.helpers {
             for handle in handles.drain(..) {
                 handle.thread().unpark();
-                // A worker never panics: `Slot::help` catches what its items throw.
+                // A worker never panics: `Slot::help` catches the panics of items.
                 let _ = handle.join();
             }
         }
@@ -270,7 +270,7 @@ mod tests {
             team.check().unwrap();
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
             if round % 100 == 0 {
-                // Long enough for the workers to leave or park.
+                // Long enough for the workers to become idle.
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -307,7 +307,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn own_threads_end_with_the_team() {
+    fn local_threads_end_with_the_team() {
         let named = || {
             let tasks = std::fs::read_dir("/proc/self/task").unwrap();
             tasks
@@ -318,7 +318,7 @@ mod tests {
         let team = Team::new(Threads::N(8)).unwrap();
         assert_eq!(team.threads(), 8);
         drop(team);
-        // A thread that was joined may be listed a moment longer.
+        // A joined thread may still be listed for a moment.
         let start = Instant::now();
         while named() > 0 {
             assert!(start.elapsed() < Duration::from_secs(10), "still there");

@@ -3,7 +3,7 @@
 use super::Augment;
 use super::blur::Blur;
 use crate::error::{Error, Result};
-use crate::math::{Purpose, Stream, sin_cos};
+use crate::math::{Purpose, RandomStream, sin_cos};
 
 /// Pixels that are looked up side by side.
 const LANES: usize = 16;
@@ -57,7 +57,7 @@ impl Augmenter {
                 return Err(Error::shape(place, format!("{width} x {height} values"), len));
             }
         }
-        let mut random = Stream::new(seed, Purpose::Augment, epoch, index);
+        let mut random = RandomStream::new(seed, Purpose::Augment, epoch, index);
         let look_up = self.options.draw(&mut random);
         if let (Some(bent), Some((alpha, _))) = (&mut self.bent, self.options.elastic) {
             bent.draw(&mut random, alpha as f32);
@@ -133,7 +133,7 @@ impl LookUp {
 impl Augment {
     /// Draws shift, angle and scale. All four numbers are drawn whatever is asked for, so that one
     /// option does not change what another one does.
-    fn draw(&self, random: &mut Stream) -> LookUp {
+    fn draw(&self, random: &mut RandomStream) -> LookUp {
         let mut within = |limit: f64| limit * (2.0 * random.uniform() - 1.0);
         let (right, down) = (within(self.shift), within(self.shift));
         let (sin, cos) = sin_cos(within(self.rotate) / 360.0);
@@ -153,7 +153,7 @@ impl Augment {
 
 impl Bent {
     /// Draws the displacements: uniform, 16 bits each, which the blur makes fine enough.
-    fn draw(&mut self, random: &mut Stream, alpha: f32) {
+    fn draw(&mut self, random: &mut RandomStream, alpha: f32) {
         for pixels in [&mut self.right, &mut self.below] {
             for four in pixels.chunks_mut(4) {
                 let bits = random.bits();
@@ -223,7 +223,7 @@ mod tests {
             if inside { f64::from(image[y as usize * width + x as usize]) } else { 0.0 }
         };
         for index in 0..20 {
-            let mut random = Stream::new(3, Purpose::Augment, 1, index);
+            let mut random = RandomStream::new(3, Purpose::Augment, 1, index);
             let mut uniform = || 2.0 * random.uniform() - 1.0;
             let (dx, dy, angle, zoom) =
                 (3.0 * uniform(), 3.0 * uniform(), 30.0 * uniform(), 1.0 + 0.3 * uniform());
@@ -271,7 +271,7 @@ mod tests {
         let mut bent = augment.augmenter().unwrap().bent.unwrap();
         let (mut square, mut n) = (0f64, 0);
         for index in 0..30 {
-            bent.draw(&mut Stream::new(1, Purpose::Augment, 0, index), 34.0);
+            bent.draw(&mut RandomStream::new(1, Purpose::Augment, 0, index), 34.0);
             let inside = (12..88).flat_map(|y| (12..88).map(move |x| y * 100 + x));
             inside.for_each(|i| square += f64::from(bent.right[i]).powi(2));
             n += 76 * 76;

@@ -4,7 +4,7 @@ use super::bytes::Scaling;
 use super::operand::{Packed, Role, Split, SplitRows};
 use super::precision::ROWS;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
-use crate::storage::{Panels, RowSource, Value, lanes};
+use crate::storage::{InputValue, Panels, RowSource, lanes};
 use std::ops::Range;
 
 /// Whole blocks of 32 x 32 of an operand, to write.

@@ -1,9 +1,9 @@
-//! A schedule on its way through a run: where it is, and which rate comes next.
+//! The progress of a schedule in a run.
 
 use super::{Schedule, Shape};
 use crate::error::{Error, Result, check_range};
 
-/// A schedule on its way through a run.
+/// A schedule and its progress in a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Rates {
     schedule: Schedule,
@@ -12,20 +12,24 @@ pub(crate) struct Rates {
     state: RatesState,
 }
 
-/// Where a schedule is.
+/// The progress of a schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RatesState {
     pub(crate) steps: u64,
     pub(crate) epochs: u64,
-    /// On a plateau: the best loss, epochs since, and the product of the factors.
+    /// Of a plateau: the best loss.
     pub(crate) best: f64,
+    /// Of a plateau: the number of epochs without an improvement.
     pub(crate) bad: usize,
+    /// Of a plateau: the product of the factors so far.
     pub(crate) factor: f32,
 }
 
 impl Rates {
+    /// A schedule at the start of a run.
+    ///
     /// # Errors
-    /// [`Error::Config`] when a number is out of range or the schedule is longer than the run.
+    /// [`Error::Config`] if a number is out of range or the schedule is longer than the run.
     pub(crate) fn new(
         mut schedule: Schedule,
         lr: f32,
@@ -33,7 +37,7 @@ impl Rates {
         steps_an_epoch: usize,
     ) -> Result<Self> {
         schedule.validate()?;
-        // Longer than any run where the product has no place.
+        // Saturates: longer than any schedule.
         let steps = if schedule.each_epoch { 1 } else { steps_an_epoch as u64 };
         let run = (epochs as u64).saturating_mul(steps);
         let warm_up = schedule.warm_up.0;
@@ -56,12 +60,12 @@ impl Rates {
         self.largest
     }
 
-    /// Where it is.
+    /// The progress, for a checkpoint.
     pub(crate) fn state(&self) -> RatesState {
         self.state
     }
 
-    /// Goes on from there.
+    /// Restores the progress from a checkpoint.
     pub(crate) fn resume(&mut self, state: RatesState) {
         self.state = state;
     }
@@ -72,12 +76,12 @@ impl Rates {
         self.schedule.rate(self.lr, t) * self.state.factor
     }
 
-    /// After a step.
+    /// Counts a step.
     pub(crate) fn step(&mut self) {
         self.state.steps += 1;
     }
 
-    /// After an epoch, with its loss.
+    /// Counts an epoch, with its loss.
     pub(crate) fn epoch(&mut self, loss: f64) {
         let state = &mut self.state;
         state.epochs += 1;
@@ -88,9 +92,9 @@ impl Rates {
                 state.bad += 1;
             }
             if state.bad > patience {
-                let least = self.schedule.smallest.map_or(0.0, |smallest| smallest / self.lr);
-                // A rate that is below the smallest already stays.
-                state.factor = state.factor.min((state.factor * factor).max(least));
+                let limit = self.schedule.smallest.map_or(0.0, |smallest| smallest / self.lr);
+                // A rate that is below the limit already does not change.
+                state.factor = state.factor.min((state.factor * factor).max(limit));
                 state.bad = 0;
             }
         }
@@ -101,7 +105,7 @@ impl Rates {
 mod tests {
     use super::*;
 
-    /// What `ReduceLROnPlateau(factor=0.5, patience=2)` of PyTorch 2.15 gives with lr = 0.1.
+    /// The rates of `ReduceLROnPlateau(factor=0.5, patience=2)` of PyTorch 2.15 with lr = 0.1.
     #[test]
     fn a_plateau_is_pytorch_s() {
         let mut rates = Rates::new(Schedule::plateau(0.5, 2), 0.1, 20, 1).unwrap();
@@ -114,7 +118,7 @@ mod tests {
         assert_eq!(got, [0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.025]);
     }
 
-    /// What `ReduceLROnPlateau(factor=0.5, patience=0, min_lr=0.03)` of PyTorch gives with lr = 0.1.
+    /// The rates of `ReduceLROnPlateau(factor=0.5, patience=0, min_lr=0.03)` of PyTorch with lr = 0.1.
     #[test]
     fn a_plateau_has_a_smallest_rate() {
         let rates = |schedule, lr| {
@@ -147,23 +151,28 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let refused = |s: Schedule| Rates::new(s, 0.1, 3, 10).is_err();
-        assert!(refused(Schedule::cosine(0.0).over(31)));
-        assert!(refused(Schedule::cosine(0.0).over(25).warm_up(6, 0.0)));
-        assert!(refused(Schedule::cosine(1.5)));
-        assert!(refused(Schedule::cosine(f32::NAN)));
-        assert!(refused(Schedule::constant().warm_up(30, 0.0)));
-        assert!(refused(Schedule::constant().over(3)));
-        assert!(refused(Schedule::step(0, 0.5)));
-        assert!(refused(Schedule::exponential(0.0)));
-        assert!(refused(Schedule::plateau(1.0, 1)));
-        assert!(refused(Schedule::plateau(0.5, 1).smallest_rate(-1.0)));
-        assert!(refused(Schedule::plateau(0.5, 1).smallest_rate(f32::NAN)));
-        assert!(refused(Schedule::cosine(0.5).smallest_rate(0.1)));
-        assert!(refused(Schedule::cosine(0.0).over(u64::MAX).warm_up(5, 0.0)));
-        assert!(refused(Schedule::plateau(0.5, 1).each_step()));
-        assert!(refused(Schedule::one_cycle().warm_up(1, 0.1)));
-        assert!(!refused(Schedule::cosine(0.0).over(25).warm_up(5, 0.0)));
-        assert!(!refused(Schedule::step(1, 0.1).each_step()));
+        let (cosine, plateau) = (Schedule::cosine(0.0), Schedule::plateau(0.5, 1));
+        for schedule in [
+            cosine.over(31),
+            cosine.over(25).warm_up(6, 0.0),
+            cosine.over(u64::MAX).warm_up(5, 0.0),
+            cosine.smallest_rate(0.1),
+            Schedule::cosine(1.5),
+            Schedule::cosine(f32::NAN),
+            Schedule::constant().warm_up(30, 0.0),
+            Schedule::constant().over(3),
+            Schedule::step(0, 0.5),
+            Schedule::exponential(0.0),
+            Schedule::plateau(1.0, 1),
+            plateau.smallest_rate(-1.0),
+            plateau.smallest_rate(f32::NAN),
+            plateau.each_step(),
+            Schedule::one_cycle().warm_up(1, 0.1),
+        ] {
+            assert!(Rates::new(schedule, 0.1, 3, 10).is_err(), "{schedule:?}");
+        }
+        for schedule in [cosine.over(25).warm_up(5, 0.0), Schedule::step(1, 0.1).each_step()] {
+            assert!(Rates::new(schedule, 0.1, 3, 10).is_ok(), "{schedule:?}");
+        }
     }
 }

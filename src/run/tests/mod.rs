@@ -8,7 +8,7 @@ use super::training::Training;
 use crate::activation::Activation;
 use crate::gemm::bf16::Precision;
 use crate::loss::Loss;
-use crate::math::{Purpose, Stream};
+use crate::math::{Purpose, RandomStream};
 use crate::network::{Mlp, MlpBuilder};
 use crate::optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Sgd};
 use crate::program::BatchTargets;
@@ -17,11 +17,11 @@ use crate::storage::MatRef;
 use crate::threads::Threads;
 
 /// Random numbers of a test.
-struct Dice(Stream);
+struct Dice(RandomStream);
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        Dice(Stream::new(seed, Purpose::Init, 0, 0))
+        Dice(RandomStream::new(seed, Purpose::Init, 0, 0))
     }
 
     fn below(&mut self, n: usize) -> usize {

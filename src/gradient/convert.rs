@@ -1,0 +1,108 @@
+//! A network and its loss in the types of [`reference`](mod@crate::reference).
+
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::network::{Mlp, NormKind};
+use crate::passes::DropoutMask;
+use crate::reference;
+use crate::storage::{MatRef, PanelMatrix};
+
+/// The network in plain loops, in f64, as it predicts: without dropout.
+///
+/// # Errors
+/// [`Error::Config`] when a layer has batch normalisation, whose statistics in prediction are not
+/// those of the batch: fold it first, by [`Mlp::folded`].
+pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
+    if let Some(layer) = net.layers().position(|layer| layer.layer.norm == Some(NormKind::Batch)) {
+        let reason = "batch normalisation is not part of a reference network that predicts";
+        return Err(Error::config(format!("layer {layer}"), reason));
+    }
+    network(net, |_, _, _| Ok(None))
+}
+
+/// The network in plain loops, in f64, in the first training step with seed 0 on a batch of `rows`
+/// rows.
+pub(super) fn training_network(net: &Mlp, rows: usize) -> Result<reference::Network<f64>> {
+    network(net, |rate, layer, n_out| mask(net, rate, layer + 1, (rows, n_out)))
+}
+
+/// The network with the masks that `mask` returns for a dropout rate, a layer and its outputs.
+fn network(
+    net: &Mlp,
+    mask: impl Fn(f32, usize, usize) -> Result<Option<Vec<f64>>>,
+) -> Result<reference::Network<f64>> {
+    let layers = net.layers().enumerate().map(|(i, shape)| {
+        let (weights, biases) = (wide(net.weights(i)?.as_slice()), wide(&net.biases(i)?));
+        let activation = reference_activation(shape.layer.activation());
+        let mut layer =
+            reference::Layer::new(shape.n_in, shape.n_out, activation, weights, biases)?;
+        layer.norm =
+            net.norm_parameters(i)?.zip(shape.layer.norm).map(|(norm, kind)| reference::Norm {
+                kind: match kind {
+                    NormKind::Layer => reference::NormKind::Layer,
+                    NormKind::Batch => reference::NormKind::Batch,
+                },
+                gamma: wide(&norm.gamma),
+                beta: wide(&norm.beta),
+            });
+        layer.mask = mask(shape.layer.dropout, i, shape.n_out)?;
+        layer.residual = shape.layer.residual;
+        Ok(layer)
+    });
+    reference::Network::new(layers.collect::<Result<_>>()?)
+}
+
+/// What dropout multiplies values by in the first step of a session with seed 0; none where it
+/// drops nothing. Layer 0 is the inputs.
+pub(super) fn mask(
+    net: &Mlp,
+    rate: f32,
+    layer: usize,
+    (rows, cols): (usize, usize),
+) -> Result<Option<Vec<f64>>> {
+    if rate == 0.0 {
+        return Ok(None);
+    }
+    let ones = vec![1.0; rows * cols];
+    let mut values = PanelMatrix::from_rows(MatRef::new(&ones, rows, cols)?)?;
+    DropoutMask::new(rate, 0, 1, layer).apply(net.level, 0, values.view_mut());
+    Ok(Some(wide(values.to_rows().as_slice())))
+}
+
+/// The same numbers in f64.
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
+}
+
+pub(crate) fn reference_activation(activation: Activation) -> reference::Activation {
+    use reference::Activation as Plain;
+    match activation {
+        Activation::Identity => Plain::Identity,
+        Activation::Sigmoid => Plain::Sigmoid,
+        Activation::Tanh => Plain::Tanh,
+        Activation::Relu => Plain::Relu,
+        Activation::LeakyRelu { slope } => Plain::LeakyRelu { slope: slope.into() },
+        Activation::Elu { alpha } => Plain::Elu { alpha: alpha.into() },
+        Activation::Gelu => Plain::Gelu,
+        Activation::Silu => Plain::Silu,
+        Activation::Selu => Plain::Selu,
+        Activation::Softplus => Plain::Softplus,
+        Activation::Softsign => Plain::Softsign,
+        Activation::HardTanh => Plain::HardTanh,
+        Activation::Step => Plain::Step,
+        Activation::Softmax => Plain::Softmax,
+        Activation::Maxout { units } => Plain::Maxout { units },
+    }
+}
+
+pub(super) fn reference_loss(loss: Loss) -> reference::Loss {
+    match loss {
+        Loss::CrossEntropy => reference::Loss::cross_entropy(),
+        Loss::MeanSquared => reference::Loss::MeanSquaredError,
+        Loss::Quadratic => reference::Loss::Quadratic,
+        Loss::BinaryCrossEntropy => reference::Loss::binary_cross_entropy(),
+        Loss::MeanAbsolute => reference::Loss::MeanAbsoluteError,
+        Loss::Huber { delta } => reference::Loss::Huber { delta: delta.into() },
+    }
+}
