@@ -1,9 +1,9 @@
 //! Activations over lines and slices.
 //!
-//! One vector after the other: the processor overlaps them, and the constants of a polynomial just
-//! fit AVX2's sixteen registers (four vectors at a time, written out, spilled and measured slower).
-//! A tail goes through the same operations in a padded buffer, so that an element's bits depend
-//! neither on its position nor on the length.
+//! Vectors are processed one at a time: the processor overlaps them, and the constants of a polynomial
+//! just fit AVX2's sixteen registers (unrolled by four, the code spilled and was slower). A tail is
+//! processed in a padded buffer by the same operations, so an element's bits depend neither on its
+//! position nor on the length.
 
 use super::elementwise::{Elementwise, Visit};
 use super::table::Activation;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gemm::{ElementwiseOp, FusedOp};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
-/// One function of a vector: a forward pass, or anything else without state.
+/// A function of one vector.
 pub(super) trait Map: Copy {
     /// f(x)
     fn map<S: Simd>(self, s: S, x: S::V) -> S::V;
@@ -56,7 +56,7 @@ fn backward_groups<S: Simd, E: Elementwise>(
     }
 }
 
-/// A padded copy of a tail.
+/// A copy of a tail, padded with zeros.
 #[inline(always)]
 fn padded(tail: &[f32]) -> [f32; LINE] {
     let mut group = [0.0; LINE];
@@ -85,7 +85,7 @@ impl<M: Map> Kernel for MapSlice<'_, M> {
     }
 }
 
-/// d = d · σ′(kept) over slices of one length.
+/// d = d · σ′(kept) over slices of equal length.
 struct BackwardSlice<'a, E> {
     e: E,
     kept: &'a [f32],
@@ -114,7 +114,7 @@ pub(super) fn map_slice<M: Map>(level: Level, f: M, x: &mut [f32]) {
 }
 
 impl Activation {
-    /// Replaces every z in `x` by σ(z).
+    /// Replaces each z in `x` by σ(z).
     pub fn forward(self, level: Level, x: &mut [f32]) {
         struct Run<'a>(Level, &'a mut [f32]);
         impl Visit for Run<'_> {
@@ -126,11 +126,11 @@ impl Activation {
         self.with(Run(level, x));
     }
 
-    /// Multiplies every element of `d` by σ′ at that place. `kept` is what [`forward`] gave, or
-    /// for [`Gelu`] and [`Silu`] what it was given.
+    /// Multiplies each element of `d` by σ′(z). `kept` holds σ(z), the results of [`forward`]; for
+    /// [`Gelu`] and [`Silu`] it holds z.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the lengths differ.
+    /// [`Error::Shape`] if the lengths differ.
     ///
     /// [`forward`]: Activation::forward
     /// [`Gelu`]: Activation::Gelu
@@ -156,7 +156,7 @@ impl Activation {
         self.with(Run(level, kept, d));
     }
 
-    /// [`ElementwiseOp::forward_lines`] inside a level.
+    /// [`ElementwiseOp::forward_lines`] inside of a kernel.
     #[inline(always)]
     pub(crate) fn forward_at<S: Simd>(self, s: S, x: &mut [Line]) {
         struct Run<'a, S>(S, &'a mut [f32]);

@@ -1,34 +1,32 @@
-//! What an element-wise activation is.
+//! The interface of element-wise activations.
 
 use crate::gemm::FusedOp;
 use crate::simd::Simd;
 
-/// The value that backward needs of a layer.
+/// The value that the backward pass needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keeps {
-    /// The output a = σ(z): nothing has to be stored beside it.
+    /// The output a = σ(z), which is stored anyway.
     Output,
-    /// The input z, of functions that are not invertible.
+    /// The input z, if σ′ is not a function of a.
     Input,
 }
 
 /// One element-wise activation, generic over the level.
 pub(crate) trait Elementwise: Copy + Send + Sync {
-    /// What `derivative` takes.
+    /// The argument of `derivative`.
     const KEEPS: Keeps;
-    /// The function, if the stores of products apply it.
+    /// The operation, if the stores of products apply it.
     const FUSED: Option<FusedOp> = None;
     /// σ(z)
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V;
-    /// σ′ from what is kept.
+    /// σ′(z), from the kept value.
     fn derivative<S: Simd>(self, s: S, kept: S::V) -> S::V;
 }
 
-/// Work that is generic over the activation. `visit` must be `#[inline(always)]` if it is called
-/// inside a level.
+/// A function that is generic over the activation. `visit` must be `#[inline(always)]` if it is called
+/// inside of a kernel.
 pub(crate) trait Visit {
-    /// What it returns.
     type Output;
-    /// Does the work with one activation.
     fn visit<E: Elementwise>(self, e: E) -> Self::Output;
 }

@@ -1,23 +1,23 @@
-//! GELU: z Φ(z), Φ the normal distribution (the erf form, PyTorch's default). Derivative:
-//! Φ(z) + z φ(z), from the input, φ the normal density.
+//! GELU: z Φ(z), with Φ the normal distribution function (the erf form, PyTorch's default). Derivative:
+//! Φ(z) + z φ(z), from the input, with φ the normal density.
 //!
-//! Φ(−a) = e^(−a²/2) q P(q) with q = c / (c + a), and Φ(a) = 1 − Φ(−a): unlike 1 + erf, this
-//! keeps its relative accuracy in the lower tail.
+//! Φ(−a) = e^(−a²/2) q P(q) with q = c / (c + a), and Φ(a) = 1 − Φ(−a). Unlike 1 + erf, this form is
+//! accurate in the lower tail.
 //!
-//! Error: at most 7 ULP over all 2³² inputs (`tests/activations/ulp.rs`), of the two roundings of
-//! q, which the steep q P(q) doubles, and of five more in a row; −∞ gives −0, the limit.
+//! Error: at most 7 ULP over all 2³² inputs (`tests/activations/ulp.rs`): two roundings of q, which the
+//! steep q P(q) doubles, and five more. The result for −∞ is −0, the limit.
 
 use super::elementwise::{Elementwise, Keeps};
 use crate::math::{exp_parts, horner};
 use crate::simd::Simd;
 
-/// Φ(−15) is zero, also when multiplied by 15.
+/// Φ(−15) and 15 Φ(−15) are zero in f32.
 const END: f32 = 15.0;
 
-/// c: among those with a good P, one that rounds c + a well just where small a need it, below 4.
+/// c: one of the values with a good P, chosen so that c + a rounds little for small a, where c + a < 4.
 const C: f32 = 3.5;
 
-/// The middle of P's range, which keeps the sum free of cancellation.
+/// The middle of P's range, with which the sum has no cancellation.
 const MIDDLE: f32 = 0.5625;
 
 /// P: minimax fit of Φ(−a) e^(a²/2) / q over a in 0..=15 in powers of q − `MIDDLE`, rounded to f32
@@ -40,7 +40,7 @@ const P: [f32; 10] = [
 fn tail_parts<S: Simd>(s: S, z: S::V) -> (S::V, (S::V, S::V)) {
     let size = s.abs(z);
     let q = s.div(s.splat(C), s.add(s.splat(C), size));
-    // z² is rounded; e^(−lost/2) ≈ 1 − lost/2 gives back what that lost.
+    // The factor e^(−lost/2) ≈ 1 − lost/2 corrects the rounding error of z².
     let square = s.mul(z, z);
     let minus_lost = s.residual(z, z, square);
     let (a, b) = exp_parts(s, s.mul(square, s.splat(-0.5)));

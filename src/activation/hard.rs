@@ -1,5 +1,5 @@
-//! The activations without rounding: the identity, hard tanh, and the step of the
-//! McCulloch–Pitts neuron. NaN stays NaN; the derivative there is that of one side.
+//! Activations without rounding: the identity, hard tanh, and the step of the McCulloch–Pitts neuron.
+//! σ(NaN) is NaN; the derivative at NaN is that of one side.
 
 use super::elementwise::{Elementwise, Keeps};
 use crate::gemm::FusedOp;
@@ -24,7 +24,7 @@ impl Elementwise for Identity {
     }
 }
 
-/// z kept within −1..=1. Derivative: 1 strictly between, else 0.
+/// z clamped to −1..=1. Derivative: 1 inside, 0 at ±1 and outside.
 #[derive(Clone, Copy)]
 pub(super) struct HardTanh;
 
@@ -42,8 +42,8 @@ impl Elementwise for HardTanh {
     }
 }
 
-/// 1 where z ≥ 0, else 0: the neuron fires when its sum reaches the threshold. The derivative is 0
-/// everywhere, so nothing can be trained through it.
+/// 1 for z ≥ 0, else 0: the neuron fires if its sum reaches the threshold. The derivative is 0 everywhere,
+/// so layers below it cannot be trained.
 #[derive(Clone, Copy)]
 pub(super) struct Step;
 
@@ -54,7 +54,7 @@ impl Elementwise for Step {
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let zero = s.splat(0.0);
         let fired = s.select(s.le(zero, z), s.splat(1.0), zero);
-        // Not z where it is NaN: stored back in place, that becomes a slow masked store.
+        // With z instead of a constant NaN, the compiler would use a slow masked store.
         s.select(s.is_nan(z), s.splat(f32::NAN), fired)
     }
 

@@ -1,11 +1,11 @@
-//! Activation functions: the table, and what the rest of the crate needs of each.
+//! Activation functions.
 //!
-//! Each file of functions has their formulas, derivatives, polynomials with their origin, and error
-//! bounds. Every function is one sequence of the operations of `Simd`, so all levels give the same
-//! bits, whatever the position in a vector or a tail.
+//! Each file of functions has their formulas, derivatives, error bounds, and polynomials with their
+//! origin. Every function is one sequence of operations of `Simd`, so the bits of a result depend neither
+//! on the level nor on the position in a slice.
 //!
-//! A new activation is a new file with its `Elementwise`, and a variant of [`Activation`] with its
-//! lines in `table`.
+//! A new activation is a file with an implementation of `Elementwise`, and a variant of [`Activation`]
+//! with its lines in `table`.
 
 mod apply;
 mod elementwise;

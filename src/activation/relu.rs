@@ -1,7 +1,7 @@
-//! ReLU max(0, z), and leaky ReLU: z above 0, slope · z below. Derivatives from the output's sign:
-//! 1 above 0, else 0 or the slope; at 0 the lower one, as PyTorch has it.
+//! ReLU, max(0, z), and leaky ReLU: z above 0, slope · z below. Derivatives from the output's sign: 1 above
+//! 0, else 0 or the slope, also at 0 (as in PyTorch) and NaN.
 //!
-//! Both are exact but for the one product. NaN stays NaN; the derivative there is the lower one.
+//! Both are exact except for the rounding of the product. σ(NaN) is NaN.
 
 use super::elementwise::{Elementwise, Keeps};
 use crate::gemm::FusedOp;
@@ -37,8 +37,7 @@ impl Elementwise for LeakyRelu {
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
-        // Not `select(z > 0, z, slope z)`: stored back in place, that becomes a masked store, which
-        // is slow on Zen.
+        // For `select(z > 0, z, slope z)` the compiler would use a masked store, which is slow on Zen.
         s.mul(z, self.derivative(s, z))
     }
 

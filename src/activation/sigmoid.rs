@@ -1,8 +1,8 @@
 //! The logistic function σ(z) = 1 / (1 + e⁻ᶻ). Derivative: a (1 − a), from the output a.
 //!
-//! With a = |z| = m ln 2 + r: σ(−a) = 2⁻ᵐ / (eʳ + 2⁻ᵐ), and σ(a) = 1 − σ(−a). The denominator is
-//! kept as a pair of floats and the quotient corrected by its remainder, so that only the last
-//! step rounds in full.
+//! With a = |z| = m ln 2 + r: σ(−a) = 2⁻ᵐ / (eʳ + 2⁻ᵐ), and σ(a) = 1 − σ(−a). The denominator is a pair
+//! of floats, and the quotient is corrected by its remainder, so only the last operation has a full
+//! rounding error.
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
@@ -10,29 +10,29 @@ use super::elementwise::{Elementwise, Keeps};
 use crate::math::{TWO_POWERS, quartic, reduce};
 use crate::simd::Simd;
 
-/// σ(−120) is zero, also when multiplied by 120.
+/// σ(−120) and 120 σ(−120) are zero in f32.
 pub(super) const END: f32 = 120.0;
 
-/// −q of eʳ = 1 + r + r² q(r): minimax fit over |r| ≤ 1.001 ln 2 / 2 in places of σ(−a), rounded to
+/// −q of eʳ = 1 + r + r² q(r): minimax fit over |r| ≤ 1.001 ln 2 / 2 in ULP of σ(−a), rounded to
 /// f32 one coefficient after the other. Largest error: 0.04 ULP.
 const MINUS_Q: [f32; 5] =
     [-0.001_382_103_4, -0.008_368_124, -0.041_668_255, -0.166_665_27, -0.499_999_94];
 
-/// σ(−a) for a in 0..=`END` or NaN, as a product (normal number, power of two): products with it
-/// then underflow gradually, in one rounding.
+/// σ(−a) for a in 0..=`END` or NaN, as a normal number and a power of two whose product it is. Products
+/// with σ(−a) then underflow gradually, with one rounding.
 #[inline(always)]
 pub(super) fn tail_parts<S: Simd>(s: S, a: S::V) -> (S::V, S::V) {
     let one = s.splat(1.0);
     let reduced = reduce(s, a, a, -1.0, TWO_POWERS);
     let r = reduced.r(s);
     let r2 = s.mul(r, r);
-    // t = eʳ − 1. Were this rounded twice, as `mul_add` is at `portable`, σ would err by 1.012 ULP.
+    // t = eʳ − 1. With `mul_add`, which rounds twice at `portable`, the error of σ would be 1.012 ULP.
     let t = s.residual(r2, quartic(s, r, r2, MINUS_Q), r);
     // w = 2⁻ᵐ
     let powers = reduced.powers(s);
     let w = s.mul(powers.0, powers.1);
     let denominator = s.add(s.add(one, w), t);
-    // What the two sums above lost, exact but where w is too small to count.
+    // The rounding error of the two sums, exact unless w is negligible.
     let low = s.sub(t, s.sub(s.sub(denominator, one), w));
     let q = s.div(one, denominator);
     let remainder = s.neg_mul_add(q, low, s.residual(q, denominator, one));

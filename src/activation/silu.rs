@@ -1,7 +1,7 @@
 //! SiLU (swish): z σ(z). Derivative: σ(z) + z σ(z) σ(−z), from the input.
 //!
-//! Error: at most 2 ULP, the sigmoid's and one product's (`tests/activations/ulp.rs`); −∞ gives
-//! −0, the limit.
+//! Error: at most 2 ULP, of the sigmoid and one product (`tests/activations/ulp.rs`). The result for −∞
+//! is −0, the limit.
 
 use super::elementwise::{Elementwise, Keeps};
 use super::sigmoid::{END, tail_parts};

@@ -1,22 +1,22 @@
 //! Softmax of a row: p = e^(z − max) / Σ e^(z − max).
 //!
-//! Sums run in one order at every level: sixteen running sums, element i in sum i mod 16, then one
-//! tree (i with i + 8, + 4, + 2, + 1). The loss takes ln p as (z − max) − ln Σ, which keeps its
-//! accuracy where ln(p) and z − (max + ln Σ) lose it.
+//! Sums have the same order at every level: sixteen running sums, element i in sum i mod 16, then a tree
+//! (i with i + 8, + 4, + 2, + 1). The loss computes ln p as (z − max) − ln Σ, which is more accurate than
+//! ln(p) and z − (max + ln Σ).
 //!
-//! Error: z − max rounds by half a place, which eˣ turns into at most |z − max| ULP of its term. What
-//! eˣ, the sum and the quotient add is less than 5 ULP in random rows of up to 1000 logits
-//! (`tests/activations/softmax.rs`). A row that holds NaN or +∞, or only −∞, becomes NaN, as its
-//! formula says.
+//! Error: the rounding of z − max, half an ULP, causes an error of at most |z − max| ULP in its term. The
+//! exponential, the sum and the quotient add less than 5 ULP in random rows of up to 1000 logits
+//! (`tests/activations/softmax.rs`). A row with NaN or +∞, or with −∞ only, becomes NaN, as in the
+//! formula.
 
 use crate::math::{exp_negative, ln};
 use crate::simd::{LINE, Simd};
 use crate::storage::PanelsMut;
 
-/// What ln p needs beside z.
+/// The values of a row from which ln p is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RowSum {
-    /// The row's largest element.
+    /// The largest logit of the row.
     pub(crate) max: f32,
     /// Σ e^(z − max)
     pub(crate) sum: f32,
@@ -32,7 +32,7 @@ impl RowSum {
     }
 }
 
-/// Which of the last group's lanes from `i` on are among its first `rest`.
+/// Which lanes of the last group, starting with lane `i`, are below `rest`.
 #[inline(always)]
 fn counted<S: Simd>(s: S, i: usize, rest: usize) -> S::M {
     const INDEX: [f32; LINE] =
@@ -40,7 +40,7 @@ fn counted<S: Simd>(s: S, i: usize, rest: usize) -> S::M {
     s.lt(s.load(&INDEX[i..]), s.splat(rest as f32))
 }
 
-/// Groups of sixteen floats, wherever they lie.
+/// A sequence of groups of sixteen floats, contiguous or not.
 pub(super) trait Groups {
     fn count(&self) -> usize;
     fn group(&mut self, i: usize) -> &mut [f32; LINE];
@@ -74,8 +74,7 @@ impl Groups for PanelRow<'_, '_> {
     }
 }
 
-/// Softmax of full groups and a last one, of which the first `rest` elements count and the others
-/// become 0.
+/// Softmax of full groups and the first `rest` elements of a last group; the other elements become 0.
 #[inline(always)]
 pub(super) fn softmax_groups<S: Simd>(
     s: S,
@@ -123,7 +122,7 @@ pub(super) fn softmax_groups<S: Simd>(
     RowSum { max, sum }
 }
 
-/// Row `row` of a panel matrix becomes its softmax, its pads 0.
+/// Replaces row `row` of a panel matrix by its softmax, and its padding by 0.
 #[inline(always)]
 pub(crate) fn softmax_panels<S: Simd>(s: S, m: &mut PanelsMut, row: usize) -> RowSum {
     let (full, rest) = (m.cols / LINE, m.cols % LINE);

@@ -1,7 +1,7 @@
 //! Softsign: z / (1 + |z|). Derivative: (1 − |a|)², from the output a.
 //!
-//! Error: at most 1.5 ULP, of one sum and one quotient (`tests/activations/ulp.rs`); ±∞ gives ±1,
-//! the limit.
+//! Error: at most 1.5 ULP, of one sum and one quotient (`tests/activations/ulp.rs`). The results for ±∞
+//! are ±1, the limits.
 
 use super::elementwise::{Elementwise, Keeps};
 use crate::simd::Simd;
@@ -15,7 +15,7 @@ impl Elementwise for Softsign {
 
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
-        // Long before the largest float the quotient is 1; the cap makes that true of infinity.
+        // The quotient is 1 for large floats; the cap makes it 1 for infinity.
         let size = s.min(s.splat(f32::MAX), s.abs(z));
         s.with_sign_of(s.div(size, s.add(s.splat(1.0), size)), z)
     }

@@ -8,12 +8,12 @@ use std::str::FromStr;
 
 /// An activation function σ.
 ///
-/// Text form: [`name`](Activation::name), with the parameter of those that have one after a colon:
-/// `relu`, `leaky-relu:0.1`, `elu:1`, `maxout:2`.
+/// Text form: the [`name`](Activation::name), and the parameter after a colon: `relu`,
+/// `leaky-relu:0.1`, `elu:1`, `maxout:2`.
 ///
-/// Where a variant names no error of its own, [`forward`](Activation::forward) errs by at most 1 ULP
-/// (unit in the last place) at every level, over all 2³² inputs; NaN, ±∞, ±0 and subnormals give
-/// what C99 asks of the functions it has, and else the limit.
+/// Unless a variant states another bound, the error of [`forward`](Activation::forward) is at most 1 ULP
+/// (unit in the last place) at every level, over all 2³² inputs. Results for NaN, ±∞, ±0 and subnormals
+/// are those of C99, or the limits for functions that C99 does not have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -30,35 +30,35 @@ pub enum Activation {
         /// The slope below 0; not negative.
         slope: f32,
     },
-    /// z above 0, α (eᶻ − 1) below; see [`Activation::elu`]. Its derivative below 0 is a + α of the
-    /// output a, good to 2⁻²⁴ α: where αeᶻ is of that size (z below about −14), it is a multiple of
-    /// that and no more
+    /// z above 0, α (eᶻ − 1) below; see [`Activation::elu`]. The derivative below 0 is computed as a + α
+    /// from the output a, with an absolute error of at most 2⁻²⁴ α; it has no correct digit where αeᶻ is
+    /// that small (z below about −14)
     Elu {
         /// Minus the limit at −∞; not negative.
         alpha: f32,
     },
-    /// z Φ(z), Φ the normal distribution (the erf form, not tanh's approximation); at most 7 ULP
+    /// z Φ(z), with Φ the normal distribution function (the erf form, not the tanh approximation); at most
+    /// 7 ULP
     Gelu,
     /// z / (1 + e⁻ᶻ), also called swish; at most 2 ULP
     Silu,
-    /// λ z above 0, λ α (eᶻ − 1) below, with λ = 1.0507 and α = 1.6733; its derivative as ELU's
+    /// λ z above 0, λ α (eᶻ − 1) below, with λ = 1.0507 and α = 1.6733; derivative as for ELU
     Selu,
     /// ln(1 + eᶻ); at most 1.8 ULP
     Softplus,
     /// z / (1 + |z|); at most 1.5 ULP
     Softsign,
-    /// z kept within −1..=1
+    /// z clamped to −1..=1
     HardTanh,
-    /// 1 where z ≥ 0, else 0: the McCulloch–Pitts neuron. Forward only; its derivative is 0.
+    /// 1 for z ≥ 0, else 0: the McCulloch–Pitts neuron. For predictions only; the derivative is 0
     Step,
-    /// eᶻ / Σ eᶻ over a row, for the output layer. It is not a function of one element: the
-    /// element-wise methods here treat it as the identity and leave the row's work to the loss
-    /// and to [`Level::softmax`].
+    /// eᶻ / Σ eᶻ over a row, for the output layer. It is not element-wise: [`Activation::forward`] treats
+    /// it as the identity; it is computed by the loss and by [`Level::softmax`].
     Softmax,
     /// The largest of a neuron's `units` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
-    /// 2013), for hidden layers: a layer of n neurons has n · units columns of weights. Like
-    /// softmax not a function of one element: the element-wise methods here treat it as the
-    /// identity, and [`Activation::ALL`] leaves it out.
+    /// 2013), for hidden layers: a layer of n neurons has n · units columns of weights. It is not
+    /// element-wise: [`Activation::forward`] treats it as the identity, and [`Activation::ALL`] does not
+    /// include it
     Maxout {
         /// Linear functions per neuron; at least 2.
         units: usize,
@@ -69,12 +69,12 @@ pub enum Activation {
 enum Parameter<'a> {
     /// A number of at least 0, with its name.
     Number(&'static str, &'a mut f32),
-    /// Linear functions per neuron.
-    Pieces(&'a mut usize),
+    /// The number of linear functions per neuron.
+    Units(&'a mut usize),
 }
 
 impl Activation {
-    /// Every activation but maxout, with the usual parameters.
+    /// All activations except maxout, with the default parameters.
     pub const ALL: [Activation; 14] = [
         Activation::Identity,
         Activation::Sigmoid,
@@ -92,12 +92,12 @@ impl Activation {
         Activation::Softmax,
     ];
 
-    /// Leaky ReLU with the usual slope of 0.1: max(0.1 z, z).
+    /// Leaky ReLU with a slope of 0.1: max(0.1 z, z).
     pub fn leaky_relu() -> Activation {
         Activation::LeakyRelu { slope: 0.1 }
     }
 
-    /// ELU with the usual α of 1.
+    /// ELU with α = 1.
     pub fn elu() -> Activation {
         Activation::Elu { alpha: 1.0 }
     }
@@ -126,12 +126,12 @@ impl Activation {
     /// Linear functions per neuron: 1, for maxout its units.
     pub(crate) fn units(mut self) -> usize {
         match self.parameter() {
-            Some(Parameter::Pieces(units)) => *units,
+            Some(Parameter::Units(units)) => *units,
             Some(Parameter::Number(..)) | None => 1,
         }
     }
 
-    /// Gives `v` the concrete function. Softmax and maxout are the identity here.
+    /// Calls `v` with the concrete function; with the identity for softmax and maxout.
     #[inline(always)]
     pub(crate) fn with<V: Visit>(self, v: V) -> V::Output {
         match self {
@@ -153,7 +153,7 @@ impl Activation {
         }
     }
 
-    /// Whether every output is in −1..=1.
+    /// Whether all outputs are in −1..=1.
     pub(crate) fn is_within_one(self) -> bool {
         match self {
             Activation::Sigmoid
@@ -191,7 +191,7 @@ impl Activation {
         match self {
             Activation::LeakyRelu { slope } => Some(Parameter::Number("slope", slope)),
             Activation::Elu { alpha } => Some(Parameter::Number("alpha", alpha)),
-            Activation::Maxout { units } => Some(Parameter::Pieces(units)),
+            Activation::Maxout { units } => Some(Parameter::Units(units)),
             Activation::Identity
             | Activation::Sigmoid
             | Activation::Tanh
@@ -210,9 +210,8 @@ impl Activation {
     /// Checks the parameter.
     ///
     /// # Errors
-    /// [`Error::Config`] when it is not a finite number of at least 0, or for maxout below 2. With a
-    /// negative one the function would fold over: its derivative would not be a function of the
-    /// output.
+    /// [`Error::Config`] unless it is a finite number of at least 0, or for maxout at least 2. With a
+    /// negative slope or α the derivative would not be a function of the output.
     pub fn validate(self) -> Result<()> {
         let refuse = |name: &str, expected: &str, got: String| {
             let option = format!("{}: {name}", self.name());
@@ -220,13 +219,13 @@ impl Activation {
         };
         let mut copy = self;
         match copy.parameter() {
-            Some(Parameter::Pieces(units @ 0..2)) => {
+            Some(Parameter::Units(units @ 0..2)) => {
                 refuse("units", "at least 2", units.to_string())
             }
             Some(Parameter::Number(name, value)) if !(value.is_finite() && *value >= 0.0) => {
                 refuse(name, "a finite number of at least 0", value.to_string())
             }
-            Some(Parameter::Pieces(_) | Parameter::Number(..)) | None => Ok(()),
+            Some(Parameter::Units(_) | Parameter::Number(..)) | None => Ok(()),
         }
     }
 }
@@ -237,7 +236,7 @@ impl fmt::Display for Activation {
         match copy.parameter() {
             None => f.write_str(self.name()),
             Some(Parameter::Number(_, value)) => write!(f, "{}:{value}", self.name()),
-            Some(Parameter::Pieces(units)) => write!(f, "{}:{units}", self.name()),
+            Some(Parameter::Units(units)) => write!(f, "{}:{units}", self.name()),
         }
     }
 }
@@ -246,8 +245,8 @@ impl FromStr for Activation {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Config`] for an unknown name, a parameter that is no number or out of range, or
-    /// one where none belongs.
+    /// [`Error::Config`] for an unknown name, a parameter that is not a number or out of range, a
+    /// missing number of units, or a parameter of a function that has none.
     fn from_str(text: &str) -> Result<Activation> {
         let refuse = |reason: String| Err(Error::config("activation", reason));
         let (name, value) = match text.split_once(':') {
@@ -260,7 +259,7 @@ impl FromStr for Activation {
             return refuse(format!("expected one of {names}, maxout; got {text:?}"));
         };
         match (found.parameter(), value) {
-            (Some(Parameter::Pieces(units)), value) => match value.map(str::parse) {
+            (Some(Parameter::Units(units)), value) => match value.map(str::parse) {
                 Some(Ok(value)) => *units = value,
                 Some(Err(_)) | None => {
                     return refuse(format!("maxout needs a number of units; got {text:?}"));
@@ -268,7 +267,7 @@ impl FromStr for Activation {
             },
             (Some(Parameter::Number(_, number)), Some(value)) => match value.parse() {
                 Ok(value) => *number = value,
-                Err(_) => return refuse(format!("{value:?} in {text:?} is no number")),
+                Err(_) => return refuse(format!("{value:?} in {text:?} is not a number")),
             },
             (None, Some(_)) => return refuse(format!("{name} takes no parameter; got {text:?}")),
             (Some(Parameter::Number(..)) | None, None) => {}

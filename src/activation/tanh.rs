@@ -1,7 +1,7 @@
 //! The hyperbolic tangent. Derivative: 1 − a², from the output a.
 //!
-//! Below |z| = 0.66: z + z³ P(z²). Above: (d − 1) / d with d = (e²ᶻ + 1) / 2, where the difference
-//! is exact and an error of d counts less than half. Both are evaluated and one is chosen.
+//! Below |z| = 0.66: z + z³ P(z²). Above: (d − 1) / d with d = (e²ᶻ + 1) / 2; the difference is exact, and
+//! less than half of an error of d remains. Both are computed and one is selected.
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
@@ -10,10 +10,10 @@ use crate::math::{WHOLE, horner, quartic};
 use crate::simd::Simd;
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Where the two formulas meet.
+/// The boundary between the two formulas.
 const CUT: f32 = 0.66;
 
-/// Beyond, tanh is within 1 ULP of 1; d reaches 2²⁴, where d − 1 would round.
+/// Above this, tanh is within 1 ULP of 1. Here d reaches 2²⁴, from which d − 1 is not exact.
 const END: f32 = 8.664_339;
 
 /// P: minimax fit of (tanh √u − √u) / u^1.5 over 0..=0.66², rounded to f32 one coefficient after
@@ -37,8 +37,8 @@ impl Elementwise for Tanh {
         let u = s.mul(x, x);
         let below = s.mul_add(s.mul(x, u), horner(s, u, P), x);
 
-        // 2x = n ln 2 + 2r. The float nearest to ln 2 has 21 bits, so that n times it is exact for
-        // n < 8, and beyond that 1 / d is too small to show the difference.
+        // 2x = n ln 2 + 2r. The float nearest to ln 2 has 21 bits, so its product with n is exact for
+        // n < 8; for larger n, 1 / d is too small for the error to matter.
         let (half, one) = (s.splat(0.5), s.splat(1.0));
         let magic = s.splat(WHOLE + 127.0);
         let whole = s.mul_add(x, s.splat(2.0 * LOG2_E), magic);
@@ -49,7 +49,7 @@ impl Elementwise for Tanh {
         let d = s.mul_add(power, t, s.mul_add(power, half, half));
         let above = s.div(s.sub(d, one), d);
 
-        // Beyond `END` the power means nothing. NaN is in neither range and went through `above`.
+        // Above `END` the power is not valid. NaN is in neither range, so it comes from `above`.
         let size = s.select(s.lt(x, s.splat(CUT)), below, above);
         let size = s.select(s.lt(s.splat(END), x), one, size);
         s.with_sign_of(size, z)

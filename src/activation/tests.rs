@@ -1,4 +1,5 @@
-//! What only the crate itself can see: lines, kept values, and the softmax's sums.
+//! Tests of what is not public: lines, kept values, the sums of softmax, and a comparison with
+//! [`crate::reference`].
 
 use super::softmax::RowSum;
 use super::{Activation, Keeps, softmax_panels};
@@ -64,10 +65,10 @@ impl Kernel for Row<'_> {
 }
 
 #[test]
-fn softmax_of_panels_equals_the_slice_form_and_clears_the_pads() {
+fn softmax_of_panels_equals_that_of_slices_and_clears_the_padding() {
     for level in Level::available() {
         for n in 1..=50usize {
-            // The pads hold what would show: NaN.
+            // NaN in the padding would spread.
             let mut row = vec![Line([f32::NAN; LINE]); n.div_ceil(LINE)];
             let mut slice: Vec<f32> = (0..n).map(|i| (i as f32).sin() * 20.0).collect();
             for (i, z) in slice.iter().enumerate() {
@@ -84,7 +85,7 @@ fn softmax_of_panels_equals_the_slice_form_and_clears_the_pads() {
 
 #[test]
 fn log_probabilities_are_right_at_any_size() {
-    // ln p = (z - max) - ln sum: MLX gave 0.0 for two logits of 1e8, where it is -ln 2.
+    // ln p = (z - max) - ln sum. For two logits of 1e8, MLX returned 0.0 instead of -ln 2.
     for level in Level::available() {
         for size in [0.0, 1.0, 1e4, 1e8, 3e38] {
             let mut row = [Line([size; LINE])];
@@ -95,9 +96,9 @@ fn log_probabilities_are_right_at_any_size() {
     }
 }
 
-/// Where functions have kinks, limits and special values: zeros, the smallest floats, small and
-/// large ones, and their neighbours.
-fn places() -> Vec<f32> {
+/// Points near kinks, limits and special values: zeros, the smallest floats, small and large floats, and
+/// their neighbours.
+fn points() -> Vec<f32> {
     let sizes = [0.0, f32::from_bits(1), f32::MIN_POSITIVE, 1e-20, 1e-7, 0.1, 0.5, 1.0, 2.0, 15.0];
     let large = [89.0, 104.0, 121.0, 1e4, 1e18, 1e30, f32::MAX];
     let next = |x: f32| [x, x.next_down(), x.next_up()];
@@ -129,7 +130,7 @@ fn every_function_is_that_of_the_reference() {
                 let want = activation_forward(plain, &wide, 1)[0];
                 ([a[0], d[0]], [want, activation_backward(plain, &[1.0], &wide, 1)[0]])
             };
-            for z in places() {
+            for z in points() {
                 let (got, want) = both(z);
                 let at =
                     || format!("{function} at {z:e}, {}: {got:?}, want {want:?}", level.name());
@@ -146,7 +147,7 @@ fn every_function_is_that_of_the_reference() {
             }
             let ([a, d], [want_a, _]) = both(f32::NAN);
             assert!(a.is_nan() && want_a.is_nan(), "{function} of NaN, {}", level.name());
-            // Where it is piecewise linear, the slope of one side: whose sign bits decide.
+            // The derivative of piecewise linear functions at NaN is the slope of one side.
             let side = match function {
                 Activation::Identity => Some(1.0),
                 Activation::Relu | Activation::HardTanh | Activation::Step => Some(0.0),

@@ -1,4 +1,4 @@
-//! The vector functions that a [`Level`] offers: eˣ, ln x and softmax over slices.
+//! The public functions of a [`Level`] over slices: eˣ, ln x and softmax.
 
 use super::apply::{Map, map_slice};
 use super::softmax::softmax_groups;
@@ -41,22 +41,21 @@ impl Kernel for Softmax<'_> {
 }
 
 impl Level {
-    /// Replaces every x by eˣ, with an error of at most 1 ULP.
+    /// Replaces each x by eˣ, with an error of at most 1 ULP.
     pub fn exp(self, x: &mut [f32]) {
         map_slice(self, Exp, x);
     }
 
-    /// Replaces every x by its natural logarithm, with an error of at most 1 ULP: −∞ for ±0, NaN
-    /// for negative numbers.
+    /// Replaces each x by its natural logarithm, with an error of at most 1 ULP; −∞ for ±0, NaN for
+    /// negative numbers.
     pub fn ln(self, x: &mut [f32]) {
         map_slice(self, Ln, x);
     }
 
     /// Replaces a row of logits z by their softmax, e^(z − max) / Σ e^(z − max).
     ///
-    /// Equal and very large logits come out right, −∞ as 0. In random rows of up to
-    /// 1000 logits the error of a p is at most 5 + |z − max| ULP. A row with NaN or +∞ in it, or of −∞
-    /// only, becomes NaN.
+    /// Large logits do not overflow, and −∞ gives 0. In random rows of up to 1000 logits the error of a
+    /// probability is at most 5 + |z − max| ULP. A row with NaN or +∞, or with −∞ only, becomes NaN.
     pub fn softmax(self, row: &mut [f32]) {
         dispatch(self, Softmax(row));
     }
