@@ -2,11 +2,29 @@
 //!
 //! # The modules, from the bottom up
 //!
-//! `simd` knows nothing of `gemm`; [`gemm`], `activation` and `passes` (dropout, maxout, norms)
-//! know nothing of layers; `nn` (networks and predicting) knows nothing of training; `train` runs
-//! the two phases on the team of `threads`; [`gradient`] shows and checks what training descends
-//! along. [`data`] and [`metrics`] stand beside them, and [`reference`](mod@reference) is the same
-//! network in plain loops.
+//! Each module imports only from those before it, which `tests/imports` checks:
+//!
+//! | module | has |
+//! |---|---|
+//! | `error` | the errors of the crate |
+//! | `simd` | the operations of each SIMD level, and their choice at run time |
+//! | `storage` | matrices in rows and in panels of 16 columns |
+//! | `math` | exp, ln, sin, erf, hashes, random numbers |
+//! | `threads` | teams of threads, and whether one thread or the team is faster |
+//! | [`gemm`] | matrix products, with traits for what happens in their stores |
+//! | `activation` | σ and σ′ |
+//! | `passes` | norms, dropout, maxout, on blocks of rows |
+//! | `optim` | update rules, schedules, penalties |
+//! | `loss` | losses and their gradients |
+//! | `network` | layers and their parameters |
+//! | `format` | file formats: safetensors, protobuf, JSON, atomic writes |
+//! | [`data`] | data sets and their readers |
+//! | [`metrics`] | what an evaluation counts |
+//! | `program` | a network as a list of operations: predictions, evaluations, the training step |
+//! | `io` | models and ONNX files |
+//! | `run` | epochs, callbacks, checkpoints |
+//! | [`reference`](mod@reference) | the same network in plain loops |
+//! | [`gradient`] | the gradients of a batch, and their check |
 
 mod activation;
 pub mod data;

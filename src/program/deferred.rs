@@ -220,10 +220,8 @@ fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: StepAdjust
         let g = gradient.as_mut().map_or(&mut [][..], |g| g.panel_mut(p));
         apply(level, w.panel_mut(p), g, slots, rule, pass);
     }
-    for vector in vectors {
-        if let Some(VectorMut { lines, slots: [first, second], gradient }) = vector {
-            apply(level, lines, gradient, [first, second], rule, pass.for_vectors(a));
-        }
+    for VectorMut { lines, slots: [first, second], gradient } in vectors.iter_mut().flatten() {
+        apply(level, lines, gradient, [first, second], rule, pass.for_vectors(a));
     }
     if a.max_norm.is_none() {
         tile.refresh(level);

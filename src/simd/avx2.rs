@@ -2,7 +2,8 @@
 
 use super::line::LINE;
 use super::operations::{Kernel, Simd, intrinsics};
-use super::tiles::{TileShapes, check_level};
+use super::tile_shapes::TileShapes;
+use super::tiles::check_level;
 use std::arch::asm;
 use std::arch::x86_64::*;
 

@@ -3,7 +3,8 @@
 use super::avx2::Avx2;
 use super::line::LINE;
 use super::operations::{Kernel, Simd, intrinsics};
-use super::tiles::{TileShapes, check_level};
+use super::tile_shapes::TileShapes;
+use super::tiles::check_level;
 use std::arch::asm;
 use std::arch::x86_64::*;
 

@@ -22,6 +22,7 @@ mod operations;
 mod portable;
 #[cfg(test)]
 mod software;
+mod tile_shapes;
 mod tiles;
 
 pub(crate) use dispatch::dispatch;

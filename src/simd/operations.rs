@@ -1,7 +1,7 @@
 //! The operations of a level, and the work that is written in them.
 
 use super::line::LINE;
-use super::tiles::TileShapes;
+use super::tile_shapes::TileShapes;
 
 /// Work that is generic over the level. `run` must be `#[inline(always)]`.
 pub(crate) trait Kernel {

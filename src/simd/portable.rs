@@ -1,7 +1,8 @@
 //! Every other CPU: `wide`'s eight lanes, which the compiler maps to what the target has.
 
 use super::operations::{Kernel, Simd, methods};
-use super::tiles::{TileShapes, check_level};
+use super::tile_shapes::TileShapes;
+use super::tiles::check_level;
 use std::array::from_fn;
 use wide::{f32x8, i32x8};
 

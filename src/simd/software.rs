@@ -1,7 +1,8 @@
 //! AVX-512's lanes, tiles and bits in scalar code, for tests: so any CPU runs the code of 16 lanes.
 
 use super::operations::{Kernel, Simd, methods};
-use super::tiles::{TileShapes, check_level};
+use super::tile_shapes::TileShapes;
+use super::tiles::check_level;
 use std::array::from_fn;
 
 /// The token of this level; every CPU has it.

@@ -2,7 +2,7 @@
 //! are `asm!`, one block of it from the first sum to the last.
 
 use super::fma;
-use super::operand::{Pairs, Sums};
+use super::tile::{Pairs, Sums};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use std::arch::asm;
 use std::marker::PhantomData;
@@ -215,7 +215,7 @@ impl Tiles {
         // SAFETY: `self` says that tiles are there and configured; loads stay in the operands by
         // this function's contract, and the four stores of 1 KiB in `out`.
         unsafe {
-            // The order of `operand::terms`, which says why; a tile of a part is 1024 bytes.
+            // The order of `tile::terms`, which says why; a tile of a part is 1024 bytes.
             match pairs.parts {
                 (1, 1) => multiply_rows!(pairs, out, 1024, 1024, a 0, b 0, dot 0),
                 (1, 2) => multiply_rows!(pairs, out, 1024, 2048, a 0, b 1024, dot 0, b 0, dot 0),

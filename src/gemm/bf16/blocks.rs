@@ -1,8 +1,9 @@
 //! The sums of a block of 32 x 32 of a product, by tiles or f32 units.
 
 use super::bytes::Scaling;
-use super::operand::{Operand, Pairs, Sums};
+use super::operand::Operand;
 use super::precision::{SplitBy, Unit};
+use super::tile::{Pairs, Sums};
 use super::{amx, fma};
 use crate::simd::{Kernel, LINE, Line, Simd};
 

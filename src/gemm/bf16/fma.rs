@@ -1,7 +1,7 @@
 //! What the tile unit does, in f32 vector units: a product of two bf16 is exact in f32, so one
 //! fused multiply-add rounds as the tile unit does.
 
-use super::operand::{Pairs, Sums, terms};
+use super::tile::{Pairs, Sums, terms};
 use crate::simd::{LINE, Line, Simd};
 
 /// Rows of a block that are summed at once: with two chains per row they are 8 sums, as many as hide

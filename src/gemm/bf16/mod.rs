@@ -25,6 +25,7 @@ mod precision;
 mod product;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 pub use bare::SplitProduct;
 pub(crate) use bytes::Scaling;

@@ -1,6 +1,6 @@
 //! No tile unit on this target.
 
-use super::operand::{Pairs, Sums};
+use super::tile::{Pairs, Sums};
 
 /// Never made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
