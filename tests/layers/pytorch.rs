@@ -31,7 +31,7 @@ fn net(case: &Value, level: Level) -> Mlp {
                 let name = l["activation"].as_str().unwrap();
                 builder.dense(n_out, name.parse::<Activation>().unwrap())
             }
-            pieces => builder.maxout(n_out, pieces as usize),
+            units => builder.maxout(n_out, units as usize),
         };
         builder = match l["norm"].as_str() {
             Some("layer") => builder.layer_norm(),
