@@ -59,6 +59,7 @@ unsafe impl Send for SharedPanels<'_> {}
 unsafe impl Sync for SharedPanels<'_> {}
 
 /// Number of lines that a view of this geometry spans.
+#[inline]
 pub(crate) fn span(rows: usize, cols: usize, ld: usize) -> usize {
     assert!(rows <= ld, "{rows} rows in panels of {ld}");
     if rows == 0 || cols == 0 { 0 } else { (cols.div_ceil(LINE) - 1) * ld + rows }
@@ -223,10 +224,23 @@ impl<'a> SharedPanels<'a> {
         SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
     }
 
+    /// A range of rows, to read.
+    ///
+    /// # Safety
+    /// While the result is in use, nobody writes these rows.
+    #[inline]
+    pub(crate) unsafe fn rows(self, range: Range<usize>) -> Panels<'a> {
+        assert!(range.start <= range.end && range.end <= self.rows);
+        // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
+        let ptr = unsafe { self.ptr.add(range.start) };
+        Panels { ptr, rows: range.len(), cols: self.cols, ld: self.ld, memory: PhantomData }
+    }
+
     /// A range of rows, to write.
     ///
     /// # Safety
     /// While the result is in use, nobody else reads or writes these rows.
+    #[inline]
     pub(crate) unsafe fn rows_mut(self, range: Range<usize>) -> PanelsMut<'a> {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
