@@ -70,6 +70,7 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The rows of a buffer, to read.
+    #[inline(always)]
     pub(crate) fn read(&self, buffer: Buffer) -> Panels<'_> {
         let Place { matrix, cols } = self.places[buffer.0];
         let lines = self.matrices[matrix].shared_as(self.range.end, cols, self.ld);
@@ -78,6 +79,7 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The rows of a buffer, to write.
+    #[inline(always)]
     pub(crate) fn write(&mut self, buffer: Buffer) -> PanelsMut<'_> {
         let ([], [out]) = self.get([], [buffer]);
         out
@@ -85,6 +87,7 @@ impl<'a> RowBlock<'a> {
 
     /// # Safety
     /// As long as the view lives, nobody else reads or writes these rows of the buffer's matrix.
+    #[inline(always)]
     unsafe fn writable(&self, buffer: Buffer) -> PanelsMut<'a> {
         let Place { matrix, cols } = self.places[buffer.0];
         let lines = self.matrices[matrix].shared_as(self.range.end, cols, self.ld);
@@ -100,6 +103,7 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The rows of some buffers to read and of others to write, which are different ones.
+    #[inline(always)]
     pub(crate) fn get<const R: usize, const W: usize>(
         &mut self,
         read: [Buffer; R],
@@ -110,16 +114,19 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The same, with operands of bf16 products, which are different ones too.
+    #[inline(always)]
     pub(crate) fn with_parts<const R: usize, const W: usize, const P: usize>(
         &mut self,
         read: [Buffer; R],
         write: [Buffer; W],
         parts: [Option<Side>; P],
     ) -> ([Panels<'_>; R], [PanelsMut<'_>; W], [Option<SplitPart<'_>>; P]) {
-        let matrix = |buffer: &Buffer| self.places[buffer.0].matrix;
-        for (i, buffer) in write.iter().enumerate() {
-            let others = write[..i].iter().chain(&read);
-            assert!(others.map(matrix).all(|other| other != matrix(buffer)), "{write:?}, {read:?}");
+        let matrix = |buffer: Buffer| self.places[buffer.0].matrix;
+        for i in 0..W {
+            let to = matrix(write[i]);
+            let is_other = |buffer: &Buffer| matrix(*buffer) != to;
+            let is_alone = read.iter().all(is_other) && write[..i].iter().all(is_other);
+            assert!(is_alone, "a buffer is written and used twice");
         }
         for (i, part) in parts.iter().enumerate() {
             assert!(part.is_none() || !parts[..i].contains(part), "{parts:?}");
@@ -137,8 +144,12 @@ impl<'a> RowBlock<'a> {
             // SAFETY: as above, with different operands.
             unsafe { operand.part(this.range.clone(), 0..operand.shape().1.div_ceil(LINE)) }
         };
-        let read = read.map(|buffer| this.read(buffer));
-        (read, write.map(writable), parts.map(|side| side.map(part)))
+        // Not `map`, which moves arrays element by element.
+        (
+            from_fn(|i| this.read(read[i])),
+            from_fn(|i| writable(write[i])),
+            from_fn(|i| parts[i].map(part)),
+        )
     }
 }
 
