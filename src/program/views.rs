@@ -134,7 +134,7 @@ impl<'a> RowBlock<'a> {
         read: R,
         write: W,
         sides: [Option<Side>; P],
-    ) -> (R::Each<Panels<'_>>, W::Each<PanelsMut<'_>>, [Option<SplitPart<'_>>; P]) {
+    ) -> (R::Each<Panels<'_>>, W::Each<PanelsMut<'_>>, Parts<'_, P>) {
         for (i, side) in sides.iter().enumerate() {
             assert!(side.is_none() || !sides[..i].contains(side), "{sides:?}");
         }
@@ -146,6 +146,9 @@ impl<'a> RowBlock<'a> {
         (read, write, from_fn(|i| part(sides[i])))
     }
 }
+
+/// Operands of bf16 products, where there are such.
+pub(crate) type Parts<'a, const P: usize> = [Option<SplitPart<'a>>; P];
 
 /// A few buffers: an array.
 pub(crate) trait Buffers {
