@@ -268,8 +268,13 @@ pub(crate) struct TileMut<'a> {
     pub(crate) gradient: Option<PanelsMut<'a>>,
     pub(crate) wt: Option<Transposed<'a>>,
     pub(crate) part: Option<SplitPart<'a>>,
-    /// The tile's lines of each vector of the layer; none but for the tile with the first inputs.
-    pub(crate) vectors: [Option<VectorMut<'a>>; LayerParameters::MAX_VECTORS],
+    pub(crate) vectors: VectorsMut<'a>,
+}
+
+/// The tile's lines of each vector of its layer; none but for the tile with the first inputs.
+pub(crate) struct VectorsMut<'a> {
+    tile: &'a Tile,
+    memory: &'a ParameterMemory<'a>,
 }
 
 /// Lines of a vector of parameters, and what is shaped like them.
@@ -388,14 +393,14 @@ impl<'a> Crew<'a> {
 impl<'a> TileMut<'a> {
     /// # Safety
     /// As long as this lives, nobody else reads or writes the tile in this memory.
+    #[inline]
     unsafe fn new(tile: &'a Tile, memory: &'a ParameterMemory) -> Self {
         let Tile { layer, inputs, outputs } = tile;
         let (dense, state) = (&memory.layers[*layer], &memory.states[*layer]);
         let gradient = memory.gradients.get(*layer);
         let rows = tile.rows(dense.n_in());
         let slot = |i: usize| state.slots.get(i);
-        // SAFETY: by this function's contract. The vectors of a tile's outputs belong to the tile of
-        // those outputs with the first inputs.
+        // SAFETY: by this function's contract.
         let block =
             |m: &'a PanelMatrix| unsafe { m.shared().block_mut(outputs.clone(), rows.clone()) };
         let wt = state.wt.as_ref().map(|wt| {
@@ -408,18 +413,6 @@ impl<'a> TileMut<'a> {
             // SAFETY: by this function's contract; tiles of such layers are whole blocks of 32 x 32.
             unsafe { w.part(rows.clone(), outputs.clone()) }
         });
-        let vector = |v: usize| {
-            (inputs.start == 0 && v < dense.n_vectors()).then(|| {
-                let range = tile.lines(dense, v);
-                // SAFETY: by this function's contract.
-                let lines = |m: &'a PanelMatrix| unsafe { m.shared().lines_mut(range.clone()) };
-                VectorMut {
-                    lines: lines(&dense.b),
-                    slots: [slot(0), slot(1)].map(|s| s.map_or(&mut [][..], |s| lines(&s.b))),
-                    gradient: gradient.map_or(&mut [][..], |g| lines(&g.b)),
-                }
-            })
-        };
         TileMut {
             tile,
             width: (dense.columns() != dense.n_out()).then_some(dense.n_out()),
@@ -428,7 +421,27 @@ impl<'a> TileMut<'a> {
             gradient: gradient.map(|g| block(&g.w)),
             wt,
             part,
-            vectors: [vector(0), vector(1), vector(2)],
+            vectors: VectorsMut { tile, memory },
+        }
+    }
+}
+
+impl<'a> VectorsMut<'a> {
+    /// Calls `work` with the number of each vector and its lines.
+    #[inline]
+    pub(crate) fn each(&mut self, mut work: impl FnMut(usize, VectorMut)) {
+        let VectorsMut { tile, memory } = *self;
+        let (dense, state) = (&memory.layers[tile.layer], &memory.states[tile.layer]);
+        let gradient = memory.gradients.get(tile.layer);
+        for v in tile.vectors(dense) {
+            let range = tile.lines(dense, v);
+            // SAFETY: who made the tile promised that nobody else uses its memory. The vectors of its
+            // outputs belong to the tile with the first inputs, the lines of `v` come once, and `self`
+            // is borrowed exclusively.
+            let lines = |m: &'a PanelMatrix| unsafe { m.shared().lines_mut(range.clone()) };
+            let slot = |i: usize| state.slots.get(i).map_or(&mut [][..], |slot| lines(&slot.b));
+            let gradient = gradient.map_or(&mut [][..], |gradient| lines(&gradient.b));
+            work(v, VectorMut { lines: lines(&dense.b), slots: [slot(0), slot(1)], gradient });
         }
     }
 }

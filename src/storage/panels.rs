@@ -76,6 +76,7 @@ impl<'a> Panels<'a> {
     }
 
     /// A range of rows.
+    #[inline]
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
@@ -84,6 +85,7 @@ impl<'a> Panels<'a> {
     }
 
     /// A range of panels.
+    #[inline]
     pub(crate) fn panels(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.n_panels());
         // SAFETY: `start` panels are in the view's memory (or the result is empty and never read).
@@ -174,6 +176,7 @@ impl<'a> PanelsMut<'a> {
     }
 
     /// A range of rows.
+    #[inline]
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
@@ -220,6 +223,7 @@ impl<'a> SharedPanels<'a> {
     ///
     /// # Safety
     /// `ptr` points to lines that hold this geometry and outlive `'a`.
+    #[inline]
     pub(crate) unsafe fn from_raw(ptr: *mut Line, rows: usize, cols: usize, ld: usize) -> Self {
         SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
     }
@@ -252,6 +256,7 @@ impl<'a> SharedPanels<'a> {
     ///
     /// # Safety
     /// While the result is in use, nobody else reads or writes these rows of these panels.
+    #[inline]
     pub(crate) unsafe fn block_mut(
         self,
         panels: Range<usize>,
