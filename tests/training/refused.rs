@@ -1,5 +1,5 @@
 //! After an `Err` everything is as if the batch had never been: trials that were once wrong at `avx2`,
-//! where the right half of a panel with up to eight columns is not written. (`src/train/tests` has
+//! where the right half of a panel with up to eight columns is not written. (`src/run/tests` has
 //! the same over random networks and options.)
 
 use deltarule::data::{Dataset, Targets};
