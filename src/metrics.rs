@@ -4,6 +4,7 @@
 //! its documentation says otherwise; sums are taken in f64.
 
 mod confusion;
+mod pairs;
 mod probability;
 mod regression;
 
@@ -13,7 +14,8 @@ pub use confusion::{ConfusionMatrix, Scores};
 pub use probability::{log_loss, roc_auc, roc_auc_one_vs_rest, top_k_accuracy};
 pub use regression::{mean_absolute_error, mean_squared_error, r2};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use pairs::check_pairs;
 
 /// What a model does on a data set.
 ///
@@ -57,22 +59,11 @@ impl fmt::Display for Evaluation {
 /// The share of predictions that are the true class.
 ///
 /// # Errors
-/// [`Error::Shape`] when the slices are empty or differ in length.
+/// [`Error::Shape`](crate::Error::Shape) when the slices are empty or differ in length.
 pub fn accuracy(truth: &[u32], predicted: &[u32]) -> Result<f64> {
     check_pairs(truth.len(), predicted.len())?;
     let right = truth.iter().zip(predicted).filter(|(t, p)| t == p).count();
     Ok(right as f64 / truth.len() as f64)
-}
-
-/// That there is one prediction for each of at least one true value.
-fn check_pairs(truth: usize, predicted: usize) -> Result<()> {
-    match truth {
-        0 => Err(Error::shape("truth", "at least 1 sample", "0 samples")),
-        n if n != predicted => {
-            Err(Error::shape("predicted", format!("{n} values, one a sample"), predicted))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

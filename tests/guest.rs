@@ -245,7 +245,7 @@ mod float_environment {
                     Err(other) => panic!("{other}"),
                 }
                 // Long enough for the workers to leave and to come anew.
-                if training.steps() % 10 == 0 {
+                if training.steps().is_multiple_of(10) {
                     std::thread::sleep(std::time::Duration::from_millis(1));
                 }
             }

@@ -53,7 +53,7 @@ pub enum Activation {
     /// 1 for z ≥ 0, else 0: the McCulloch–Pitts neuron. For predictions only; the derivative is 0
     Step,
     /// eᶻ / Σ eᶻ over a row, for the output layer. It is not element-wise: [`Activation::forward`] treats
-    /// it as the identity; it is computed by the loss and by [`Level::softmax`].
+    /// it as the identity; it is computed by the loss and by [`Level::softmax`](crate::Level::softmax).
     Softmax,
     /// The largest of a neuron's `units` linear functions, max_k (wₖᵀx + bₖ) (Goodfellow et al.
     /// 2013), for hidden layers: a layer of n neurons has n · units columns of weights. It is not

@@ -1,7 +1,7 @@
 //! Arrays in safetensors files: features and targets side by side.
 
-use super::array::Array;
 use crate::error::Result;
+use crate::format::Array;
 use crate::format::{read_file, read_stream};
 use std::io::Read;
 use std::path::Path;
@@ -36,8 +36,8 @@ pub fn read_safetensors(reader: impl Read, name: &str) -> Result<Array> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::array::ArrayData;
     use crate::data::targets::Targets;
+    use crate::format::ArrayData;
     use safetensors::tensor::{Dtype, TensorView, serialize};
 
     #[test]

@@ -11,8 +11,9 @@
 mod blur;
 mod warp;
 
-use crate::error::{Error, Result};
 pub use warp::Augmenter;
+
+use crate::error::{Error, Result};
 
 /// Which distortions, and how far. Each image draws its own, uniformly within these limits, as a
 /// function of (seed, epoch, index) alone.
@@ -88,12 +89,8 @@ impl Augment {
         self
     }
 
-    /// What distorts; one a thread.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when a side is not in 1..=4096 pixels, a limit is negative or not finite,
-    /// the scale's share is not below 1, or sigma is not above 0 and at most the larger side.
-    pub fn augmenter(&self) -> Result<Augmenter> {
+    /// Refuses sides and limits that no distortion can have.
+    fn check(&self) -> Result<()> {
         let (width, height) = (self.width, self.height);
         let sides = 1..=MAX_SIDE;
         if !sides.contains(&width) || !sides.contains(&height) {
@@ -122,7 +119,7 @@ impl Augment {
                 let reason = format!("expected above 0 and up to {largest}, got {sigma}");
                 Err(Error::config("augment: elastic: sigma", reason))
             }
-            _ => Ok(Augmenter::new(self)),
+            _ => Ok(()),
         }
     }
 }

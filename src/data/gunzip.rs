@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_any_header_are_read_in_any_pieces() {
+    fn members_of_any_header_are_read_in_chunks_of_any_size() {
         let plain = plain();
         let full = || GzBuilder::new().extra(vec![7; 300]).filename("a").comment("b");
         let members = [packed(&plain, full()), packed(b"", full()), packed(b"x", GzBuilder::new())];

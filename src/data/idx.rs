@@ -8,9 +8,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::array::{Array, ArrayData};
 use super::source::{Source, parse_file, parse_stream};
 use crate::error::Result;
+use crate::format::{Array, ArrayData};
 
 /// No known file has more than 4; the header's count is a byte.
 const MAX_DIMS: u8 = 16;

@@ -11,7 +11,9 @@ use std::path::Path;
 fn n_values(targets: &Targets, n_features: usize) -> Result<usize> {
     let rows = match targets {
         Targets::Classes { labels, .. } => labels.len(),
-        Targets::Values { values, n_outputs } => values.len() / n_outputs.max(&1),
+        Targets::Values { values, n_outputs } => {
+            values.len().checked_div(*n_outputs).unwrap_or(values.len())
+        }
     };
     let too_many = || Error::shape("data set", "values that fit in memory's addresses", rows);
     rows.checked_mul(n_features).ok_or_else(too_many)

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::array::{Array, ArrayData};
 use super::dataset::Dataset;
 use super::idx::read_idx_file;
 use super::targets::Targets;
 use crate::error::{Error, Result};
+use crate::format::{Array, ArrayData};
 
 /// The training and the test set from a folder: 60,000 and 10,000 images of 28 x 28 bytes, each
 /// read as `byte / 255`, with labels 0 to 9.

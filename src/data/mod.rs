@@ -22,6 +22,7 @@ mod array;
 mod arrays;
 mod augment;
 mod batches;
+mod chunked_vec;
 #[cfg(feature = "csv")]
 mod csv;
 mod dataset;
@@ -38,7 +39,6 @@ mod npy;
 #[cfg(feature = "npz")]
 mod npz;
 mod one_hot;
-mod pieces;
 mod source;
 mod split;
 mod standardize;
@@ -49,7 +49,7 @@ mod values;
 #[cfg(feature = "npz")]
 mod zip;
 
-pub use array::{Array, ArrayData};
+pub use crate::format::{Array, ArrayData};
 pub use arrays::{read_safetensors, read_safetensors_file};
 pub use augment::{Augment, Augmenter};
 pub(crate) use batches::in_order;

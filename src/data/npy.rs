@@ -10,11 +10,10 @@ mod header;
 use std::io::Read;
 use std::path::Path;
 
-use super::array::{Array, ArrayData};
 use super::source::{Source, parse_file, parse_stream};
 use crate::error::{Error, Result};
-use crate::format::from_f16;
-use header::{Header, Kind};
+use crate::format::{Array, ArrayData, read_array_data};
+use header::{Header, parse_descr};
 
 /// NumPy's own limit.
 const MAX_HEADER: usize = 10_000;
@@ -76,35 +75,13 @@ pub(super) fn parse(source: &mut Source) -> Result<Parsed> {
     let Some(count) = count else {
         return Err(source.refuse(format!("the product of {shape:?} does not fit in memory")));
     };
-    let Some((kind, is_big)) = Kind::parse(descr) else {
+    let Some((element_type, is_big)) = parse_descr(descr) else {
         let expected = "expected a real number of 1 to 8 bytes (f4, f8, u1, i8, …)";
         return Err(source.refuse(format!("type: {expected}, got {descr:?}")));
     };
-    macro_rules! values {
-        ($variant:ident, $type:ty) => {
-            ArrayData::$variant(match is_big {
-                true => source.values(count, <$type>::from_be_bytes)?,
-                false => source.values(count, <$type>::from_le_bytes)?,
-            })
-        };
-    }
-    let data = match kind {
-        // NumPy writes 0 and 1 and takes anything else for true.
-        Kind::Bool => ArrayData::Bool(source.values(count, |[byte]| byte != 0)?),
-        Kind::U8 => values!(U8, u8),
-        Kind::I8 => values!(I8, i8),
-        Kind::U16 => values!(U16, u16),
-        Kind::I16 => values!(I16, i16),
-        Kind::U32 => values!(U32, u32),
-        Kind::I32 => values!(I32, i32),
-        Kind::U64 => values!(U64, u64),
-        Kind::I64 => values!(I64, i64),
-        Kind::F16 => ArrayData::F32(match is_big {
-            true => source.values(count, |bytes| from_f16(u16::from_be_bytes(bytes)))?,
-            false => source.values(count, |bytes| from_f16(u16::from_le_bytes(bytes)))?,
-        }),
-        Kind::F32 => values!(F32, f32),
-        Kind::F64 => values!(F64, f64),
+    let data = match is_big {
+        true => read_array_data!(element_type, source, count, from_be_bytes),
+        false => read_array_data!(element_type, source, count, from_le_bytes),
     };
     Ok(Parsed { array: Array { shape, data }, is_fortran })
 }

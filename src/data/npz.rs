@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::array::Array;
 use super::npy;
 use super::source::{parse_known, parse_twice};
 use super::zip::{Member, walk};
 use crate::error::{Error, Result};
+use crate::format::Array;
 
 /// An NPZ file (feature `npz`), as `numpy.savez` and `numpy.savez_compressed` write it. Nothing of
 /// it is held between calls.
@@ -84,7 +84,7 @@ impl Npz {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::array::ArrayData;
+    use crate::format::ArrayData;
 
     const STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
     const DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated.npz");

@@ -5,7 +5,7 @@
 //! * a raw file must be exactly as long as its header says before anything is allocated;
 //! * a `.gz` file is decompressed twice, first without keeping a byte, up to the number of bytes
 //!   that its header claims and no further;
-//! * a stream is kept in small pieces as it comes, and joined once it has ended where it should.
+//! * a stream is kept in small chunks as it comes, and joined once it has ended where it should.
 //!
 //! So a file that is refused costs a fixed 64 KiB at most, and a stream that is refused costs
 //! what really came, whatever its header claims.
@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
-use super::pieces::Pieces;
+use super::chunked_vec::ChunkedVec;
 use crate::error::{Error, Result};
 
 /// Bytes read at once, on the stack; a multiple of every value size.
@@ -202,7 +202,7 @@ impl<'a> Source<'a> {
         let (Some(_), Some(n_bytes)) = (fits, count.checked_mul(N)) else {
             return Err(self.refuse(format!("{count} values of {N} bytes do not fit in memory")));
         };
-        let mut values = Pieces::default();
+        let mut values = ChunkedVec::default();
         if let End::At(end) = self.end {
             let rest = end.saturating_sub(self.position);
             if rest != n_bytes as u64 {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_come_in_any_pieces() {
+    fn streams_come_in_chunks_of_any_size() {
         let bytes: Vec<u8> = (0..50_010).map(|i| (i * 7) as u8).collect();
         let read = |source: &mut Source| source.values(bytes.len() / 2, u16::from_be_bytes);
         let expected: Vec<u16> =

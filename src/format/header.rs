@@ -178,7 +178,6 @@ impl<'a> Header<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::entry::Kind;
 
     fn refused(text: &str, reason: &str) {
         let error = Header::parse(text.as_bytes(), "f").unwrap_err().to_string();
@@ -224,7 +223,7 @@ mod tests {
         assert_eq!((shape("scalar"), shape("images")), (vec![], vec![2, 3, 4]));
         let matrix = |name: &str| header.matrix(header.entry(name).unwrap());
         assert_eq!([matrix("empty"), matrix("images")], [Some([0, 5]), None]);
-        assert_eq!(header.entry("eighths").unwrap().kind, Kind::Other);
+        assert_eq!(header.entry("eighths").unwrap().element_type, None);
     }
 
     #[test]

@@ -15,18 +15,23 @@
     )
 )]
 
+mod array;
 mod atomic;
+mod chunked_bytes;
+mod element_type;
 mod entry;
 mod half;
 mod header;
 mod json;
-mod pieces;
 mod protobuf;
 mod safetensors;
 mod writer;
 
+pub(crate) use array::read_array_data;
+pub use array::{Array, ArrayData};
 pub(crate) use atomic::{remove_unfinished, write_atomically};
-pub(crate) use half::from_f16;
+pub(crate) use element_type::ElementType;
+pub(crate) use half::{from_bf16, from_f16};
 pub(crate) use protobuf::Message;
 pub(crate) use safetensors::{Contents, Target, read_file, read_stream};
 pub(crate) use writer::{Stored, Values, encode, write, write_file};

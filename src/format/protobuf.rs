@@ -5,14 +5,14 @@ use super::writer::{Buffers, Values};
 use crate::error::Result;
 use std::io::Write;
 
-/// A protobuf message: its bytes in pieces, of which the large ones stay where they are.
+/// A protobuf message: its bytes in segments, of which the large ones stay where they are.
 #[derive(Default)]
 pub(crate) struct Message<'a> {
-    pieces: Vec<Piece<'a>>,
+    segments: Vec<Segment<'a>>,
     pub(crate) length: usize,
 }
 
-enum Piece<'a> {
+enum Segment<'a> {
     Bytes(Vec<u8>),
     Values(Values<'a>),
 }
@@ -20,9 +20,9 @@ enum Piece<'a> {
 impl<'a> Message<'a> {
     fn push(&mut self, bytes: &[u8]) {
         self.length = self.length.saturating_add(bytes.len());
-        match self.pieces.last_mut() {
-            Some(Piece::Bytes(last)) => last.extend_from_slice(bytes),
-            _ => self.pieces.push(Piece::Bytes(bytes.to_vec())),
+        match self.segments.last_mut() {
+            Some(Segment::Bytes(last)) => last.extend_from_slice(bytes),
+            _ => self.segments.push(Segment::Bytes(bytes.to_vec())),
         }
     }
 
@@ -74,26 +74,26 @@ impl<'a> Message<'a> {
 
     /// Adds the fields of another message.
     pub(crate) fn append(&mut self, message: Message<'a>) {
-        for piece in message.pieces {
-            match piece {
-                Piece::Bytes(bytes) => self.push(&bytes),
-                Piece::Values(values) => self.push_values(values),
+        for segment in message.segments {
+            match segment {
+                Segment::Bytes(bytes) => self.push(&bytes),
+                Segment::Values(values) => self.push_values(values),
             }
         }
     }
 
     fn push_values(&mut self, values: Values<'a>) {
         self.length = self.length.saturating_add(values.n_bytes());
-        self.pieces.push(Piece::Values(values));
+        self.segments.push(Segment::Values(values));
     }
 
     pub(crate) fn write(&self, writer: &mut dyn Write) -> Result<()> {
         let mut buffers = Buffers::default();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Bytes(bytes) => writer.write_all(bytes)?,
-                Piece::Values(values) => {
-                    values.pieces(&mut buffers, |part| writer.write_all(part))?;
+        for segment in &self.segments {
+            match segment {
+                Segment::Bytes(bytes) => writer.write_all(bytes)?,
+                Segment::Values(values) => {
+                    values.for_each_chunk(&mut buffers, |chunk| writer.write_all(chunk))?;
                 }
             }
         }

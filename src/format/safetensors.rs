@@ -8,17 +8,17 @@
 //! A file is read in two passes. The first allocates nothing that depends on the data: it
 //! compares the checksum and looks for numbers that are not finite. Only then is anything built.
 
-use super::entry::{Entry, Kind};
-use super::half::{from_bf16, from_f16};
+use super::array::{Array, read_array_data};
+use super::chunked_bytes::{ChunkedBytes, STREAM, read_error, take_some};
+use super::element_type::ElementType;
+use super::entry::Entry;
 use super::header::{CHECKSUM, Header, MAX_HEADER, NO_DIGITS};
-use super::pieces::{Pieces, take_some};
-use crate::data::{Array, ArrayData};
 use crate::error::{Error, Result};
 use crate::math::Hasher;
 use crate::simd::LINE;
 use crate::storage::{PanelMatrix, fill_from_bytes};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes read at once in the first pass; a multiple of 4.
@@ -48,7 +48,7 @@ impl<'a> Contents<'a> {
     /// Name, rows and columns of each tensor of F32, in the order of the data. One dimension is
     /// one row; none and more than two are 0 x 0, which no network has.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = (&'a str, usize, usize)> + '_ {
-        let entries = self.header.entries.iter().filter(|e| e.kind == Kind::F32);
+        let entries = self.header.entries.iter().filter(|e| e.is_f32());
         entries.map(|e| {
             let [rows, cols] = self.header.matrix(e).unwrap_or_default();
             (e.name, rows, cols)
@@ -57,15 +57,19 @@ impl<'a> Contents<'a> {
 
     /// The name of each tensor, and whether its values are floats of any size.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&'a str, bool)> + '_ {
-        self.header.entries.iter().map(|e| (e.name, e.kind.is_float()))
+        self.header
+            .entries
+            .iter()
+            .map(|e| (e.name, e.element_type.is_some_and(ElementType::is_float)))
     }
 
     /// Refuses what no network of ours is made of: other kinds of values, and what is not a number.
     /// (Bytes are skipped: a checkpoint has some.)
     pub(crate) fn check_finite(&self) -> Result<()> {
-        let other = |e: &&Entry| !matches!(e.kind, Kind::F32 | Kind::U8);
+        let other =
+            |e: &&Entry| !matches!(e.element_type, Some(ElementType::F32 | ElementType::U8));
         if let Some(e) = self.header.entries.iter().find(other) {
-            return Err(self.refuse(format!("{:?}: expected F32, got {}", e.name, e.kind.name())));
+            return Err(self.refuse(format!("{:?}: expected F32, got {}", e.name, e.type_name())));
         }
         self.header.entries.iter().try_for_each(|e| self.check_entry(e))
     }
@@ -84,8 +88,8 @@ impl<'a> Contents<'a> {
         let Some(found) = self.header.entry(name) else {
             return Err(self.refuse(format!("there is no tensor {name:?}")));
         };
-        if found.kind != Kind::F32 {
-            return Err(self.refuse(format!("{name:?}: expected F32, got {}", found.kind.name())));
+        if !found.is_f32() {
+            return Err(self.refuse(format!("{name:?}: expected F32, got {}", found.type_name())));
         }
         let (expected, fits) = match target {
             Target::Matrix(t) => (
@@ -119,7 +123,9 @@ impl<'a> Contents<'a> {
 
     /// The bytes of a tensor of U8.
     pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
-        let Some(found) = self.header.entry(name).filter(|e| e.kind == Kind::U8) else {
+        let Some(found) =
+            self.header.entry(name).filter(|e| e.element_type == Some(ElementType::U8))
+        else {
             return Err(self.refuse(format!("there are no bytes {name:?}")));
         };
         let found = *found;
@@ -151,7 +157,7 @@ impl<'a> Contents<'a> {
             }
             Ok(())
         };
-        read().map_err(|e| failed(self.file, e))?;
+        read().map_err(|e| read_error(self.file, e))?;
         Ok(values)
     }
 
@@ -165,29 +171,11 @@ impl<'a> Contents<'a> {
             let expected = format!("expected at most {MAX_DIMS} dimensions, got {n_dims}");
             return Err(self.refuse(format!("{name:?}: {expected}")));
         }
-        let data = match entry.kind {
-            Kind::F16 => {
-                ArrayData::F32(self.values(entry, |bytes| from_f16(u16::from_le_bytes(bytes)))?)
-            }
-            Kind::Bf16 => {
-                ArrayData::F32(self.values(entry, |bytes| from_bf16(u16::from_le_bytes(bytes)))?)
-            }
-            Kind::Bool => ArrayData::Bool(self.values(entry, |[byte]| byte != 0)?),
-            Kind::Other => {
-                let reason = "expected F16, BF16, F32, F64, BOOL or integers, got another type";
-                return Err(self.refuse(format!("{name:?}: {reason}")));
-            }
-            Kind::F32 => ArrayData::F32(self.values(entry, f32::from_le_bytes)?),
-            Kind::F64 => ArrayData::F64(self.values(entry, f64::from_le_bytes)?),
-            Kind::U8 => ArrayData::U8(self.values(entry, u8::from_le_bytes)?),
-            Kind::I8 => ArrayData::I8(self.values(entry, i8::from_le_bytes)?),
-            Kind::U16 => ArrayData::U16(self.values(entry, u16::from_le_bytes)?),
-            Kind::I16 => ArrayData::I16(self.values(entry, i16::from_le_bytes)?),
-            Kind::U32 => ArrayData::U32(self.values(entry, u32::from_le_bytes)?),
-            Kind::I32 => ArrayData::I32(self.values(entry, i32::from_le_bytes)?),
-            Kind::U64 => ArrayData::U64(self.values(entry, u64::from_le_bytes)?),
-            Kind::I64 => ArrayData::I64(self.values(entry, i64::from_le_bytes)?),
+        let Some(element_type) = entry.element_type else {
+            let reason = "expected F16, BF16, F32, F64, BOOL or integers, got another type";
+            return Err(self.refuse(format!("{name:?}: {reason}")));
         };
+        let data = read_array_data!(element_type, self, entry, from_le_bytes);
         Ok(Array { shape: self.header.shape(&entry), data })
     }
 
@@ -201,7 +189,7 @@ impl<'a> Contents<'a> {
         let mut read = || {
             self.reader.seek(SeekFrom::Start(self.data_at))?;
             for entry in &self.header.entries {
-                let Some(t) = target(entry.name).filter(|_| entry.kind == Kind::F32) else {
+                let Some(t) = target(entry.name).filter(|_| entry.is_f32()) else {
                     let n_bytes = i64::try_from(entry.n_bytes()).unwrap_or(i64::MAX);
                     self.reader.seek(SeekFrom::Current(n_bytes))?;
                     continue;
@@ -214,7 +202,7 @@ impl<'a> Contents<'a> {
             }
             Ok(())
         };
-        read().map_err(|e| failed(self.file, e))
+        read().map_err(|e| read_error(self.file, e))
     }
 }
 
@@ -230,19 +218,6 @@ pub(crate) enum Target<'a> {
 /// What is read in two passes.
 trait ReadSeek: Read + Seek {}
 impl<R: Read + Seek> ReadSeek for R {}
-
-/// An end that comes too early is the file's fault, anything else the system's.
-pub(crate) fn failed(file: &str, error: io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => Error::format(file, "ends too early"),
-        ErrorKind::OutOfMemory => Error::memory(format!("the bytes of {file}")),
-        _ if file == STREAM => Error::from(error),
-        _ => Error::io(Path::new(file), error),
-    }
-}
-
-/// The name of what has none.
-const STREAM: &str = "stream";
 
 /// Reads a file.
 pub(crate) fn read_file<T>(path: &Path, visit: impl FnOnce(Contents) -> Result<T>) -> Result<T> {
@@ -261,7 +236,7 @@ pub(crate) fn read_file<T>(path: &Path, visit: impl FnOnce(Contents) -> Result<T
         return refuse(format!("header of {n_header} bytes, got {rest}"));
     }
     let mut bytes = vec![0; n_header];
-    file.read_exact(&mut bytes).map_err(|e| failed(&name, e))?;
+    file.read_exact(&mut bytes).map_err(|e| read_error(&name, e))?;
     let header = Header::parse(&bytes, &name)?;
     let (expected, got) = (header.n_data, rest.saturating_sub(n_header as u64));
     if expected != got {
@@ -286,10 +261,11 @@ fn read_once<T>(
     visit: impl FnOnce(Contents) -> Result<T>,
 ) -> Result<T> {
     let head = head(reader, file)?;
-    let bytes = Pieces::take(reader, header_length(head, file)? as u64, file)?.pieces.concat();
+    let bytes =
+        ChunkedBytes::take(reader, header_length(head, file)? as u64, file)?.chunks.concat();
     let header = Header::parse(&bytes, file)?;
-    let mut data = Pieces::take(reader, header.n_data, file)?;
-    if !take_some(reader, 1).map_err(|e| failed(file, e))?.is_empty() {
+    let mut data = ChunkedBytes::take(reader, header.n_data, file)?;
+    if !take_some(reader, 1).map_err(|e| read_error(file, e))?.is_empty() {
         return Err(Error::format(file, "more bytes than its header announces"));
     }
     read_checked((head, &bytes), header, (&mut data, 0), file, visit)
@@ -298,7 +274,7 @@ fn read_once<T>(
 /// The first 8 bytes.
 fn head(reader: &mut dyn Read, file: &str) -> Result<[u8; 8]> {
     let mut head = [0; 8];
-    reader.read_exact(&mut head).map_err(|e| failed(file, e))?;
+    reader.read_exact(&mut head).map_err(|e| read_error(file, e))?;
     Ok(head)
 }
 
@@ -333,7 +309,7 @@ fn read_checked<R: Read + Seek, T>(
         None => {}
     }
     for entry in &mut header.entries {
-        let is_finite = first_pass(reader, entry, &mut hasher).map_err(|e| failed(file, e))?;
+        let is_finite = first_pass(reader, entry, &mut hasher).map_err(|e| read_error(file, e))?;
         entry.is_finite = is_finite;
     }
     if let Some(expected) = header.get(CHECKSUM) {
@@ -355,7 +331,7 @@ fn first_pass(reader: &mut dyn Read, entry: &Entry, hasher: &mut Hasher) -> io::
         reader.read_exact(part)?;
         hasher.update(part);
         rest = rest.saturating_sub(part.len());
-        if entry.kind == Kind::F32 {
+        if entry.is_f32() {
             // All bits of the exponent are set; without a branch, so that it is vectorised.
             const EXPONENT: u32 = 0x7f80_0000;
             let bits = part.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b));

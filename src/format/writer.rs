@@ -27,7 +27,7 @@ pub(crate) enum Values<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Memory for the pieces.
+/// Memory for the chunks.
 #[derive(Default)]
 pub(crate) struct Buffers {
     values: Vec<f32>,
@@ -48,8 +48,8 @@ impl Values<'_> {
         }
     }
 
-    /// Calls `each` with the bytes, piece by piece.
-    pub(crate) fn pieces(
+    /// Calls `each` with the bytes, chunk by chunk.
+    pub(crate) fn for_each_chunk(
         self,
         buffers: &mut Buffers,
         mut each: impl FnMut(&[u8]) -> io::Result<()>,
@@ -57,7 +57,7 @@ impl Values<'_> {
         match self {
             Values::Matrix(t) | Values::Row(t) => {
                 let all = Values::Columns { tensor: t, first_panel: 0, n_cols: t.cols() };
-                all.pieces(buffers, each)
+                all.for_each_chunk(buffers, each)
             }
             Values::Columns { tensor: t, first_panel, n_cols } => {
                 let Buffers { values, bytes } = buffers;
@@ -66,7 +66,7 @@ impl Values<'_> {
                 for panel in panels {
                     values.resize(t.panel_len(panel), 0.0);
                     t.export_panel(panel, values);
-                    // Columns beyond the last one are pads, or the next piece's.
+                    // Columns beyond the last one are padding, or another unit's.
                     values.truncate(rest);
                     rest = rest.saturating_sub(values.len());
                     each(bytes_of(values, bytes))?;
@@ -142,15 +142,15 @@ pub(crate) fn write(
     let mut hasher = Hasher::new();
     hasher.update(&preamble(metadata, tensors, NO_DIGITS)?);
     for tensor in tensors {
-        tensor.values.pieces(&mut buffers, |piece| {
-            hasher.update(piece);
+        tensor.values.for_each_chunk(&mut buffers, |chunk| {
+            hasher.update(chunk);
             Ok(())
         })?;
     }
     let checksum = format!("{:016x}", hasher.finish());
     writer.write_all(&preamble(metadata, tensors, &checksum)?)?;
     for tensor in tensors {
-        tensor.values.pieces(&mut buffers, |piece| writer.write_all(piece))?;
+        tensor.values.for_each_chunk(&mut buffers, |chunk| writer.write_all(chunk))?;
     }
     Ok(())
 }
@@ -167,9 +167,9 @@ pub(crate) fn write_file<F: Write + Seek + ?Sized>(
     file.write_all(&head)?;
     let mut buffers = Buffers::default();
     for tensor in tensors {
-        tensor.values.pieces(&mut buffers, |piece| {
-            hasher.update(piece);
-            file.write_all(piece)
+        tensor.values.for_each_chunk(&mut buffers, |chunk| {
+            hasher.update(chunk);
+            file.write_all(chunk)
         })?;
     }
     let checksum = format!("{:016x}", hasher.finish());

@@ -5,7 +5,7 @@ mod print;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::check_pairs;
+use super::pairs::check_pairs;
 use crate::error::{Error, Result};
 
 /// How often each true class (row) was predicted as each class (column).

@@ -1,6 +1,6 @@
 //! Metrics of scores and probabilities, one row a sample and one column a class.
 
-use super::check_pairs;
+use super::pairs::check_pairs;
 use crate::error::{Error, Result};
 use crate::storage::MatRef;
 

@@ -1,6 +1,6 @@
 //! Metrics of predicted values.
 
-use super::check_pairs;
+use super::pairs::check_pairs;
 use crate::error::{Error, Result};
 
 /// The mean of `(predicted - truth)^2`, over all values of all outputs.

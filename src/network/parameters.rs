@@ -94,9 +94,6 @@ impl LayerShape {
 }
 
 impl LayerParameters {
-    /// The most vectors that a layer has: bias, γ and β.
-    pub(crate) const MAX_VECTORS: usize = 3;
-
     /// All zero, but the scales γ and the running variances 1.
     pub(crate) fn zeros(shape: LayerShape) -> Result<Self> {
         let LayerShape { n_in, n_out, layer: spec } = shape;

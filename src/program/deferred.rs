@@ -175,11 +175,9 @@ fn keep<R: UpdateRule>(phase: &Phase2, to: &mut TileMut, rule: R) {
     if let Some(gradient) = &mut to.gradient {
         phase.weights(tile, gradient.reborrow().into(), rule);
     }
-    for (v, vector) in to.vectors.iter_mut().enumerate() {
-        if let Some(vector) = vector {
-            phase.vector((tile, v), vector.gradient, [&mut [], &mut []], rule);
-        }
-    }
+    to.vectors.each(|v, VectorMut { gradient, .. }| {
+        phase.vector((tile, v), gradient, [&mut [], &mut []], rule);
+    });
 }
 
 /// The sum of the squares of the gradient of a tile.
@@ -220,9 +218,9 @@ fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: StepAdjust
         let g = gradient.as_mut().map_or(&mut [][..], |g| g.panel_mut(p));
         apply(level, w.panel_mut(p), g, slots, rule, pass);
     }
-    for VectorMut { lines, slots: [first, second], gradient } in vectors.iter_mut().flatten() {
+    vectors.each(|_, VectorMut { lines, slots: [first, second], gradient }| {
         apply(level, lines, gradient, [first, second], rule, pass.for_vectors(a));
-    }
+    });
     if a.max_norm.is_none() {
         tile.refresh(level);
     }

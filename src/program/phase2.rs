@@ -77,17 +77,15 @@ impl Phase2<'_> {
 
     /// Updates a tile with a rule that is fused into the gradient's store.
     pub(crate) fn update<R: UpdateRule>(&self, tile: TileMut, rule: R) {
-        let TileMut { tile, width, w, slots, mut wt, part, vectors, .. } = tile;
+        let TileMut { tile, width, w, slots, mut wt, part, mut vectors, .. } = tile;
         let to = TileWeights { w, slots, wt: wt.as_mut().map(Transposed::reborrow), part };
         self.weights(tile, to, rule);
         if let Some(wt) = &mut wt {
             clear_padding(wt.panels_mut(), tile, width);
         }
-        for (v, vector) in vectors.into_iter().enumerate() {
-            if let Some(VectorMut { lines, slots, .. }) = vector {
-                self.vector((tile, v), lines, slots, rule.for_biases());
-            }
-        }
+        vectors.each(|v, VectorMut { lines, slots, .. }| {
+            self.vector((tile, v), lines, slots, rule.for_biases());
+        });
     }
 
     /// The inputs and deltas whose product is a tile's gradient.

@@ -134,7 +134,7 @@ impl<'a> Predictor<'a> {
             return self.team.check();
         }
         if let (1, Some(row)) = (rows, &self.row) {
-            row.forward(net, &self.plan, &mut self.scratch[0], (x, out.row_mut(0)));
+            row.forward(net, &mut self.scratch[0], x, out.row_mut(0));
             return Ok(());
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);

@@ -3,39 +3,49 @@
 use super::ops::{INPUTS, Product};
 use super::plan::Plan;
 use super::scratch::Scratch;
-use super::views::RowBlock;
 use crate::activation::{Activation, softmax_panels};
 use crate::gemm::{ElementwiseOp, FusedOp, RowProduct};
 use crate::network::Mlp;
 use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
-use crate::storage::{MatRef, RowsView};
+use crate::storage::{MatRef, Panels, PanelsMut, RowsView};
 
-/// The products of a network that has nothing else.
-pub(crate) struct RowProducts(Vec<Product>);
+/// A network that is nothing but products.
+pub(crate) struct RowProducts(Vec<RowLayer>);
+
+/// A layer of such a network.
+struct RowLayer {
+    /// The matrices that it reads and writes. The first layer reads the caller's row instead.
+    from: usize,
+    to: usize,
+    /// What the product's store applies.
+    fused: FusedOp,
+    /// What is applied after it.
+    activation: Option<Activation>,
+}
 
 impl RowProducts {
     /// None where a prediction has other operations, or no micro-kernels.
     pub(crate) fn new(plan: &Plan, level: Level) -> Option<RowProducts> {
-        plan.products().filter(|_| level != Level::portable()).map(RowProducts)
+        let layer = |Product { x, out, activation, .. }: Product| RowLayer {
+            from: plan.places[x.0].matrix,
+            to: plan.places[out.0].matrix,
+            fused: activation.fused().unwrap_or(FusedOp::Identity),
+            activation: activation.fused().is_none().then_some(activation),
+        };
+        let products = plan.products().filter(|_| level != Level::portable())?;
+        Some(RowProducts(products.into_iter().map(layer).collect()))
     }
 
-    /// The outputs of one row. The scratch and these products were made for the plan.
-    pub(crate) fn forward(
-        &self,
-        net: &Mlp,
-        plan: &Plan,
-        scratch: &mut Scratch,
-        (x, out): (MatRef, &mut [f32]),
-    ) {
-        dispatch(net.level, Row { products: &self.0, scratch, net, plan, x, out });
+    /// The outputs of one row. The scratch was made for the same plan.
+    pub(crate) fn forward(&self, net: &Mlp, scratch: &mut Scratch, x: MatRef, out: &mut [f32]) {
+        dispatch(net.level, Row { layers: &self.0, scratch, net, x, out });
     }
 }
 
 struct Row<'a> {
-    products: &'a [Product],
+    layers: &'a [RowLayer],
     scratch: &'a mut Scratch,
     net: &'a Mlp,
-    plan: &'a Plan,
     /// 1 x n_in
     x: MatRef<'a>,
     /// n_out values
@@ -47,30 +57,35 @@ impl Kernel for Row<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Row { products, scratch, net, plan, x, out } = self;
-        let inputs = RowsView::RowMajor(x);
-        let active = scratch.zeros.scan(net, inputs);
-        let mut rows = RowBlock::all(&mut scratch.matrices, &plan.places, 1);
-        for product in products {
-            let layer = &net.layers[product.layer];
-            let ([x], [out]) = rows.get([product.x], [product.out]);
-            let (x, inputs) = if product.x == INPUTS { (inputs, active) } else { (x.into(), None) };
-            let (w, bias, fused) = (layer.w.view(), Some(layer.bias()), product.activation.fused());
-            let op = fused.unwrap_or(FusedOp::Identity);
-            s.enter(RowProduct { x, inputs, w, bias, out, op });
-            if fused.is_none() {
-                let mut out = rows.write(product.out);
+        let Row { layers, scratch: Scratch { matrices, zeros, .. }, net, x, out } = self;
+        let row = RowsView::RowMajor(x);
+        let active = zeros.scan(net, row);
+        let mut last = INPUTS.0;
+        for (i, (step, layer)) in layers.iter().zip(&net.layers).enumerate() {
+            let Ok([from, to]) = matrices.get_disjoint_mut([step.from, step.to]) else {
+                unreachable!("a product reads and writes different matrices")
+            };
+            let (w, bias) = (layer.w.view(), Some(layer.bias()));
+            // The panels of one row follow each other.
+            let (x, inputs) = match i {
+                0 => (row, active),
+                _ => (Panels::new(from.lines(), 1, w.rows, 1).into(), None),
+            };
+            let mut out = PanelsMut::new(to.lines_mut(), 1, w.cols, 1);
+            s.enter(RowProduct { x, inputs, w, bias, out: out.reborrow(), op: step.fused });
+            if let Some(activation) = step.activation {
                 for p in 0..out.n_panels() {
-                    product.activation.forward_at(s, out.panel_mut(p));
+                    activation.forward_at(s, out.panel_mut(p));
                 }
             }
+            last = step.to;
         }
-        let mut a = rows.write(plan.output);
+        let lines = matrices[last].lines_mut();
         if net.output_activation() == Activation::Softmax {
-            softmax_panels(s, &mut a, 0);
+            softmax_panels(s, &mut PanelsMut::new(lines, 1, out.len(), 1), 0);
         }
-        for (p, values) in out.chunks_mut(LINE).enumerate() {
-            values.copy_from_slice(&a.panel_mut(p)[0].0[..values.len()]);
+        for (values, line) in out.chunks_mut(LINE).zip(lines) {
+            values.copy_from_slice(&line.0[..values.len()]);
         }
     }
 }

@@ -91,8 +91,10 @@ impl Tiles {
     pub(crate) fn of_network(net: &Mlp, rows: usize, is_in_parts: &[bool]) -> Tiles {
         let area = |t: &Tile| t.inputs.len() * t.outputs.len();
         let all: usize = net.layers.iter().map(|l| panels(l.n_in()) * panels(l.columns())).sum();
-        let work = (rows * LINE * LINE * all / 32).clamp(*TILE_WORK.start(), *TILE_WORK.end());
-        let most = (work / (rows * LINE * LINE)).max(1);
+        // Saturates: no memory holds so many rows, which is found out when it is allocated.
+        let per_panel = rows.saturating_mul(LINE * LINE);
+        let all_work = per_panel.saturating_mul(all) / 32;
+        let most = (all_work.clamp(*TILE_WORK.start(), *TILE_WORK.end()) / per_panel).max(1);
         let mut tiles = Vec::new();
         for ((layer, l), &is_in_parts) in net.layers.iter().enumerate().zip(is_in_parts) {
             let (inputs, outputs) = (panels(l.n_in()), panels(l.columns()));

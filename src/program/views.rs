@@ -9,7 +9,7 @@ use crate::gemm::bf16::{SplitBy, SplitPart};
 use crate::gemm::{ActiveInputs, Transposed};
 use crate::network::LayerParameters;
 use crate::simd::{LINE, Line};
-use crate::storage::{PanelMatrix, Panels, PanelsMut, SharedSlice, padded_rows};
+use crate::storage::{PanelMatrix, Panels, PanelsMut, SharedPanels, SharedSlice, padded_rows};
 use crate::threads::{Team, Way};
 use std::array::from_fn;
 use std::ops::Range;
@@ -70,14 +70,20 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The rows of a buffer, to read.
+    #[inline]
     pub(crate) fn read(&self, buffer: Buffer) -> Panels<'_> {
-        let Place { matrix, cols } = self.places[buffer.0];
-        let lines = self.matrices[matrix].shared_as(self.range.end, cols, self.ld);
         // SAFETY: nobody else writes these rows; who writes them through `self` borrows it exclusively.
-        unsafe { lines.all() }.rows(self.range.clone())
+        unsafe { self.shared(buffer).rows(self.range.clone()) }
+    }
+
+    #[inline]
+    fn shared(&self, buffer: Buffer) -> SharedPanels<'a> {
+        let Place { matrix, cols } = self.places[buffer.0];
+        self.matrices[matrix].shared_as(self.range.end, cols, self.ld)
     }
 
     /// The rows of a buffer, to write.
+    #[inline(always)]
     pub(crate) fn write(&mut self, buffer: Buffer) -> PanelsMut<'_> {
         let ([], [out]) = self.get([], [buffer]);
         out
@@ -85,11 +91,10 @@ impl<'a> RowBlock<'a> {
 
     /// # Safety
     /// As long as the view lives, nobody else reads or writes these rows of the buffer's matrix.
+    #[inline]
     unsafe fn writable(&self, buffer: Buffer) -> PanelsMut<'a> {
-        let Place { matrix, cols } = self.places[buffer.0];
-        let lines = self.matrices[matrix].shared_as(self.range.end, cols, self.ld);
         // SAFETY: by this function's contract.
-        unsafe { lines.rows_mut(self.range.clone()) }
+        unsafe { self.shared(buffer).rows_mut(self.range.clone()) }
     }
 
     /// The rows of two buffers, to keep.
@@ -100,46 +105,103 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The rows of some buffers to read and of others to write, which are different ones.
-    pub(crate) fn get<const R: usize, const W: usize>(
+    #[inline(always)]
+    pub(crate) fn get<R: Buffers, W: Buffers>(
         &mut self,
-        read: [Buffer; R],
-        write: [Buffer; W],
-    ) -> ([Panels<'_>; R], [PanelsMut<'_>; W]) {
-        let (read, write, []) = self.with_parts(read, write, []);
-        (read, write)
-    }
-
-    /// The same, with operands of bf16 products, which are different ones too.
-    pub(crate) fn with_parts<const R: usize, const W: usize, const P: usize>(
-        &mut self,
-        read: [Buffer; R],
-        write: [Buffer; W],
-        parts: [Option<Side>; P],
-    ) -> ([Panels<'_>; R], [PanelsMut<'_>; W], [Option<SplitPart<'_>>; P]) {
+        read: R,
+        write: W,
+    ) -> (R::Each<Panels<'_>>, W::Each<PanelsMut<'_>>) {
         let matrix = |buffer: &Buffer| self.places[buffer.0].matrix;
-        for (i, buffer) in write.iter().enumerate() {
-            let others = write[..i].iter().chain(&read);
-            assert!(others.map(matrix).all(|other| other != matrix(buffer)), "{write:?}, {read:?}");
-        }
-        for (i, part) in parts.iter().enumerate() {
-            assert!(part.is_none() || !parts[..i].contains(part), "{parts:?}");
+        for (i, buffer) in write.list().iter().enumerate() {
+            let is_other = |other: &Buffer| matrix(other) != matrix(buffer);
+            let others = &write.list()[..i];
+            let is_alone = read.list().iter().all(is_other) && others.iter().all(is_other);
+            assert!(is_alone, "a buffer is written and used twice");
         }
         let this = &*self;
         // SAFETY: nobody else uses these rows, `self` is borrowed exclusively, and what is read or
         // written lies in different matrices.
-        let writable = |buffer: Buffer| unsafe { this.writable(buffer) };
-        let part = |side: Side| {
-            let (Side::Inputs(layer) | Side::Deltas(layer)) = side;
-            let Some(PartRows { x, d, .. }) = &this.parts[layer] else {
-                unreachable!("an operand of a layer whose products multiply bf16")
-            };
-            let operand = if side == Side::Inputs(layer) { x } else { d };
-            // SAFETY: as above, with different operands.
-            unsafe { operand.part(this.range.clone(), 0..operand.shape().1.div_ceil(LINE)) }
-        };
-        let read = read.map(|buffer| this.read(buffer));
-        (read, write.map(writable), parts.map(|side| side.map(part)))
+        (
+            read.each(|buffer| this.read(buffer)),
+            write.each(|buffer| unsafe { this.writable(buffer) }),
+        )
     }
+
+    /// The same, with operands of bf16 products, which are different ones too.
+    #[inline(always)]
+    pub(crate) fn with_parts<R: Buffers, W: Buffers, const P: usize>(
+        &mut self,
+        read: R,
+        write: W,
+        sides: [Option<Side>; P],
+    ) -> (R::Each<Panels<'_>>, W::Each<PanelsMut<'_>>, Parts<'_, P>) {
+        for (i, side) in sides.iter().enumerate() {
+            assert!(side.is_none() || !sides[..i].contains(side), "{sides:?}");
+        }
+        let (parts, range) = (self.parts, self.range.clone());
+        let (read, write) = self.get(read, write);
+        // SAFETY: nobody else uses these rows, `self` is borrowed exclusively for as long as the
+        // result lives, and the operands are different ones.
+        let part = |side: Option<Side>| unsafe { part_rows(parts, side?, range.clone()) };
+        (read, write, from_fn(|i| part(sides[i])))
+    }
+}
+
+/// Operands of bf16 products, where there are such.
+pub(crate) type Parts<'a, const P: usize> = [Option<SplitPart<'a>>; P];
+
+/// A few buffers: an array.
+pub(crate) trait Buffers {
+    /// As many values.
+    type Each<T>;
+    fn list(&self) -> &[Buffer];
+    /// What `get` returns for each. (The standard library's ways to map arrays are not inlined.)
+    fn each<T>(self, get: impl Fn(Buffer) -> T) -> Self::Each<T>;
+}
+
+macro_rules! buffers {
+    ($($n:literal: $($buffer:ident)*;)+) => {
+        $(impl Buffers for [Buffer; $n] {
+            type Each<T> = [T; $n];
+
+            #[inline(always)]
+            fn list(&self) -> &[Buffer] {
+                self
+            }
+
+            #[inline(always)]
+            fn each<T>(self, get: impl Fn(Buffer) -> T) -> [T; $n] {
+                let [$($buffer),*] = self;
+                _ = &get;
+                [$(get($buffer)),*]
+            }
+        })+
+    };
+}
+buffers! {
+    0:;
+    1: a;
+    2: a b;
+    3: a b c;
+}
+
+/// Some rows of an operand of bf16 products; none where its layer's products multiply f32.
+///
+/// # Safety
+/// As long as the view lives, nobody else reads or writes these rows of the operand.
+unsafe fn part_rows(
+    parts: &[Option<PartRows>],
+    side: Side,
+    range: Range<usize>,
+) -> Option<SplitPart<'_>> {
+    let (layer, is_inputs) = match side {
+        Side::Inputs(layer) => (layer, true),
+        Side::Deltas(layer) => (layer, false),
+    };
+    let PartRows { x, d, .. } = parts[layer].as_ref()?;
+    let operand = if is_inputs { x } else { d };
+    // SAFETY: by this function's contract.
+    Some(unsafe { operand.part(range, 0..operand.shape().1.div_ceil(LINE)) })
 }
 
 /// Who runs a phase's work.
@@ -206,8 +268,13 @@ pub(crate) struct TileMut<'a> {
     pub(crate) gradient: Option<PanelsMut<'a>>,
     pub(crate) wt: Option<Transposed<'a>>,
     pub(crate) part: Option<SplitPart<'a>>,
-    /// The tile's lines of each vector of the layer; none but for the tile with the first inputs.
-    pub(crate) vectors: [Option<VectorMut<'a>>; LayerParameters::MAX_VECTORS],
+    pub(crate) vectors: VectorsMut<'a>,
+}
+
+/// The tile's lines of each vector of its layer; none but for the tile with the first inputs.
+pub(crate) struct VectorsMut<'a> {
+    tile: &'a Tile,
+    memory: &'a ParameterMemory<'a>,
 }
 
 /// Lines of a vector of parameters, and what is shaped like them.
@@ -326,14 +393,14 @@ impl<'a> Crew<'a> {
 impl<'a> TileMut<'a> {
     /// # Safety
     /// As long as this lives, nobody else reads or writes the tile in this memory.
+    #[inline]
     unsafe fn new(tile: &'a Tile, memory: &'a ParameterMemory) -> Self {
         let Tile { layer, inputs, outputs } = tile;
         let (dense, state) = (&memory.layers[*layer], &memory.states[*layer]);
         let gradient = memory.gradients.get(*layer);
         let rows = tile.rows(dense.n_in());
         let slot = |i: usize| state.slots.get(i);
-        // SAFETY: by this function's contract. The vectors of a tile's outputs belong to the tile of
-        // those outputs with the first inputs.
+        // SAFETY: by this function's contract.
         let block =
             |m: &'a PanelMatrix| unsafe { m.shared().block_mut(outputs.clone(), rows.clone()) };
         let wt = state.wt.as_ref().map(|wt| {
@@ -346,27 +413,35 @@ impl<'a> TileMut<'a> {
             // SAFETY: by this function's contract; tiles of such layers are whole blocks of 32 x 32.
             unsafe { w.part(rows.clone(), outputs.clone()) }
         });
-        let vector = |v: usize| {
-            (inputs.start == 0 && v < dense.n_vectors()).then(|| {
-                let range = tile.lines(dense, v);
-                // SAFETY: by this function's contract.
-                let lines = |m: &'a PanelMatrix| unsafe { m.shared().lines_mut(range.clone()) };
-                VectorMut {
-                    lines: lines(&dense.b),
-                    slots: from_fn(|i| slot(i).map_or(&mut [][..], |s| lines(&s.b))),
-                    gradient: gradient.map_or(&mut [][..], |g| lines(&g.b)),
-                }
-            })
-        };
         TileMut {
             tile,
             width: (dense.columns() != dense.n_out()).then_some(dense.n_out()),
             w: block(&dense.w),
-            slots: from_fn(|i| slot(i).map(|s| block(&s.w))),
+            slots: [slot(0).map(|s| block(&s.w)), slot(1).map(|s| block(&s.w))],
             gradient: gradient.map(|g| block(&g.w)),
             wt,
             part,
-            vectors: from_fn(vector),
+            vectors: VectorsMut { tile, memory },
+        }
+    }
+}
+
+impl<'a> VectorsMut<'a> {
+    /// Calls `work` with the number of each vector and its lines.
+    #[inline]
+    pub(crate) fn each(&mut self, mut work: impl FnMut(usize, VectorMut)) {
+        let VectorsMut { tile, memory } = *self;
+        let (dense, state) = (&memory.layers[tile.layer], &memory.states[tile.layer]);
+        let gradient = memory.gradients.get(tile.layer);
+        for v in tile.vectors(dense) {
+            let range = tile.lines(dense, v);
+            // SAFETY: who made the tile promised that nobody else uses its memory. The vectors of its
+            // outputs belong to the tile with the first inputs, the lines of `v` come once, and `self`
+            // is borrowed exclusively.
+            let lines = |m: &'a PanelMatrix| unsafe { m.shared().lines_mut(range.clone()) };
+            let slot = |i: usize| state.slots.get(i).map_or(&mut [][..], |slot| lines(&slot.b));
+            let gradient = gradient.map_or(&mut [][..], |gradient| lines(&gradient.b));
+            work(v, VectorMut { lines: lines(&dense.b), slots: [slot(0), slot(1)], gradient });
         }
     }
 }

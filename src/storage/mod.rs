@@ -15,4 +15,4 @@ pub(crate) use mapped::Mapped;
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use panel_matrix::PanelMatrix;
 pub(crate) use panel_matrix::{lanes, padded_rows};
-pub(crate) use panels::{Panels, PanelsMut, RowsView, SharedSlice};
+pub(crate) use panels::{Panels, PanelsMut, RowsView, SharedPanels, SharedSlice};

@@ -204,14 +204,17 @@ impl PanelMatrix {
     }
 
     /// A view whose parts several threads can write; its methods are unsafe.
+    #[inline]
     pub(crate) fn shared(&self) -> SharedPanels<'_> {
-        self.shared_as(self.rows, self.cols, self.ld)
+        // SAFETY: the memory was allocated for this geometry.
+        unsafe { SharedPanels::from_raw(self.ptr.as_ptr(), self.rows, self.cols, self.ld) }
     }
 
     /// The same memory as a matrix of another geometry.
     ///
     /// # Panics
     /// If the geometry needs more lines.
+    #[inline]
     pub(crate) fn shared_as(&self, rows: usize, cols: usize, ld: usize) -> SharedPanels<'_> {
         assert!(span(rows, cols, ld) <= self.lines);
         // SAFETY: the assertion checked that the allocation holds this geometry.

@@ -59,6 +59,7 @@ unsafe impl Send for SharedPanels<'_> {}
 unsafe impl Sync for SharedPanels<'_> {}
 
 /// Number of lines that a view of this geometry spans.
+#[inline]
 pub(crate) fn span(rows: usize, cols: usize, ld: usize) -> usize {
     assert!(rows <= ld, "{rows} rows in panels of {ld}");
     if rows == 0 || cols == 0 { 0 } else { (cols.div_ceil(LINE) - 1) * ld + rows }
@@ -75,6 +76,7 @@ impl<'a> Panels<'a> {
     }
 
     /// A range of rows.
+    #[inline]
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
@@ -83,6 +85,7 @@ impl<'a> Panels<'a> {
     }
 
     /// A range of panels.
+    #[inline]
     pub(crate) fn panels(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.n_panels());
         // SAFETY: `start` panels are in the view's memory (or the result is empty and never read).
@@ -173,6 +176,7 @@ impl<'a> PanelsMut<'a> {
     }
 
     /// A range of rows.
+    #[inline]
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
@@ -219,14 +223,28 @@ impl<'a> SharedPanels<'a> {
     ///
     /// # Safety
     /// `ptr` points to lines that hold this geometry and outlive `'a`.
+    #[inline]
     pub(crate) unsafe fn from_raw(ptr: *mut Line, rows: usize, cols: usize, ld: usize) -> Self {
         SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+    }
+
+    /// A range of rows, to read.
+    ///
+    /// # Safety
+    /// While the result is in use, nobody writes these rows.
+    #[inline]
+    pub(crate) unsafe fn rows(self, range: Range<usize>) -> Panels<'a> {
+        assert!(range.start <= range.end && range.end <= self.rows);
+        // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
+        let ptr = unsafe { self.ptr.add(range.start) };
+        Panels { ptr, rows: range.len(), cols: self.cols, ld: self.ld, memory: PhantomData }
     }
 
     /// A range of rows, to write.
     ///
     /// # Safety
     /// While the result is in use, nobody else reads or writes these rows.
+    #[inline]
     pub(crate) unsafe fn rows_mut(self, range: Range<usize>) -> PanelsMut<'a> {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
@@ -238,6 +256,7 @@ impl<'a> SharedPanels<'a> {
     ///
     /// # Safety
     /// While the result is in use, nobody else reads or writes these rows of these panels.
+    #[inline]
     pub(crate) unsafe fn block_mut(
         self,
         panels: Range<usize>,

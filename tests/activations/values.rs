@@ -227,8 +227,8 @@ fn the_text_form_round_trips() {
     for (text, part) in [
         ("rleu", "expected one of identity, sigmoid"),
         ("relu:1", "relu takes no parameter"),
-        ("elu:x", "no number"),
-        ("elu:", "no number"),
+        ("elu:x", "not a number"),
+        ("elu:", "not a number"),
         ("elu:-1", "at least 0"),
         ("leaky-relu:nan", "finite"),
         ("leaky-relu:inf", "finite"),

@@ -26,18 +26,6 @@ struct Bent {
 }
 
 impl Augmenter {
-    /// The memory for distorting images as `options` say, which have been checked.
-    pub(super) fn new(options: &Augment) -> Self {
-        let (width, height) = (options.width, options.height);
-        let bent = options.elastic.map(|(_, sigma)| Bent {
-            blur: Blur::new(width, height, sigma),
-            right: vec![0.0; width * height],
-            below: vec![0.0; width * height],
-        });
-        let source = vec![0.0; (width + 4) * (height + 4)];
-        Augmenter { options: options.clone(), source, bent }
-    }
-
     /// Writes a distorted copy of `image` into `out`: `width * height` values. What lies outside
     /// of the image counts as byte 0.
     ///
@@ -131,6 +119,23 @@ impl LookUp {
 }
 
 impl Augment {
+    /// The distorter for one thread: it holds all memory that it needs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a side is not in 1..=4096 pixels, a limit is negative or not finite,
+    /// the scale's share is not below 1, or sigma is not above 0 and at most the larger side.
+    pub fn augmenter(&self) -> Result<Augmenter> {
+        self.check()?;
+        let (width, height) = (self.width, self.height);
+        let bent = self.elastic.map(|(_, sigma)| Bent {
+            blur: Blur::new(width, height, sigma),
+            right: vec![0.0; width * height],
+            below: vec![0.0; width * height],
+        });
+        let source = vec![0.0; (width + 4) * (height + 4)];
+        Ok(Augmenter { options: self.clone(), source, bent })
+    }
+
     /// Draws shift, angle and scale. All four numbers are drawn whatever is asked for, so that one
     /// option does not change what another one does.
     fn draw(&self, random: &mut RandomStream) -> LookUp {

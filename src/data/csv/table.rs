@@ -5,8 +5,8 @@ use std::io::Read;
 use super::fields::{Field, Fields};
 use super::labels::{Labels, MAX_NAMES};
 use super::{Column, Csv, CsvData, Missing};
+use crate::data::chunked_vec::ChunkedVec;
 use crate::data::dataset::Dataset;
-use crate::data::pieces::Pieces;
 use crate::data::targets::Targets;
 use crate::error::{Error, Result};
 
@@ -19,15 +19,15 @@ pub(super) struct Table<'a> {
     file: &'a str,
     keeps_values: bool,
     /// All column names one behind the other, each with [`NAME_END`]. Empty without header.
-    names: Pieces<u8>,
+    names: ChunkedVec<u8>,
     /// The number of columns, as soon as the first row is read.
     n_columns: Option<usize>,
     target: Option<usize>,
     /// In rising order.
     ignored: Vec<usize>,
-    features: Pieces<f32>,
-    values: Pieces<f32>,
-    classes: Pieces<u32>,
+    features: ChunkedVec<f32>,
+    values: ChunkedVec<f32>,
+    classes: ChunkedVec<u32>,
     labels: Labels,
     /// The target's label where it is a new one, which counts only if its row is kept.
     new_label: Option<NewLabel>,
@@ -54,13 +54,13 @@ impl<'a> Table<'a> {
             options,
             file,
             keeps_values,
-            names: Pieces::default(),
+            names: ChunkedVec::default(),
             n_columns: None,
             target: None,
             ignored: Vec::new(),
-            features: Pieces::default(),
-            values: Pieces::default(),
-            classes: Pieces::default(),
+            features: ChunkedVec::default(),
+            values: ChunkedVec::default(),
+            classes: ChunkedVec::default(),
             labels: match &options.classes[..] {
                 [] => Labels::default(),
                 names => Labels::given(names),
@@ -333,7 +333,7 @@ impl<'a> Table<'a> {
 }
 
 /// The name of each column; its number where there is no header.
-fn all_names(names: &Pieces<u8>, n_columns: usize) -> Vec<String> {
+fn all_names(names: &ChunkedVec<u8>, n_columns: usize) -> Vec<String> {
     let bytes: Vec<u8> = names.iter().collect();
     if bytes.is_empty() {
         return (0..n_columns).map(|index| index.to_string()).collect();

@@ -1,69 +1,52 @@
 //! The header of an NPY file: a Python literal, and the type that it names.
 
+use crate::format::ElementType;
+
 /// NumPy's own limit.
 const MAX_DIMS: usize = 64;
 
-/// The type of an array's values.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
-    Bool,
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-    F16,
-    F32,
-    F64,
-}
-
-impl Kind {
-    /// What `numpy.dtype(descr)` is, and whether its bytes are big-endian: `<f4`, as NumPy writes
-    /// it, and the other spellings that it reads. A byte order of `=` or `|`, or none, is the
-    /// machine's own.
-    pub(super) fn parse(descr: &str) -> Option<(Kind, bool)> {
-        let (order, name) = match descr.split_at_checked(1) {
-            Some((order @ ("<" | ">" | "=" | "|"), name)) => (order, name),
-            _ => ("", descr),
-        };
-        let kind = match name {
-            "b1" | "?" => Kind::Bool,
-            "u1" | "B" => Kind::U8,
-            "i1" | "b" => Kind::I8,
-            "u2" | "H" => Kind::U16,
-            "i2" | "h" => Kind::I16,
-            "u4" | "I" => Kind::U32,
-            "i4" | "i" => Kind::I32,
-            "u8" | "Q" => Kind::U64,
-            "i8" | "q" => Kind::I64,
-            "f2" | "e" => Kind::F16,
-            "f4" | "f" => Kind::F32,
-            "f8" | "d" => Kind::F64,
-            _ if !order.is_empty() => return None,
-            "bool" => Kind::Bool,
-            "uint8" => Kind::U8,
-            "int8" => Kind::I8,
-            "uint16" => Kind::U16,
-            "int16" => Kind::I16,
-            "uint32" => Kind::U32,
-            "int32" => Kind::I32,
-            "uint64" => Kind::U64,
-            "int64" => Kind::I64,
-            "float16" => Kind::F16,
-            "float32" => Kind::F32,
-            "float64" => Kind::F64,
-            _ => return None,
-        };
-        let is_big = match order {
-            "<" => false,
-            ">" => true,
-            _ => cfg!(target_endian = "big"),
-        };
-        Some((kind, is_big))
-    }
+/// What `numpy.dtype(descr)` is, and whether its bytes are big-endian: `<f4`, as NumPy writes
+/// it, and the other spellings that it reads. A byte order of `=` or `|`, or none, is the
+/// machine's own.
+pub(super) fn parse_descr(descr: &str) -> Option<(ElementType, bool)> {
+    let (order, name) = match descr.split_at_checked(1) {
+        Some((order @ ("<" | ">" | "=" | "|"), name)) => (order, name),
+        _ => ("", descr),
+    };
+    let element_type = match name {
+        "b1" | "?" => ElementType::Bool,
+        "u1" | "B" => ElementType::U8,
+        "i1" | "b" => ElementType::I8,
+        "u2" | "H" => ElementType::U16,
+        "i2" | "h" => ElementType::I16,
+        "u4" | "I" => ElementType::U32,
+        "i4" | "i" => ElementType::I32,
+        "u8" | "Q" => ElementType::U64,
+        "i8" | "q" => ElementType::I64,
+        "f2" | "e" => ElementType::F16,
+        "f4" | "f" => ElementType::F32,
+        "f8" | "d" => ElementType::F64,
+        _ if !order.is_empty() => return None,
+        "bool" => ElementType::Bool,
+        "uint8" => ElementType::U8,
+        "int8" => ElementType::I8,
+        "uint16" => ElementType::U16,
+        "int16" => ElementType::I16,
+        "uint32" => ElementType::U32,
+        "int32" => ElementType::I32,
+        "uint64" => ElementType::U64,
+        "int64" => ElementType::I64,
+        "float16" => ElementType::F16,
+        "float32" => ElementType::F32,
+        "float64" => ElementType::F64,
+        _ => return None,
+    };
+    let is_big = match order {
+        "<" => false,
+        ">" => true,
+        _ => cfg!(target_endian = "big"),
+    };
+    Some((element_type, is_big))
 }
 
 /// The three entries of a header, in any order.

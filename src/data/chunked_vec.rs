@@ -1,29 +1,29 @@
-//! Values that come one after the other, nobody knows how many.
+//! Any number of values that come one after the other.
 
 use crate::error::{Error, Result};
 
-/// Bytes of a piece: with the 55 KiB of a gzip decoder, a refused stream stays under 64.
-const PIECE_BYTES: usize = 4 * 1024;
+/// Bytes of a chunk: with the 55 KiB of a gzip decoder, a refused stream stays under 64.
+const CHUNK_BYTES: usize = 4 * 1024;
 
-/// Values kept in pieces of one size, joined at the end. A growing vector would hold both its old
+/// Values kept in chunks of one size, joined at the end. A growing vector would hold both its old
 /// and its new place while it moves: three times what came.
 #[derive(Debug)]
-pub(super) struct Pieces<T> {
-    /// Pieces of exactly `capacity` values.
+pub(super) struct ChunkedVec<T> {
+    /// Chunks of exactly `capacity` values.
     full: Vec<Vec<T>>,
     current: Vec<T>,
     capacity: usize,
 }
 
-impl<T> Default for Pieces<T> {
+impl<T> Default for ChunkedVec<T> {
     fn default() -> Self {
-        let capacity = PIECE_BYTES.checked_div(size_of::<T>()).unwrap_or(PIECE_BYTES);
-        Pieces { full: Vec::new(), current: Vec::new(), capacity }
+        let capacity = CHUNK_BYTES.checked_div(size_of::<T>()).unwrap_or(CHUNK_BYTES);
+        ChunkedVec { full: Vec::new(), current: Vec::new(), capacity }
     }
 }
 
-impl<T: Copy> Pieces<T> {
-    /// Makes the first piece hold `count` values: then joining costs nothing. Only for a count
+impl<T: Copy> ChunkedVec<T> {
+    /// Makes the first chunk hold `count` values: then joining costs nothing. Only for a count
     /// that is known and not merely claimed.
     pub(super) fn reserve(&mut self, count: usize) -> Result<()> {
         let no_memory = |_| Error::memory(format!("{count} values"));
@@ -34,15 +34,15 @@ impl<T: Copy> Pieces<T> {
 
     pub(super) fn push(&mut self, value: T) -> Result<()> {
         if self.current.len() == self.capacity || self.current.capacity() == 0 {
-            self.next_piece()?;
+            self.next_chunk()?;
         }
         self.current.push(value);
         Ok(())
     }
 
-    /// Makes `current` a piece that has room.
+    /// Makes `current` a chunk that has room.
     #[cold]
-    fn next_piece(&mut self) -> Result<()> {
+    fn next_chunk(&mut self) -> Result<()> {
         let no_memory = |_| Error::memory(format!("{} more values", self.capacity));
         if !self.current.is_empty() {
             self.full.try_reserve(1).map_err(no_memory)?;
@@ -70,13 +70,13 @@ impl<T: Copy> Pieces<T> {
         let mut all = Vec::new();
         let no_memory = |_| Error::memory(format!("{count} values"));
         all.try_reserve_exact(count).map_err(no_memory)?;
-        self.full.iter().for_each(|piece| all.extend_from_slice(piece));
+        self.full.iter().for_each(|chunk| all.extend_from_slice(chunk));
         Ok(all)
     }
 }
 
 #[cfg(any(test, feature = "csv"))]
-impl<T: Copy> Pieces<T> {
+impl<T: Copy> ChunkedVec<T> {
     /// The number of values.
     pub(super) fn len(&self) -> usize {
         self.full.len().saturating_mul(self.capacity).saturating_add(self.current.len())
@@ -102,32 +102,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_join_in_order() {
+    fn chunks_join_in_order() {
         for n in [0, 1, 1023, 1024, 1025, 5000] {
-            let mut pieces = Pieces::default();
-            pieces.extend(0..n.min(1500)).unwrap();
-            (n.min(1500)..n).for_each(|i| pieces.push(i).unwrap());
-            assert_eq!(pieces.len(), n as usize);
-            assert!(pieces.iter().eq(0..n));
-            assert!(pieces.join().unwrap().into_iter().eq(0..n));
+            let mut values = ChunkedVec::default();
+            values.extend(0..n.min(1500)).unwrap();
+            (n.min(1500)..n).for_each(|i| values.push(i).unwrap());
+            assert_eq!(values.len(), n as usize);
+            assert!(values.iter().eq(0..n));
+            assert!(values.join().unwrap().into_iter().eq(0..n));
         }
     }
 
     #[test]
     fn the_last_values_can_be_taken_back() {
         for (n, kept) in [(10, 3), (1024, 1024), (1025, 1024), (5000, 2048), (5000, 0), (3, 9)] {
-            let mut pieces = Pieces::default();
-            pieces.extend(0..n).unwrap();
-            pieces.truncate(kept as usize);
-            pieces.push(-1).unwrap();
-            assert!(pieces.join().unwrap().into_iter().eq((0..n.min(kept)).chain([-1])));
+            let mut values = ChunkedVec::default();
+            values.extend(0..n).unwrap();
+            values.truncate(kept as usize);
+            values.push(-1).unwrap();
+            assert!(values.join().unwrap().into_iter().eq((0..n.min(kept)).chain([-1])));
         }
     }
 
     #[test]
     fn what_cannot_be_had_is_an_error() {
         for count in [usize::MAX, isize::MAX as usize / 4] {
-            let reserved = Pieces::<u64>::default().reserve(count);
+            let reserved = ChunkedVec::<u64>::default().reserve(count);
             assert!(matches!(reserved, Err(Error::Memory { .. })), "{count}");
         }
     }
