@@ -23,7 +23,7 @@ KERNEL = re.compile(
     r"(avx2|avx512)_enter::<.*?(rows::Stripe|weights::Column|row::RowProduct)(?:<(?:.*?, )?(\d+), (\d+)>)?"
 )
 # Tiles that must be among the loops, or the check looks in the wrong place: level, kernel, panels,
-# vectors, rows. The shapes are those of `src/simd/tiles.rs`.
+# vectors, rows. The shapes are those of `src/simd/tile_shapes.rs`.
 EXPECTED = {
     *(("avx2", "rows::Stripe", 1, 2, rows) for rows in range(3, 7)),
     *(("avx2", "rows::Stripe", 2, 2, rows) for rows in (2, 3)),
