@@ -505,11 +505,15 @@ proptest! {
                     bad.step(&mut want, None).unwrap();
                 }
             }
-            let [got, want] = [&mut session, &mut want].map(|t| rows.step(t, None).unwrap());
-            prop_assert_eq!(got.to_bits(), want.to_bits(), "seed {}, {} refused", seed, refused);
+            // What large values have left may refuse usual ones: in both runs or in none.
+            let [got, want] = [&mut session, &mut want].map(|t| match rows.step(t, None) {
+                Err(error @ Error::NonFinite { .. }) => Err(error.to_string()),
+                other => Ok(other.unwrap().to_bits()),
+            });
+            prop_assert_eq!(got, want, "seed {}, {} refused", seed, refused);
         }
-        session.flush().unwrap();
-        want.flush().unwrap();
+        let [got, rest] = [&mut session, &mut want].map(|t| t.flush().map_err(|e| e.to_string()));
+        prop_assert_eq!(got, rest);
         drop((session, want));
         assert_same_bits(format!("seed {seed}"), &parameters(&disturbed), &parameters(&plain));
     }
