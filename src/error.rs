@@ -1,94 +1,93 @@
-//! The one error type. Its texts name the place, what was expected and what came.
+//! The error type of the crate. Error texts name the place, the expected value and the actual value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What a public function of this crate returns.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Everything that can go wrong on user data. No public function panics on it.
+/// An error of this crate. Public functions return one instead of panicking on invalid user data.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A matrix, slice or data set has the wrong shape.
+    /// A matrix, slice or data set of the wrong shape.
     Shape {
-        /// Where: a layer, an argument, a file.
+        /// The layer, argument or file.
         place: String,
-        /// The shape that was expected, in words.
+        /// The expected shape, as text.
         expected: String,
-        /// The shape that came.
+        /// The actual shape, as text.
         got: String,
     },
-    /// A value inside otherwise well-shaped data is not allowed (a label out of range, NaN).
+    /// An invalid value in data of the right shape (a label out of range, NaN).
     Value {
-        /// Where: the argument, row and column.
+        /// The argument, row and column.
         place: String,
-        /// What was expected, in words.
+        /// The expected values, as text.
         expected: String,
-        /// What came.
+        /// The actual value, as text.
         got: String,
     },
-    /// An option, or a combination of options, that makes no sense.
+    /// An invalid option or combination of options.
     Config {
         /// The option.
         option: String,
-        /// Why it was refused.
+        /// Why it is invalid.
         reason: String,
     },
-    /// A file or stream that is not what its format says.
+    /// A file or stream that violates its format.
     Format {
         /// The file's name, or "stream".
         file: String,
-        /// What is wrong, with the expected and the found value.
+        /// What is wrong, with the expected and the actual value.
         reason: String,
     },
-    /// Reading or writing failed. The text says what the system said, so that in a chain of errors
-    /// the [source](std::error::Error::source) is what the system's error was caused by, if that
-    /// is known: nothing is said twice.
+    /// A failure to read or write. The text includes that of the system's error. The
+    /// [source](std::error::Error::source) is the source of the system's error, if any, so an error chain
+    /// contains each text once.
     Io {
-        /// The file, where there is one.
+        /// The file, if any.
         path: Option<PathBuf>,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A size that overflows, or memory that the system does not give.
+    /// A size that overflows, or memory that cannot be allocated.
     Memory {
-        /// What there is no room for, in words.
+        /// What does not fit, as text.
         what: String,
     },
-    /// A thread whose floating-point environment differs from the usual one: results would differ
-    /// from those of an ordinary thread.
+    /// A thread with an unusual floating-point environment, in which results would differ.
     FloatEnvironment {
         /// What differs.
         reason: String,
     },
-    /// A step would have made a loss, an activation, a gradient, a weight or the optimiser's state NaN
-    /// or infinite. It updated nothing.
+    /// A training step in which a loss, an activation, a gradient, a weight or a value of the optimiser's
+    /// state is NaN or infinite. The step changed no parameter.
     NonFinite {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The step within the run, counted from 1.
         step: u64,
-        /// The first layer (counted from 0) whose output, gradient or new parameters are not finite;
-        /// the number of layers when only the loss is not.
+        /// The first layer (counted from 0) whose output, gradient or new parameters are not finite; the
+        /// number of layers if only the loss is not finite.
         layer: usize,
     },
-    /// A SIMD level that was asked for and cannot run here.
+    /// A requested SIMD level that cannot run on this machine.
     Level {
-        /// The name that was asked for.
+        /// The requested name.
         requested: String,
         /// Why it cannot run.
         reason: String,
     },
-    /// A thread that could not be started, or a number of threads that makes no sense.
+    /// An invalid number of threads, or a failure to start a thread.
     Threads {
-        /// What went wrong.
+        /// What failed.
         reason: String,
     },
 }
 
 impl Error {
-    /// A [`Error::Shape`].
+    /// An [`Error::Shape`].
     pub(crate) fn shape(
         place: impl Into<String>,
         expected: impl fmt::Display,
@@ -97,7 +96,7 @@ impl Error {
         Error::Shape { place: place.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
-    /// A [`Error::Value`].
+    /// An [`Error::Value`].
     pub(crate) fn value(
         place: impl Into<String>,
         expected: impl fmt::Display,
@@ -106,27 +105,27 @@ impl Error {
         Error::Value { place: place.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
-    /// A [`Error::Config`].
+    /// An [`Error::Config`].
     pub(crate) fn config(option: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Config { option: option.into(), reason: reason.into() }
     }
 
-    /// A [`Error::Format`].
+    /// An [`Error::Format`].
     pub(crate) fn format(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Format { file: file.into(), reason: reason.into() }
     }
 
-    /// A [`Error::Memory`]: `what` is a plural, such as "3 x 4 values".
+    /// An [`Error::Memory`]; `what` is a plural, such as "3 x 4 values".
     pub(crate) fn memory(what: impl fmt::Display) -> Self {
         Error::Memory { what: what.to_string() }
     }
 
-    /// A [`Error::FloatEnvironment`].
+    /// An [`Error::FloatEnvironment`].
     pub(crate) fn float_environment(reason: impl Into<String>) -> Self {
         Error::FloatEnvironment { reason: reason.into() }
     }
 
-    /// A [`Error::Io`] that names its file.
+    /// An [`Error::Io`] of a file.
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: Some(path.to_path_buf()), source }
     }
@@ -173,7 +172,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // The system's error itself is in our text already.
+            // The text of the system's error is part of this error's text.
             Error::Io { source, .. } => source.source(),
             Error::Shape { .. }
             | Error::Value { .. }
@@ -211,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_says_everything_once() {
+    fn a_chain_contains_each_text_once() {
         let reason = io::Error::from_raw_os_error(2).to_string();
         let text = chain(&Error::io(Path::new("a.csv"), io::Error::from_raw_os_error(2)));
         assert_eq!(text, format!("a.csv: {reason}"));
         let text = chain(&Error::from(io::Error::from(ErrorKind::TimedOut)));
         assert_eq!(text, format!("stream: {}", ErrorKind::TimedOut));
-        // A reader of the caller's fails with an error of ours, which has a cause of its own.
+        // A user's reader fails with an error of this crate, which has a source.
         let inner = io::Error::other(Error::io(Path::new("b"), io::Error::other("why")));
         assert_eq!(chain(&Error::from(inner)), "stream: b: why");
         let cause = "x".parse::<f32>().unwrap_err();
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_and_float_environment_are_errors_of_their_own() {
+    fn memory_and_float_environment_have_texts() {
         let text = Error::memory("3 x 4 values").to_string();
         assert_eq!(text, "memory: 3 x 4 values do not fit");
         let text = Error::float_environment("rounds up").to_string();

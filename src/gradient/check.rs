@@ -1,9 +1,9 @@
-//! The check: every parameter's gradient against (L(w + h) − L(w − h)) / 2h in f64.
+//! The comparison of each parameter's gradient with (L(w + h) − L(w − h)) / 2h in f64.
 
 use super::convert::{mask, reference_loss, training_network, wide};
 use super::gradients::{Gradients, LayerGradients, gradients};
 use super::kinks;
-use super::sizes::sizes;
+use super::rounding::rounding_errors;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::network::Mlp;
@@ -12,42 +12,41 @@ use crate::reference::{self, Batch, Layer, LayerOutput, Network, Target, target_
 use crate::storage::MatRef;
 use std::fmt;
 
-/// Half the distance of the two points, for parameters of about 1. The formula errs by h² = 1e-10,
-/// rounding by 1e-15 L/h = 1e-10 L. The second is for a difference that met a kink with the first.
+/// h for parameters of about 1. The error of the formula is h² = 1e-10, that of rounding 1e-15 L/h = 1e-10
+/// L. The second is used if there is a kink between the points of the first.
 const STEPS: [f64; 2] = [1e-5, 1e-6];
 
-/// A gradient below this share of the loss is measured against that share: what is smaller
-/// drowns in the rounding of the differences.
+/// The lower limit of the scale of errors, as a fraction of the loss: smaller gradients are lost in the
+/// rounding of the differences.
 const FLOOR: f64 = 1e-5;
 
-/// A layer's gradients are measured against this share of the largest size of what was added to one
-/// of them: where they cancelled, 1e-4 of that are about a hundred roundings of f32, and where not,
-/// their own largest is the measure.
-const SHARE: f64 = 1.0 / 16.0;
+/// The lower limit of the scale, as a fraction of the largest estimate by [`rounding_errors`]. It matters
+/// where gradients cancelled: an error of 1e-4 is about a hundred roundings of f32 then.
+const OF_ROUNDING: f64 = 1.0 / 16.0;
 
-/// The same for a layer's largest weight: [`gradients`] reads them off a weight that moved, which
-/// costs 2⁻⁴⁴ of it.
+/// The lower limit of the scale, as a fraction of the layer's largest weight: [`gradients`] computes
+/// gradients from changes of weights, with an error of 2⁻⁴⁴ of the weight.
 const OF_WEIGHT: f64 = 1.0 / (1u32 << 24) as f64;
 
-/// From a tenth of the tolerance on, a difference is taken again and better.
-const DOUBT: f64 = 0.1 * GradientCheck::TOLERANCE;
+/// The error from which a difference is computed again with a more accurate formula.
+const REFINE_FROM: f64 = 0.1 * GradientCheck::TOLERANCE;
 
-/// What [`check_gradients`] found.
+/// The result of [`check_gradients`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GradientCheck {
-    /// L in f64.
+    /// L, computed in f64.
     pub loss: f64,
-    /// Parameters compared.
+    /// Number of parameters that were compared.
     pub compared: usize,
-    /// Parameters that could not be: on both sides of them the loss has different slopes (ReLU at
-    /// exactly 0).
+    /// Number of parameters that were not compared because they are at a kink of the loss (ReLU at exactly
+    /// 0).
     pub at_kinks: usize,
-    /// The parameter with the largest error; none when nothing was compared.
+    /// The parameter with the largest error; none if no parameter was compared.
     pub worst: Option<Difference>,
 }
 
-/// One parameter's gradient, twice.
+/// A parameter's gradient, computed in two ways.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -59,19 +58,20 @@ pub struct Difference {
     pub gradient: f64,
     /// By central differences.
     pub numeric: f64,
-    /// |gradient − numeric| against the largest gradient of the layer, or where all of them
-    /// cancelled, as below batch normalisation over two rows, against a sixteenth of the size of what
-    /// was added; at least 1e-5 of the loss and 2⁻²⁴ of the layer's largest weight. An element that
-    /// cancelled to nearly nothing, as biases before batch normalisation do, does not count as wrong.
+    /// |gradient − numeric| divided by a scale, which is the largest of: the layer's largest |numeric|;
+    /// 1/16 of the layer's largest rounding error in units of f32's relative rounding (it matters where
+    /// all gradients cancelled, as below batch normalisation over two rows); 1e-5 of the loss; 2⁻²⁴ of
+    /// the layer's largest weight. So a gradient that cancelled to nearly 0, as for biases before batch
+    /// normalisation, has no large error.
     pub error: f64,
 }
 
-/// A parameter's place in its layer.
+/// A parameter of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// Weight (row, column), as [`Mlp::weights`] returns them.
+    /// Weight (row, column) of [`Mlp::weights`].
     Weight(usize, usize),
-    /// Bias of a column of W.
+    /// The bias of a column of W.
     Bias(usize),
     /// γ of a neuron of a normalised layer.
     Scale(usize),
@@ -80,11 +80,11 @@ pub enum Parameter {
 }
 
 impl GradientCheck {
-    /// The largest [`Difference::error`] that rounding to f32 explains. It is 1e-7 to 1e-5 for
-    /// usual networks; a forgotten factor is 1.
+    /// The largest [`Difference::error`] that is attributed to rounding in f32. Usual networks have errors
+    /// from 1e-7 to 1e-5; a missing factor causes an error of about 1.
     pub const TOLERANCE: f64 = 1e-4;
 
-    /// The largest error.
+    /// The largest error; 0 if no parameter was compared.
     pub fn error(&self) -> f64 {
         self.worst.map_or(0.0, |worst| worst.error)
     }
@@ -113,11 +113,11 @@ impl fmt::Display for GradientCheck {
     }
 }
 
-/// Compares every parameter's gradient with central differences in f64: `x` is rows x n_in, the
-/// targets are labels or rows x n_out values.
+/// Compares each parameter's gradient with central differences in f64. `x` is rows x n_in; the targets are
+/// labels or rows x n_out values.
 ///
-/// Each parameter takes two passes through the layers above it, in plain loops: made for
-/// networks of up to about 10⁵ parameters and batches of a few rows.
+/// Each parameter takes two passes through the layers above it, in plain loops. Use it for networks of up
+/// to about 10⁵ parameters and batches of a few rows.
 ///
 /// ```
 /// use deltarule::{Activation, BatchTargets, Loss, MatRef, Mlp, check_gradients};
@@ -142,12 +142,11 @@ pub fn check_gradients(
 }
 
 impl Gradients {
-    /// Compares these gradients, wherever they come from, with central differences in f64; see
-    /// [`check_gradients`].
+    /// Compares these gradients with central differences in f64; see [`check_gradients`].
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Value`] or [`Error::Config`] when the gradients, the batch or the
-    /// loss do not fit the network.
+    /// [`Error::Shape`], [`Error::Value`] or [`Error::Config`] if the gradients, the batch or the loss do
+    /// not fit the network.
     pub fn check(
         &self,
         net: &Mlp,
@@ -158,7 +157,7 @@ impl Gradients {
         check_batch(net, x, targets, loss)?;
         let (labels, values);
         let target = match targets {
-            // A single output for two classes should be the class.
+            // The target of a single output is the class.
             BatchTargets::Classes(classes) if is_class(net, loss) => {
                 values = classes.iter().map(|&l| f64::from(l)).collect::<Vec<_>>();
                 Target::Values(&values)
@@ -183,29 +182,29 @@ impl Gradients {
         let (batch, loss) = (Batch::new(&inputs, target), reference_loss(loss));
         let (value, outputs) = (network.loss(&batch, &loss)?, network.layer_outputs(&inputs)?);
         let mut check = GradientCheck { loss: value, compared: 0, at_kinks: 0, worst: None };
-        let sizes = sizes(&network, &batch, &loss, &outputs);
-        for (layer, (gradients, size)) in self.layers.iter().zip(sizes).enumerate() {
-            let mut part = Part {
+        let errors = rounding_errors(&network, &batch, &loss, &outputs);
+        for (layer, (gradients, rounding)) in self.layers.iter().zip(errors).enumerate() {
+            let mut checked = CheckedLayer {
                 layer,
                 network: network.clone(),
                 batch,
                 loss: &loss,
                 z: &outputs[layer].z,
                 outputs: outputs[..layer].to_vec(),
-                size,
+                rounding,
             };
-            part.check(gradients, &mut check)?;
+            checked.check(gradients, &mut check)?;
         }
         Ok(check)
     }
 }
 
-/// The values of a matrix, row by row, in f64.
+/// The values of a matrix in row-major order, in f64.
 fn wide_rows(m: MatRef) -> Vec<f64> {
     (0..m.rows()).flat_map(|r| wide(m.row(r))).collect()
 }
 
-/// Whether the network's one output is the class itself.
+/// Whether the network has one output, whose target is the class itself.
 fn is_class(net: &Mlp, loss: Loss) -> bool {
     net.n_out() == 1 && loss != Loss::CrossEntropy
 }
@@ -246,8 +245,8 @@ struct Slope {
     loss: f64,
 }
 
-/// A layer whose parameters are moved.
-struct Part<'a> {
+/// A layer whose parameters are changed.
+struct CheckedLayer<'a> {
     layer: usize,
     network: Network<f64>,
     batch: Batch<'a, f64>,
@@ -256,11 +255,11 @@ struct Part<'a> {
     z: &'a [f64],
     /// The outputs of the layers below.
     outputs: Vec<LayerOutput<f64>>,
-    /// The largest size of a gradient of the layer.
-    size: f64,
+    /// The layer's largest estimate by [`rounding_errors`].
+    rounding: f64,
 }
 
-impl Part<'_> {
+impl CheckedLayer<'_> {
     fn check(&mut self, gradients: &LayerGradients, check: &mut GradientCheck) -> Result<()> {
         let layer = &self.network.layers[self.layer];
         let (n_in, columns) = (layer.n_in, layer.columns());
@@ -299,9 +298,9 @@ impl Part<'_> {
         let weights = layer.weight.iter().chain(&layer.bias);
         let heaviest = weights.fold(0.0, |m: f64, w| m.max(w.abs()));
         let floor = f64::max(FLOOR * highest, OF_WEIGHT * heaviest);
-        let scale = largest.max(SHARE * self.size).max(floor);
+        let scale = largest.max(OF_ROUNDING * self.rounding).max(floor);
         for (parameter, gradient, mut numeric) in found {
-            if (gradient - numeric).abs() > DOUBT * scale {
+            if (gradient - numeric).abs() > REFINE_FROM * scale {
                 numeric = self.refined(parameter).unwrap_or(numeric);
             }
             let error = match (gradient - numeric).abs() {
@@ -317,14 +316,14 @@ impl Part<'_> {
         Ok(())
     }
 
-    /// The central difference; none where the loss has a kink.
+    /// The central difference; none at a kink of the loss.
     fn slope(&mut self, parameter: Parameter) -> Option<Slope> {
         let unit = self.unit(parameter);
         STEPS.iter().find_map(|step| self.difference(parameter, step * unit))
     }
 
-    /// The same with an error of h⁴, from the differences over the smaller step and over twice that
-    /// (Richardson): norms of small variances multiply the third derivative by the cube of 1/√1e-5.
+    /// The central difference with an error of h⁴, from those for h and 2h (Richardson). Norms of small
+    /// variances multiply the third derivative by the cube of 1/√1e-5.
     fn refined(&mut self, parameter: Parameter) -> Option<f64> {
         let step = STEPS[1] * self.unit(parameter);
         let once = self.difference(parameter, step)?.numeric;
@@ -332,7 +331,7 @@ impl Part<'_> {
         Some(once + (once - twice) / 3.0)
     }
 
-    /// What a step is relative to.
+    /// The unit of h: |w|, at least 1.
     fn unit(&mut self, parameter: Parameter) -> f64 {
         let layer = &mut self.network.layers[self.layer];
         let columns = layer.columns();
@@ -346,15 +345,15 @@ impl Part<'_> {
         w.abs().max(1.0)
     }
 
-    /// (L(w + h) − L(w − h)) / 2h; none where there is a kink between.
+    /// (L(w + h) − L(w − h)) / 2h; none if there is a kink between the points.
     fn difference(&mut self, parameter: Parameter, h: f64) -> Option<Slope> {
         let [above, below] = [h, -h].map(|h| self.loss_after(parameter, h));
         let loss = above.0.abs().max(below.0.abs());
         (above.1 == below.1).then(|| Slope { numeric: (above.0 - below.0) / (2.0 * h), loss })
     }
 
-    /// L with the parameter moved by h, and the smooth regions in which it lies. Z is linear in
-    /// weights and biases, so only its column j moves: by h·x_ik for a weight, by h for a bias.
+    /// L with h added to the parameter, and the smooth regions of all functions. Z is linear in weights and
+    /// biases: only its column j changes, by h·x_ik for a weight and by h for a bias.
     fn loss_after(&mut self, parameter: Parameter, h: f64) -> (f64, Vec<u8>) {
         let layer = &mut self.network.layers[self.layer];
         let (mut z, n_in, columns) = (self.z.to_vec(), layer.n_in, layer.columns());
@@ -385,7 +384,7 @@ impl Part<'_> {
     }
 }
 
-/// The parameter, if it is one of a norm.
+/// The parameter if it belongs to a norm.
 fn norm_parameter(layer: &mut Layer<f64>, parameter: Parameter) -> Option<&mut f64> {
     let norm = layer.norm.as_mut()?;
     match parameter {

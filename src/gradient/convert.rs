@@ -1,4 +1,4 @@
-//! A network and its loss in the types of [`reference`](mod@crate::reference).
+//! Conversion of a network and its loss to the types of [`reference`](mod@crate::reference).
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
@@ -8,26 +8,26 @@ use crate::passes::DropoutMask;
 use crate::reference;
 use crate::storage::{MatRef, PanelMatrix};
 
-/// The network in plain loops, in f64, as it predicts: without dropout.
+/// The reference network, in f64, for predictions: without dropout.
 ///
 /// # Errors
-/// [`Error::Config`] when a layer has batch normalisation, whose statistics in prediction are not
-/// those of the batch: fold it first, by [`Mlp::folded`].
+/// [`Error::Config`] if a layer has batch normalisation, which uses running statistics in predictions.
+/// Fold it with [`Mlp::folded`] first.
 pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
     if let Some(layer) = net.layers().position(|layer| layer.layer.norm == Some(NormKind::Batch)) {
-        let reason = "batch normalisation is not part of a reference network that predicts";
+        let reason =
+            "a reference network has no running statistics; fold batch normalisation first";
         return Err(Error::config(format!("layer {layer}"), reason));
     }
     network(net, |_, _, _| Ok(None))
 }
 
-/// The network in plain loops, in f64, in the first training step with seed 0 on a batch of `rows`
-/// rows.
+/// The reference network, in f64, for the first training step with seed 0 on a batch of `rows` rows.
 pub(super) fn training_network(net: &Mlp, rows: usize) -> Result<reference::Network<f64>> {
     network(net, |rate, layer, n_out| mask(net, rate, layer + 1, (rows, n_out)))
 }
 
-/// The network with the masks that `mask` returns for a dropout rate, a layer and its outputs.
+/// The reference network. `mask` returns the dropout mask for a rate, a layer and its number of outputs.
 fn network(
     net: &Mlp,
     mask: impl Fn(f32, usize, usize) -> Result<Option<Vec<f64>>>,
@@ -53,8 +53,8 @@ fn network(
     reference::Network::new(layers.collect::<Result<_>>()?)
 }
 
-/// What dropout multiplies values by in the first step of a session with seed 0; none where it
-/// drops nothing. Layer 0 is the inputs.
+/// The factors of dropout in the first step of a session with seed 0; none for a rate of 0. Layer 0 is the
+/// inputs.
 pub(super) fn mask(
     net: &Mlp,
     rate: f32,
@@ -70,7 +70,7 @@ pub(super) fn mask(
     Ok(Some(wide(values.to_rows().as_slice())))
 }
 
-/// The same numbers in f64.
+/// The values in f64.
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| f64::from(x)).collect()
 }

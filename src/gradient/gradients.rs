@@ -1,4 +1,4 @@
-//! The gradients of one batch, by the path that trains.
+//! The gradients of a batch, computed by a training step.
 
 use crate::error::Result;
 use crate::loss::Loss;
@@ -9,31 +9,31 @@ use crate::run::Trainer;
 use crate::storage::{MatRef, Matrix};
 use crate::threads::Threads;
 
-/// The learning rate of the step. The larger it is, the less the rounding of the moved weight
-/// takes from the gradient: with this power of two the error is 2⁻²⁴ of the gradient, or 2⁻⁴⁴ of
-/// the weight where that is more.
+/// The learning rate of the step. With a large one, the rounding of the changed weight matters little.
+/// With this power of two, the error of a gradient is at most 2⁻²⁴ of the gradient plus 2⁻⁴⁴ of the
+/// weight.
 const RATE: f32 = (1u32 << 20) as f32;
 
-/// ∂L/∂W and ∂L/∂b of every layer, for one batch.
+/// The gradients of all layers' parameters, for one batch.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Gradients {
     /// L, the mean loss of the batch.
     pub loss: f32,
-    /// One entry per layer, from the input on.
+    /// One entry per layer.
     pub layers: Vec<LayerGradients>,
 }
 
-/// The gradient of one layer's parameters.
+/// The gradients of one layer's parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerGradients {
-    /// ∂L/∂W, of the shape of [`Mlp::weights`].
+    /// ∂L/∂W, in the shape of [`Mlp::weights`].
     pub weights: Matrix,
-    /// ∂L/∂b, as long as [`Mlp::biases`].
+    /// ∂L/∂b, in the order of [`Mlp::biases`].
     pub biases: Vec<f32>,
-    /// ∂L/∂γ of the layer's norm; empty where it has none.
+    /// ∂L/∂γ of the layer's norm; empty without a norm.
     pub gamma: Vec<f32>,
-    /// ∂L/∂β of the layer's norm; empty where it has none.
+    /// ∂L/∂β of the layer's norm; empty without a norm.
     pub beta: Vec<f32>,
 }
 
@@ -46,9 +46,9 @@ impl LayerGradients {
     }
 }
 
-/// The gradient of the mean loss of a batch: `x` is rows x n_in, the targets are labels or
-/// rows x n_out values. The network stays as it is. Dropout is that of the first step of a session
-/// with seed 0; batch normalisation takes the batch's own statistics, as in training.
+/// The gradients of the mean loss of a batch. `x` is rows x n_in; the targets are labels or
+/// rows x n_out values. The dropout masks are those of the first step of a session with seed 0. Batch
+/// normalisation uses the statistics of the batch, as in training.
 ///
 /// # Errors
 /// As [`Trainer::session`] and [`Training::step`](crate::Training::step).

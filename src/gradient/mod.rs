@@ -1,17 +1,16 @@
-//! Gradients to look at, and the check of them against central differences.
+//! Gradients of a network, and their comparison with central differences.
 //!
-//! Training never stores a gradient: the update happens inside the store of the product. So
-//! [`gradients`] takes one step of gradient descent with a copy of the network and divides what
-//! moved by the learning rate: it is the gradient of the very path that trains.
-//! [`check_gradients`] compares it, parameter by parameter, with the change of the loss of the
-//! same network in plain loops in f64 ([`reference`](mod@crate::reference)), which shares no code
-//! with that path.
+//! Training does not store gradients: it updates weights in the store of the product. So [`gradients`]
+//! makes one step of gradient descent with a copy of the network and divides the changes by the learning
+//! rate; the result is the gradient of the code that trains. [`check_gradients`] compares it, parameter by
+//! parameter, with differences of the loss of the same network in f64, computed by
+//! [`reference`](mod@crate::reference), which shares no code with training.
 
 mod check;
 mod convert;
 mod gradients;
 mod kinks;
-mod sizes;
+mod rounding;
 
 pub use check::{Difference, GradientCheck, Parameter, check_gradients};
 #[cfg(test)]

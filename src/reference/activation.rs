@@ -1,13 +1,13 @@
 //! Activations: A = σ(Z), and backward ∂L/∂Z = ∂L/∂A ⊙ σ′(Z).
 //!
-//! Where σ has a kink, σ′ there is PyTorch's: ReLU′(0) = 0, leaky ReLU′(0) = slope,
-//! ELU′(0) = α, hard tanh′(±1) = 0. NaN stays NaN.
+//! At kinks σ′ is that of PyTorch: ReLU′(0) = 0, leaky ReLU′(0) = slope, ELU′(0) = α,
+//! hard tanh′(±1) = 0. σ(NaN) is NaN.
 
 use super::real::Real;
 use crate::math::erfc;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-/// σ. Each formula is written out; parameters are `f64` for both precisions.
+/// An activation function σ. Parameters are `f64` for both precisions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -21,18 +21,18 @@ pub enum Activation {
     Relu,
     /// σ(z) = z for z > 0, else slope·z
     LeakyRelu {
-        /// The slope on the left; 0.1 in the lecture, 0.01 in PyTorch.
+        /// The slope for z ≤ 0; 0.1 in the lecture, 0.01 in PyTorch.
         slope: f64,
     },
     /// σ(z) = z for z > 0, else α·(eᶻ − 1)
     Elu {
-        /// −α is the limit on the left.
+        /// α; the limit for z → −∞ is −α.
         alpha: f64,
     },
-    /// σ(z) = λ·ELU(z) with the two constants of self-normalising networks
-    /// (Klambauer et al. 2017): activations keep mean 0 and variance 1.
+    /// σ(z) = λ·ELU(z) with the constants of self-normalising networks (Klambauer et al. 2017), which
+    /// preserve mean 0 and variance 1
     Selu,
-    /// σ(z) = z·Φ(z), with Φ the normal distribution function (PyTorch's default GELU)
+    /// σ(z) = z·Φ(z), with Φ the normal distribution function (PyTorch's default)
     Gelu,
     /// σ(z) = ½z·(1 + tanh(√(2/π)·(z + 0.044715·z³))): PyTorch's `approximate="tanh"`
     GeluTanh,
@@ -44,17 +44,24 @@ pub enum Activation {
     Softsign,
     /// σ(z) = z clamped to −1..1
     HardTanh,
-    /// σ(z) = 1 for z ≥ 0, else 0: the McCulloch–Pitts neuron, which fires when its sum reaches the
-    /// threshold. σ′ = 0: nothing can be learned through it, and [`Network::gradients`](super::Network::gradients) refuses it.
+    /// σ(z) = 1 for z ≥ 0, else 0: the McCulloch–Pitts neuron, which fires if its sum reaches the
+    /// threshold. σ′ = 0, so [`Network::gradients`](super::Network::gradients) returns an error
     Step,
     /// σ(z)_j = e^(z_j) / Σ_k e^(z_k), over the row
     Softmax,
-    /// σ(z)_j = max over p of z_(j·units + p): a layer of n_out neurons has n_out·units columns,
-    /// those of one neuron side by side. The first of equal units wins (as in PyTorch's `max`).
+    /// σ(z)_j = max over p of z_(j·units + p): a layer of n_out neurons has n_out·units columns, with
+    /// those of a neuron next to each other. The first of equal units wins (as in PyTorch's `max`)
     Maxout {
         /// Columns per neuron.
         units: usize,
     },
+}
+
+/// An activation that is a function of several elements of a row.
+pub(crate) enum RowWise {
+    Softmax,
+    /// Maxout with this number of units.
+    Maxout(usize),
 }
 
 impl Activation {
@@ -68,11 +75,33 @@ impl Activation {
         Activation::Elu { alpha: 1.0 }
     }
 
-    /// Columns of Z for each column of A: 1, for maxout the number of units.
+    /// The number of columns of Z per column of A: 1, for maxout the number of units.
     pub fn units(self) -> usize {
+        match self.row_wise() {
+            Some(RowWise::Maxout(units)) => units,
+            Some(RowWise::Softmax) | None => 1,
+        }
+    }
+
+    /// The function of a row; none for element-wise functions.
+    pub(crate) fn row_wise(self) -> Option<RowWise> {
         match self {
-            Activation::Maxout { units } => units,
-            _ => 1,
+            Activation::Softmax => Some(RowWise::Softmax),
+            Activation::Maxout { units } => Some(RowWise::Maxout(units)),
+            Activation::Identity
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::GeluTanh
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::HardTanh
+            | Activation::Step => None,
         }
     }
 }
@@ -81,24 +110,24 @@ impl Activation {
 /// (rows, columns).
 ///
 /// # Panics
-/// When z does not consist of whole rows, or a row not of whole maxout neurons.
+/// If z does not consist of whole rows, or a row of whole maxout neurons.
 pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usize) -> Vec<T> {
     assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
-    match activation {
-        Activation::Softmax => z.chunks(columns).flat_map(softmax).collect(),
-        Activation::Maxout { units } => {
+    match activation.row_wise() {
+        Some(RowWise::Softmax) => z.chunks(columns).flat_map(softmax).collect(),
+        Some(RowWise::Maxout(units)) => {
             assert!(units > 0 && columns.is_multiple_of(units), "{columns} columns");
             z.chunks(units).map(|z| z[winner(z)]).collect()
         }
-        _ => z.iter().map(|&z| sigma(activation, z)).collect(),
+        None => z.iter().map(|&z| sigma(activation, z)).collect(),
     }
 }
 
-/// ∂L/∂Z from ∂L/∂A: dz = da ⊙ σ′(z). Softmax, whose outputs all depend on all inputs, needs the
-/// whole row: dz_j = a_j·(da_j − Σ_k da_k·a_k). Maxout hands da to the winning piece alone.
+/// ∂L/∂Z from ∂L/∂A: dz = da ⊙ σ′(z). For softmax, dz_j = a_j·(da_j − Σ_k da_k·a_k) over the row; for
+/// maxout, dz is da for the largest unit and 0 for the others.
 ///
 /// # Panics
-/// When the lengths of z and da do not fit each other and `columns` (the columns of z).
+/// If z does not consist of rows of `columns` values, or the length of da does not fit.
 pub fn activation_backward<T: Real>(
     activation: Activation,
     da: &[T],
@@ -107,27 +136,26 @@ pub fn activation_backward<T: Real>(
 ) -> Vec<T> {
     assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
     assert_eq!(da.len() * activation.units(), z.len(), "lengths of da and z");
-    match activation {
-        Activation::Softmax => {
+    match activation.row_wise() {
+        Some(RowWise::Softmax) => {
             let rows = z.chunks(columns).zip(da.chunks(columns));
             rows.flat_map(|(z, da)| softmax_backward(da, &softmax(z))).collect()
         }
-        Activation::Maxout { units } => {
+        Some(RowWise::Maxout(units)) => {
             let mut dz = vec![T::ZERO; z.len()];
             for (j, z) in z.chunks(units).enumerate() {
                 dz[j * units + winner(z)] = da[j];
             }
             dz
         }
-        _ => z.iter().zip(da).map(|(&z, &da)| da * sigma_prime(activation, z)).collect(),
+        None => z.iter().zip(da).map(|(&z, &da)| da * sigma_prime(activation, z)).collect(),
     }
 }
 
-/// p_j = e^(z_j − m) / Σ_k e^(z_k − m) for one row; the maximum m cancels, and without it e^z
-/// would overflow.
+/// p_j = e^(z_j − m) / Σ_k e^(z_k − m) for one row. The maximum m cancels; it prevents overflow.
 ///
 /// # Panics
-/// When the row is empty.
+/// If the row is empty.
 pub fn softmax<T: Real>(z: &[T]) -> Vec<T> {
     let m = largest(z);
     let mut sum = T::ZERO;
@@ -151,7 +179,8 @@ pub(super) fn largest<T: Real>(z: &[T]) -> T {
     z.iter().fold(z[0], |m, &z_k| if z_k > m { z_k } else { m })
 }
 
-/// The index of a maxout neuron's largest unit: the first of equals, and NaN before all.
+/// The index of the largest unit of a maxout neuron: NaN counts as the largest, and the first of equal
+/// units is returned.
 fn winner<T: Real>(units: &[T]) -> usize {
     let mut best = 0;
     for (p, &z_p) in units.iter().enumerate() {
@@ -162,11 +191,11 @@ fn winner<T: Real>(units: &[T]) -> usize {
     best
 }
 
-/// SELU's λ and α, to the last digit of `f64` (as in PyTorch).
+/// λ and α of SELU, to the precision of `f64` (as in PyTorch).
 const SELU_LAMBDA: f64 = 1.050_700_987_355_480_5;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
-/// The cubic coefficient of the tanh form of GELU.
+/// The coefficient of z³ in the tanh form of GELU.
 const GELU_CUBIC: f64 = 0.044_715;
 
 /// σ(z) for the element-wise activations.
@@ -193,7 +222,7 @@ fn sigma<T: Real>(activation: Activation, z: T) -> T {
         Activation::HardTanh => z,
         Activation::Step if z == zero => one,
         Activation::Step => if_positive(z, one, zero),
-        Activation::Softmax | Activation::Maxout { .. } => unreachable!("works on whole rows"),
+        Activation::Softmax | Activation::Maxout { .. } => unreachable!("row-wise"),
     }
 }
 
@@ -225,7 +254,7 @@ fn sigma_prime<T: Real>(activation: Activation, z: T) -> T {
         Activation::HardTanh | Activation::Step if z.is_nan() => z,
         Activation::HardTanh => one,
         Activation::Step => zero,
-        Activation::Softmax | Activation::Maxout { .. } => unreachable!("works on whole rows"),
+        Activation::Softmax | Activation::Maxout { .. } => unreachable!("row-wise"),
     }
 }
 
@@ -245,7 +274,7 @@ fn sigmoid<T: Real>(z: T) -> T {
     T::ONE / (T::ONE + (-z).exp())
 }
 
-/// ln(1 + eᶻ) = max(z, 0) + ln(1 + e^(−|z|)), which cannot overflow.
+/// ln(1 + eᶻ) = max(z, 0) + ln(1 + e^(−|z|)), without overflow.
 pub(super) fn softplus<T: Real>(z: T) -> T {
     if_positive(z, z, T::ZERO) + (-z.abs()).exp().ln_1p()
 }
@@ -309,12 +338,12 @@ mod tests {
         near(sigma(Activation::Gelu, 1.0), 0.841_344_746_068_542_9);
         // The two forms of GELU differ by less than 5e-4 (Hendrycks and Gimpel 2016).
         near(sigma_prime(Activation::Gelu, 0.0), 0.5);
-        let differ = sigma(Activation::Gelu, 1.3) - sigma(Activation::GeluTanh, 1.3);
-        assert!(differ.abs() < 5e-4 && differ != 0.0, "{differ}");
+        let difference = sigma(Activation::Gelu, 1.3) - sigma(Activation::GeluTanh, 1.3);
+        assert!(difference.abs() < 5e-4 && difference != 0.0, "{difference}");
     }
 
     #[test]
-    fn kinks_are_pytorchs() {
+    fn derivatives_at_kinks_are_those_of_pytorch() {
         let slope_at_zero = [
             (Activation::Relu, 0.0),
             (Activation::leaky_relu(), 0.1),
@@ -334,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_stays_nan_and_the_far_ends_are_finite() {
+    fn nan_gives_nan_and_large_values_are_finite() {
         for activation in ELEMENT_WISE {
             assert!(sigma(activation, f32::NAN).is_nan(), "{activation:?}");
             let slope = sigma_prime(activation, f32::NAN);

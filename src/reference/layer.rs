@@ -1,4 +1,4 @@
-//! One layer with what may stand around its linear map.
+//! A layer: a linear map with optional norm, dropout and residual connection.
 
 use super::activation::Activation;
 use super::linear::{Shape, linear_forward};
@@ -6,13 +6,13 @@ use super::norm::Norm;
 use super::real::Real;
 use crate::error::{Error, Result};
 
-/// One layer: Z = X·W + 1bᵀ, Y = Z or its normalisation, A = σ(Y) ⊙ M + R, with M the mask of dropout
-/// and R the outputs of a layer below.
+/// A layer: Z = X·W + 1bᵀ, Y = Z or its normalisation, A = σ(Y) ⊙ M + R, with M the dropout mask and R
+/// the input of a layer below.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer<T> {
-    /// Inputs.
+    /// Number of inputs.
     pub n_in: usize,
-    /// Outputs.
+    /// Number of outputs.
     pub n_out: usize,
     /// σ
     pub activation: Activation,
@@ -20,19 +20,21 @@ pub struct Layer<T> {
     pub weight: Vec<T>,
     /// b, one per column of W.
     pub bias: Vec<T>,
-    /// The normalisation of Z.
+    /// The normalisation of Z, if any.
     pub norm: Option<Norm<T>>,
-    /// M, of the shape of A: what dropout multiplies each value by. None for no dropout.
+    /// M, the factors of dropout, in the shape of A; none for no dropout.
     pub mask: Option<Vec<T>>,
-    /// R is the input of the layer that is `residual - 1` layers before this one; 0 for no R.
+    /// The length of the residual block that ends with this layer, in layers: R is the input of the first
+    /// layer of the block. 0 for no R.
     pub residual: usize,
 }
 
 impl<T: Real> Layer<T> {
-    /// A layer with these parameters, without norm, dropout and residual connection.
+    /// A layer without norm, dropout and residual connection.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `weight` or `bias` has another length than the layer needs.
+    /// [`Error::Shape`] if there are no inputs or outputs, or the length of `weight` or `bias` does not
+    /// fit.
     pub fn new(
         n_in: usize,
         n_out: usize,
@@ -46,7 +48,7 @@ impl<T: Real> Layer<T> {
         Ok(layer)
     }
 
-    /// Columns of W and Z: `n_out`, for maxout times the units.
+    /// Number of columns of W and Z: `n_out`, for maxout times the number of units.
     pub fn columns(&self) -> usize {
         self.n_out * self.activation.units()
     }
@@ -81,12 +83,12 @@ impl<T: Real> Layer<T> {
         check_length("beta", self.columns(), norm.beta.len())
     }
 
-    /// Z from the layer's inputs.
+    /// Z for the layer's inputs.
     pub(super) fn linear(&self, x: &[T]) -> Vec<T> {
         linear_forward(x, &self.weight, &self.bias, self.shape(x.len() / self.n_in))
     }
 
-    /// The sizes of the linear map of `rows` rows.
+    /// The shape of the linear map for `rows` rows.
     pub(super) fn shape(&self, rows: usize) -> Shape {
         Shape { rows, n_in: self.n_in, n_out: self.columns() }
     }

@@ -2,21 +2,21 @@
 //!
 //! x is (rows, n_in), weight is (n_in, n_out), bias is (n_out), z and dz are (rows, n_out).
 //!
-//! Each product is its formula: one dot product an element, the sum in the innermost loop. That is
-//! slow (the sum is one chain, and most walk down a column of a row-major matrix), and it is meant
-//! to be: this is what the fast path is measured against. Another order of the loops would let the
-//! compiler vectorise them.
+//! Each product is its formula: one dot product per element, with the sum in the innermost loop. It is
+//! slow on purpose (a sum is one chain, and most run down a column of a row-major matrix), as the
+//! baseline of the fast implementation. With other orders of the loops the compiler would vectorise
+//! them.
 
 use super::real::Real;
 
-/// The sizes of one linear map.
+/// The shape of a linear map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Samples in the batch.
+    /// Number of samples.
     pub rows: usize,
-    /// Inputs of the layer.
+    /// Number of inputs.
     pub n_in: usize,
-    /// Outputs of the layer.
+    /// Number of outputs.
     pub n_out: usize,
 }
 
@@ -38,7 +38,7 @@ impl Shape {
 /// Z = X·W + 1bᵀ: z_ij = b_j + Σ_k x_ik·w_kj
 ///
 /// # Panics
-/// When a slice does not have the length that `shape` says.
+/// If the length of a slice does not fit `shape`.
 pub fn linear_forward<T: Real>(x: &[T], weight: &[T], bias: &[T], shape: Shape) -> Vec<T> {
     shape.check(Some(x), Some(weight), Some(bias), None);
     let Shape { rows, n_in, n_out } = shape;
@@ -58,7 +58,7 @@ pub fn linear_forward<T: Real>(x: &[T], weight: &[T], bias: &[T], shape: Shape) 
 /// ∂L/∂x = δ·Wᵀ: dx_ik = Σ_j dz_ij·w_kj
 ///
 /// # Panics
-/// When a slice does not have the length that `shape` says.
+/// If the length of a slice does not fit `shape`.
 pub fn linear_backward_input<T: Real>(dz: &[T], weight: &[T], shape: Shape) -> Vec<T> {
     shape.check(None, Some(weight), None, Some(dz));
     let Shape { rows, n_in, n_out } = shape;
@@ -78,7 +78,7 @@ pub fn linear_backward_input<T: Real>(dz: &[T], weight: &[T], shape: Shape) -> V
 /// ∂L/∂W = x·δᵀ summed over the batch, Xᵀ·D: dw_kj = Σ_i x_ik·dz_ij
 ///
 /// # Panics
-/// When a slice does not have the length that `shape` says.
+/// If the length of a slice does not fit `shape`.
 pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T> {
     shape.check(Some(x), None, None, Some(dz));
     let Shape { rows, n_in, n_out } = shape;
@@ -98,7 +98,7 @@ pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T
 /// ∂L/∂b = Σ δ over the batch: db_j = Σ_i dz_ij
 ///
 /// # Panics
-/// When a slice does not have the length that `shape` says.
+/// If the length of a slice does not fit `shape`.
 pub fn linear_backward_bias<T: Real>(dz: &[T], shape: Shape) -> Vec<T> {
     shape.check(None, None, None, Some(dz));
     let Shape { rows, n_out, .. } = shape;
@@ -120,9 +120,9 @@ mod tests {
     const W: [f64; 6] = [1.0, -1.0, 0.5, 2.0, 0.0, 3.0];
     const DZ: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 
-    /// Small integers and halves: every value below was worked out by hand and is exact.
+    /// Small integers and halves, computed by hand; all values are exact.
     #[test]
-    fn products_worked_out_by_hand() {
+    fn products_by_hand() {
         assert_eq!(linear_forward(&X, &W, &[10.0, 20.0], SHAPE), [12.0, 32.0, 16.5, 44.0]);
         let dx = [-9.0, 20.5, 30.0, -900.0, 2050.0, 3000.0];
         assert_eq!(linear_backward_input(&DZ, &W, SHAPE), dx);

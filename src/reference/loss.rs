@@ -2,10 +2,9 @@
 //!
 //! L = Σ_i s_i·ℓ_i / Σ_i s_i·n_i
 //!
-//! with s_i the weight of sample i (1 when none is given) and n_i = 1, except for cross-entropy
-//! with class weights, where n_i is the weight of the sample's class. So a weighted mean divides
-//! by the sum of the weights: for class weights this is what PyTorch does. With no weights it is
-//! the plain mean over the batch, Σ_i ℓ_i / B.
+//! with s_i the weight of sample i (1 by default) and n_i = 1, except for cross-entropy with class
+//! weights, where n_i is the weight of the sample's class. So a weighted mean divides by the sum of the
+//! weights (for class weights as in PyTorch). Without weights it is the mean over the batch, Σ_i ℓ_i / B.
 
 use super::real::Real;
 use super::sample_loss::{
@@ -14,22 +13,22 @@ use super::sample_loss::{
     softmax_cross_entropy, softmax_cross_entropy_backward, squared_error, squared_error_backward,
 };
 
-/// What is minimised.
+/// A loss.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// [`softmax_cross_entropy`], on logits. Targets: class labels, or one distribution a row.
+    /// [`softmax_cross_entropy`], on logits. Targets: class labels, or one distribution per row.
     CrossEntropy {
         /// ε of [`smooth_labels`]; 0 for none.
         label_smoothing: f64,
-        /// One weight a class. With labels, the mean divides by Σ_i s_i·w_(y_i); with
-        /// distributions by Σ_i s_i (both as in PyTorch).
+        /// One weight per class. The mean divides by Σ_i s_i·w_(y_i) for labels, and by Σ_i s_i for
+        /// distributions (both as in PyTorch).
         class_weights: Option<Vec<f64>>,
     },
     /// [`sigmoid_cross_entropy`], on logits: any number of the columns may be 1 (multi-label).
     BinaryCrossEntropy {
-        /// One weight a column for its positive targets; they do not enter the divisor of the
-        /// mean (PyTorch's `pos_weight`).
+        /// One weight per column for its positive targets; they do not change the divisor of the mean
+        /// (PyTorch's `pos_weight`).
         positive_weights: Option<Vec<f64>>,
     },
     /// [`squared_error`]: the mean over all elements, as in PyTorch.
@@ -40,7 +39,7 @@ pub enum Loss {
     MeanAbsoluteError,
     /// [`huber`]: the mean over all elements.
     Huber {
-        /// Where the parabola becomes a line.
+        /// δ, where the parabola becomes a line.
         delta: f64,
     },
 }
@@ -62,13 +61,13 @@ impl Loss {
     }
 }
 
-/// What the outputs should be.
+/// The targets of a batch.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a, T> {
-    /// One class a row. Every loss but cross-entropy reads it as [`one_hot`], and for an output of
-    /// one column as the class itself, 0 or 1.
+    /// One class per row. Losses other than cross-entropy use the [`one_hot`] vector, or for an output of
+    /// one column the class itself, 0 or 1.
     Labels(&'a [usize]),
-    /// One value an output, row by row.
+    /// One value per output, in row-major order.
     Values(&'a [T]),
 }
 
@@ -76,7 +75,7 @@ pub enum Target<'a, T> {
 /// for a loss [on logits](Loss::is_on_logits), else the outputs.
 ///
 /// # Panics
-/// When the lengths do not fit each other.
+/// If the lengths do not fit each other.
 pub fn loss_forward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -97,7 +96,7 @@ pub fn loss_forward<T: Real>(
 /// ∂L/∂output of a batch: row i is (s_i / Σ_i s_i·n_i)·∂ℓ_i/∂output_i.
 ///
 /// # Panics
-/// When the lengths do not fit each other.
+/// If the lengths do not fit each other.
 pub fn loss_backward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -111,8 +110,8 @@ pub fn loss_backward<T: Real>(
     let samples = output.chunks(columns).zip(target_rows.chunks(columns));
     let mut doutput = Vec::with_capacity(output.len());
     for (i, (y, t)) in samples.enumerate() {
-        let share = sample_weight(sample_weights, i) / divisor;
-        doutput.extend(sample_backward(loss, y, t).into_iter().map(|d| share * d));
+        let factor = sample_weight(sample_weights, i) / divisor;
+        doutput.extend(sample_backward(loss, y, t).into_iter().map(|d| factor * d));
     }
     doutput
 }
@@ -120,7 +119,7 @@ pub fn loss_backward<T: Real>(
 /// Row i is 1 in column `labels[i]`, else 0.
 ///
 /// # Panics
-/// When a label is not below `classes`.
+/// If a label is not below `classes`.
 pub fn one_hot<T: Real>(labels: &[usize], classes: usize) -> Vec<T> {
     let mut rows = vec![T::ZERO; labels.len() * classes];
     for (i, &label) in labels.iter().enumerate() {
@@ -132,13 +131,13 @@ pub fn one_hot<T: Real>(labels: &[usize], classes: usize) -> Vec<T> {
 
 /// q ← (1 − ε)·q + ε/K, for distributions over K classes.
 pub fn smooth_labels<T: Real>(q: &mut [T], epsilon: f64, classes: usize) {
-    let share = T::from_f64(epsilon / classes as f64);
+    let added = T::from_f64(epsilon / classes as f64);
     for q_c in q {
-        *q_c = T::from_f64(1.0 - epsilon) * *q_c + share;
+        *q_c = T::from_f64(1.0 - epsilon) * *q_c + added;
     }
 }
 
-/// The targets as (rows, columns), smoothed where the loss says so.
+/// The targets as (rows, columns), with the loss's label smoothing.
 pub(crate) fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usize) -> Vec<T> {
     assert!(columns > 0, "an output has at least one column");
     let mut rows = match target {
@@ -148,11 +147,10 @@ pub(crate) fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usiz
         Target::Labels(labels) => one_hot(labels, columns),
         Target::Values(values) => values.to_vec(),
     };
-    match loss {
-        Loss::CrossEntropy { label_smoothing, .. } if *label_smoothing != 0.0 => {
-            smooth_labels(&mut rows, *label_smoothing, columns);
-        }
-        _ => {}
+    if let Loss::CrossEntropy { label_smoothing, .. } = loss
+        && *label_smoothing != 0.0
+    {
+        smooth_labels(&mut rows, *label_smoothing, columns);
     }
     rows
 }
@@ -197,15 +195,21 @@ fn divisor<T: Real>(
     rows: usize,
 ) -> T {
     if let Some(weights) = sample_weights {
-        assert_eq!(weights.len(), rows, "one weight a sample");
+        assert_eq!(weights.len(), rows, "one weight per sample");
     }
+    let class_weights = match loss {
+        Loss::CrossEntropy { class_weights, .. } => class_weights.as_deref(),
+        Loss::BinaryCrossEntropy { .. }
+        | Loss::MeanSquaredError
+        | Loss::Quadratic
+        | Loss::MeanAbsoluteError
+        | Loss::Huber { .. } => None,
+    };
     let mut sum = T::ZERO;
     for i in 0..rows {
-        let n_i = match (loss, target) {
-            (Loss::CrossEntropy { class_weights: Some(w), .. }, Target::Labels(labels)) => {
-                T::from_f64(w[labels[i]])
-            }
-            _ => T::ONE,
+        let n_i = match (class_weights, target) {
+            (Some(w), Target::Labels(labels)) => T::from_f64(w[labels[i]]),
+            (Some(_), Target::Values(_)) | (None, Target::Labels(_) | Target::Values(_)) => T::ONE,
         };
         sum += sample_weight(sample_weights, i) * n_i;
     }
@@ -220,7 +224,7 @@ fn column_weights<T: Real>(weights: &Option<Vec<f64>>, columns: usize) -> Vec<T>
     match weights {
         None => vec![T::ONE; columns],
         Some(weights) => {
-            assert_eq!(weights.len(), columns, "one weight a column");
+            assert_eq!(weights.len(), columns, "one weight per column");
             weights.iter().map(|&w| T::from_f64(w)).collect()
         }
     }
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_of_which_weights() {
+    fn weighted_means() {
         // p = (1/4, 3/4) in both rows.
         let z = [0.0, 3f64.ln(), 0.0, 3f64.ln()];
         let (rare, common) = (4f64.ln(), (4f64 / 3.0).ln());
@@ -247,7 +251,7 @@ mod tests {
         let weighted = Loss::CrossEntropy { label_smoothing: 0.0, class_weights };
         near(loss(&weighted, None), (5.0 * rare + 2.0 * common) / 7.0);
         near(loss(&weighted, Some(&[3.0, 1.0])), (15.0 * rare + 2.0 * common) / 17.0);
-        // As distributions the same targets divide by the number of samples (PyTorch).
+        // With the same targets as distributions, the divisor is the number of samples (PyTorch).
         let target = Target::Values(&[1.0, 0.0, 0.0, 1.0]);
         near(loss_forward(&weighted, &z, target, None, 2), (5.0 * rare + 2.0 * common) / 2.0);
     }
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_weight_zero_is_not_there() {
+    fn samples_of_weight_zero_do_not_count() {
         let (y, t) = ([1.0, 2.0, 9.0, 9.0], [0.5, 0.0, -9.0, 7.0]);
         let only_first = Some(&[2.0, 0.0][..]);
         for loss in [Loss::MeanSquaredError, Loss::Quadratic, Loss::binary_cross_entropy()] {

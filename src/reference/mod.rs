@@ -1,9 +1,8 @@
-//! The naive path: the multilayer perceptron of the lecture in plain loops.
+//! The reference implementation: multilayer perceptrons in plain loops.
 //!
-//! One function for each formula, generic over `f32` and `f64`, no SIMD, no threads, no cleverness.
-//! Read it as a text book; the tests use it as the oracle of the fast path and the benches as
-//! their baseline. It shares no code with the fast path, not even the enums, so that no mistake
-//! can hide by being made twice.
+//! One function per formula, generic over `f32` and `f64`, without SIMD and threads. It is written to be
+//! read. Tests compare the fast implementation with it, and benches use it as their baseline. It shares
+//! no code with the fast implementation, not even enums, so no mistake can be common to both.
 //!
 //! | file | formulas |
 //! |---|---|
@@ -14,14 +13,14 @@
 //! | `optim` | w ← w − η·(…), one function per optimiser |
 //! | `penalty` | L1, L2 and their gradients; weight decay |
 //! | `norm` | Y = γ ⊙ Ẑ + β over rows or over the batch, and its three gradients |
-//! | `layer` | a linear map with its norm, activation, dropout and residual connection |
-//! | `network` | layers in a row: forward, backpropagation, one step |
+//! | `layer` | a linear map with norm, activation, dropout and residual connection |
+//! | `network` | a sequence of layers: forward, backpropagation, one step |
 //!
-//! Matrices are row-major slices, one sample a row; a weight is `n_in x n_out`. Names follow
-//! llm.c: `x` is a value, `dx` is ∂L/∂x. The functions assert the lengths of their slices;
-//! [`Network`] checks what it is given and returns errors.
+//! Matrices are row-major slices, one sample per row; weights are `n_in x n_out`. Names follow llm.c: `x`
+//! is a value, `dx` is ∂L/∂x. The functions panic if the lengths of slices do not fit; the methods of
+//! [`Network`] return errors.
 //!
-//! XOR, which no single layer can learn:
+//! Example: XOR, which a single layer cannot learn.
 //!
 //! ```
 //! use deltarule::reference::{Activation, Batch, Layer, Loss, Network, Optimizer, Rule, Target};
@@ -51,6 +50,7 @@ mod penalty;
 mod real;
 mod sample_loss;
 
+pub(crate) use activation::RowWise;
 pub use activation::{Activation, activation_backward, activation_forward, softmax};
 pub use layer::Layer;
 pub use linear::{

@@ -9,26 +9,26 @@ use super::optim::Optimizer;
 use super::real::Real;
 use crate::error::{Error, Result};
 
-/// A multilayer perceptron. [`Network::new`] checks that the layers fit each other; who changes
-/// them afterwards so that they no longer do will see panics.
+/// A multilayer perceptron. [`Network::new`] checks that the layers fit each other. Methods may panic if
+/// `layers` is changed afterwards and they no longer fit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network<T> {
     /// From the inputs to the outputs.
     pub layers: Vec<Layer<T>>,
 }
 
-/// Samples with what they should give.
+/// Samples with their targets.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a, T> {
     /// X, one sample per row.
     pub x: &'a [T],
-    /// What the outputs should be.
+    /// The targets of the samples.
     pub target: Target<'a, T>,
-    /// s, one per sample; none means 1 for each.
+    /// s, one per sample; none for 1 each.
     pub sample_weights: Option<&'a [T]>,
 }
 
-/// What the forward pass leaves of one layer.
+/// The results of the forward pass for one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerOutput<T> {
     /// Z = X·W + 1bᵀ
@@ -39,10 +39,10 @@ pub struct LayerOutput<T> {
     pub a: Vec<T>,
 }
 
-/// What backpropagation finds for one layer.
+/// The results of backpropagation for one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradients<T> {
-    /// ∂L/∂A; empty for the last layer below a loss [on logits](Loss::is_on_logits).
+    /// ∂L/∂A; empty for the last layer if the loss is [on logits](Loss::is_on_logits).
     pub da: Vec<T>,
     /// ∂L/∂Y
     pub dy: Vec<T>,
@@ -59,7 +59,7 @@ pub struct Gradients<T> {
 }
 
 impl<'a, T> Batch<'a, T> {
-    /// A batch whose samples all weigh 1.
+    /// A batch without sample weights.
     pub fn new(x: &'a [T], target: Target<'a, T>) -> Self {
         Batch { x, target, sample_weights: None }
     }
@@ -69,9 +69,9 @@ impl<T: Real> Network<T> {
     /// A network of these layers.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is no layer, a layer's parameters do not fit its sizes, or a
-    /// layer does not take what the one before it gives. [`Error::Config`] when the last layer of a
-    /// network has a norm, dropout or a residual connection, or R does not fit A.
+    /// [`Error::Shape`] if there is no layer, the lengths of a layer's parameters do not fit, or the
+    /// inputs of a layer are not as many as the outputs of the one before. [`Error::Config`] if the last
+    /// layer has a norm, dropout or a residual connection, or the shape of an R is not that of A.
     pub fn new(layers: Vec<Layer<T>>) -> Result<Self> {
         if layers.is_empty() {
             return Err(Error::shape("network", "at least one layer", 0));
@@ -103,16 +103,16 @@ impl<T: Real> Network<T> {
     /// Ŷ for each row of x.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `x` does not consist of whole rows.
+    /// As [`Network::layer_outputs`].
     pub fn forward(&self, x: &[T]) -> Result<Vec<T>> {
         let outputs = self.layer_outputs(x)?;
         Ok(outputs.into_iter().next_back().map_or_else(Vec::new, |last| last.a))
     }
 
-    /// Z, Y and A of every layer, whose input is A of the layer below it, or X.
+    /// Z, Y and A of each layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `x` does not consist of whole rows, or a mask is not for as many rows.
+    /// [`Error::Shape`] if `x` does not consist of whole rows, or a mask has another number of rows.
     pub fn layer_outputs(&self, x: &[T]) -> Result<Vec<LayerOutput<T>>> {
         let n_in = self.layers[0].n_in;
         if !x.len().is_multiple_of(n_in) {
@@ -129,7 +129,7 @@ impl<T: Real> Network<T> {
         Ok(outputs)
     }
 
-    /// Appends the outputs of the layers that lack them, from Z of the first of these.
+    /// Appends the outputs of the layers from `outputs.len()` on, where `z` is Z of the first of them.
     pub(crate) fn extend_outputs(&self, x: &[T], outputs: &mut Vec<LayerOutput<T>>, mut z: Vec<T>) {
         for l in outputs.len()..self.layers.len() {
             let (layer, columns) = (&self.layers[l], self.layers[l].columns());
@@ -155,7 +155,7 @@ impl<T: Real> Network<T> {
     /// L, without penalties.
     ///
     /// # Errors
-    /// [`Error`] when the batch does not fit the network, or the loss not the last layer.
+    /// [`Error`] if the batch does not fit the network or the loss does not fit the last layer.
     pub fn loss(&self, batch: &Batch<T>, loss: &Loss) -> Result<T> {
         self.check(batch, loss)?;
         let outputs = self.layer_outputs(batch.x)?;
@@ -165,13 +165,13 @@ impl<T: Real> Network<T> {
 
     /// L and its gradients, layer by layer, by backpropagation:
     ///
-    /// - at the top, δ = ∂L/∂Ŷ ⊙ σ′(Z), where softmax with cross-entropy gives ŷ − y;
+    /// - in the last layer, δ = ∂L/∂Ŷ ⊙ σ′(Z), for softmax with cross-entropy ŷ − y;
     /// - in each layer, ∂L/∂W = Xᵀ·δ and ∂L/∂b = Σ δ, with X the layer's input;
     /// - for the layer below, ∂L/∂A = δ·Wᵀ, and ∂L/∂Y = (∂L/∂A ⊙ M) ⊙ σ′(Y);
     /// - a residual connection adds ∂L/∂A to that of the layer whose outputs are R.
     ///
     /// # Errors
-    /// As [`Network::loss`]; and [`Error::Config`] when a layer's activation is
+    /// As [`Network::loss`]; and [`Error::Config`] if a layer's activation is
     /// [`Activation::Step`].
     pub fn gradients(&self, batch: &Batch<T>, loss: &Loss) -> Result<(T, Vec<Gradients<T>>)> {
         if self.layers.iter().any(|layer| layer.activation == Activation::Step) {
@@ -181,7 +181,7 @@ impl<T: Real> Network<T> {
         Ok((value, self.backpropagate(batch, loss, &self.layer_outputs(batch.x)?)))
     }
 
-    /// The gradients from the outputs of a batch that fits the network.
+    /// The gradients, from the outputs of a batch that fits the network.
     pub(crate) fn backpropagate(
         &self,
         batch: &Batch<T>,
@@ -191,7 +191,7 @@ impl<T: Real> Network<T> {
         let (output, columns) = self.loss_input(outputs, loss);
         let of_loss = loss_backward(loss, output, batch.target, batch.sample_weights, columns);
         let top = self.layers.len() - 1;
-        // Of each layer's A; none where nothing above has reached it yet.
+        // ∂L/∂A of each layer; none until a layer above has added to it.
         let mut da: Vec<Option<Vec<T>>> = vec![None; self.layers.len()];
         let mut gradients = Vec::with_capacity(self.layers.len());
         for l in (0..=top).rev() {
@@ -219,20 +219,20 @@ impl<T: Real> Network<T> {
             let weight = linear_backward_weight(input, &delta, shape);
             let bias = linear_backward_bias(&delta, shape);
             if layer.residual > 0 {
-                reach(&mut da, l + 1 - layer.residual, || da_l.clone());
+                add_to(&mut da, l + 1 - layer.residual, || da_l.clone());
             }
-            reach(&mut da, l, || linear_backward_input(&delta, &layer.weight, shape));
+            add_to(&mut da, l, || linear_backward_input(&delta, &layer.weight, shape));
             gradients.push(Gradients { da: da_l, dy, delta, weight, bias, gamma, beta });
         }
         gradients.reverse();
         gradients
     }
 
-    /// ∂L/∂X = δ·Wᵀ of the first layer, and ∂L/∂A of the layers whose R is X, from what
-    /// [`Network::gradients`] found (training does not need it).
+    /// ∂L/∂X from the result of [`Network::gradients`]: δ·Wᵀ of the first layer, plus ∂L/∂A of the layers
+    /// whose R is X. Training does not need it.
     ///
     /// # Panics
-    /// When the gradients are not those of this network.
+    /// If the gradients are not those of this network.
     pub fn input_gradient(&self, gradients: &[Gradients<T>]) -> Vec<T> {
         let (layer, delta) = (&self.layers[0], &gradients[0].delta);
         let shape = layer.shape(delta.len() / layer.columns());
@@ -245,11 +245,11 @@ impl<T: Real> Network<T> {
         dx
     }
 
-    /// One step of training; returns L as it was before the step, without penalties.
+    /// One training step. Returns L before the step, without penalties.
     ///
     /// # Errors
-    /// As [`Network::gradients`]; and [`Error::Config`] when the optimiser has trained a network
-    /// of other sizes.
+    /// As [`Network::gradients`]; and [`Error::Config`] if the optimiser has trained a network of another
+    /// shape.
     pub fn step(
         &mut self,
         batch: &Batch<T>,
@@ -273,7 +273,7 @@ impl<T: Real> Network<T> {
         Ok(value)
     }
 
-    /// What the loss reads: Z of the last layer for a loss on logits, else A; and its columns.
+    /// The input of the loss and its number of columns: Z of the last layer for a loss on logits, else A.
     pub(crate) fn loss_input<'a>(
         &self,
         outputs: &'a [LayerOutput<T>],
@@ -286,10 +286,14 @@ impl<T: Real> Network<T> {
 
     fn check(&self, batch: &Batch<T>, loss: &Loss) -> Result<()> {
         let top = &self.layers[self.layers.len() - 1];
-        let fits = match (loss, top.activation) {
-            (Loss::CrossEntropy { .. }, Activation::Softmax | Activation::Identity) => true,
-            (Loss::BinaryCrossEntropy { .. }, Activation::Sigmoid | Activation::Identity) => true,
-            _ => !loss.is_on_logits(),
+        let is = |activation| top.activation == activation;
+        let fits = match loss {
+            Loss::CrossEntropy { .. } => is(Activation::Softmax) || is(Activation::Identity),
+            Loss::BinaryCrossEntropy { .. } => is(Activation::Sigmoid) || is(Activation::Identity),
+            Loss::MeanSquaredError
+            | Loss::Quadratic
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. } => true,
         };
         if !fits {
             let reason = format!("{loss:?} cannot follow {:?}", top.activation);
@@ -324,7 +328,7 @@ fn input_of<'a, T>(x: &'a [T], outputs: &'a [LayerOutput<T>], l: usize) -> &'a [
 }
 
 /// Adds to ∂L/∂A of the layer whose outputs are the input of layer `l`, unless that input is X.
-fn reach<T: Real>(da: &mut [Option<Vec<T>>], l: usize, added: impl FnOnce() -> Vec<T>) {
+fn add_to<T: Real>(da: &mut [Option<Vec<T>>], l: usize, added: impl FnOnce() -> Vec<T>) {
     if l > 0 {
         match &mut da[l - 1] {
             Some(sum) => add(sum, &added()),

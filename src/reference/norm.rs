@@ -1,14 +1,14 @@
 //! Normalisation: Y = γ ⊙ Ẑ + β with ẑ = (z − μ)·r and r = 1/√(v + 10⁻⁵), where μ and v are the mean
-//! and the variance of a group: a row, or a column of the batch.
+//! and variance of a group: a row, or a column of the batch.
 
 use super::real::Real;
 
 /// Which values are normalised together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
-    /// Those of a row (layer normalisation; Ba, Kiros and Hinton 2016).
+    /// The values of a row (layer normalisation; Ba, Kiros and Hinton 2016).
     Layer,
-    /// Those of a column, over the batch (batch normalisation; Ioffe and Szegedy 2015).
+    /// The values of a column, over the batch (batch normalisation; Ioffe and Szegedy 2015).
     Batch,
 }
 
@@ -23,11 +23,11 @@ pub struct Norm<T> {
     pub beta: Vec<T>,
 }
 
-/// A group of normalised values.
+/// The values that are normalised together.
 pub(crate) struct Group<T> {
-    /// Indices in Z.
-    pub(crate) places: Vec<usize>,
-    /// ẑ of each place.
+    /// Their indices in Z.
+    pub(crate) indices: Vec<usize>,
+    /// ẑ of each index.
     pub(crate) normal: Vec<T>,
     /// μ
     pub(crate) mean: T,
@@ -36,7 +36,7 @@ pub(crate) struct Group<T> {
 }
 
 impl<T: Real> Norm<T> {
-    /// The groups of z, of (rows, columns).
+    /// The groups of z, which is (rows, columns).
     pub(crate) fn groups(&self, z: &[T], columns: usize) -> Vec<Group<T>> {
         let rows = z.len() / columns;
         let groups: Vec<Vec<usize>> = match self.kind {
@@ -47,22 +47,22 @@ impl<T: Real> Norm<T> {
                 (0..columns).map(|j| (0..rows).map(|i| i * columns + j).collect()).collect()
             }
         };
-        let group = |places: Vec<usize>| {
-            let mean = mean(places.iter().map(|&at| z[at]));
-            let variance = self::mean(places.iter().map(|&at| (z[at] - mean) * (z[at] - mean)));
+        let group = |indices: Vec<usize>| {
+            let mean = mean(indices.iter().map(|&at| z[at]));
+            let variance = self::mean(indices.iter().map(|&at| (z[at] - mean) * (z[at] - mean)));
             let r = T::ONE / (variance + T::from_f64(1e-5)).sqrt();
-            let normal = places.iter().map(|&at| (z[at] - mean) * r).collect();
-            Group { places, normal, mean, r }
+            let normal = indices.iter().map(|&at| (z[at] - mean) * r).collect();
+            Group { indices, normal, mean, r }
         };
         groups.into_iter().map(group).collect()
     }
 }
 
-/// Y, for z of (rows, columns).
+/// Y for z of (rows, columns).
 pub fn norm_forward<T: Real>(norm: &Norm<T>, z: &[T], columns: usize) -> Vec<T> {
     let mut y = vec![T::ZERO; z.len()];
     for group in norm.groups(z, columns) {
-        for (&at, &normal) in group.places.iter().zip(&group.normal) {
+        for (&at, &normal) in group.indices.iter().zip(&group.normal) {
             y[at] = norm.gamma[at % columns] * normal + norm.beta[at % columns];
         }
     }
@@ -76,7 +76,7 @@ pub fn norm_backward<T: Real>(norm: &Norm<T>, dy: &[T], z: &[T], columns: usize)
     let (mut dgamma, mut dbeta) = (vec![T::ZERO; columns], vec![T::ZERO; columns]);
     for group in norm.groups(z, columns) {
         let h = |at: usize| norm.gamma[at % columns] * dy[at];
-        let all = || group.places.iter().copied().zip(group.normal.iter().copied());
+        let all = || group.indices.iter().copied().zip(group.normal.iter().copied());
         let shift = mean(all().map(|(at, _)| h(at)));
         let slope = mean(all().map(|(at, normal)| h(at) * normal));
         for (at, normal) in all() {
@@ -97,7 +97,7 @@ pub(crate) fn mean<T: Real>(values: impl ExactSizeIterator<Item = T>) -> T {
 mod tests {
     use super::*;
 
-    /// Two values that are far apart are −1 and 1.
+    /// Two values that are far apart are normalised to −1 and 1.
     #[test]
     fn rows_and_columns() {
         let (gamma, beta) = (vec![2.0, 3.0], vec![10.0, 20.0]);

@@ -1,9 +1,9 @@
 //! Optimisers: w ← w − η·(…), with g = ∂L/∂w and the formulas of PyTorch.
 //!
-//! One function for each formula, over one tensor and its state (which starts as zeros).
-//! [`Optimizer`] keeps the state of all tensors of a network. Hyper-parameters are `f64` for both
-//! precisions and are combined in `f64` before they meet a weight (as in PyTorch, where they are
-//! Python floats): 1 − 0.999 is exact to the last digit even for `f32` weights.
+//! One function per formula, over one tensor and its state, which is initially zero. [`Optimizer`] has
+//! the state of all tensors of a network. Hyper-parameters are `f64` for both precisions and are combined
+//! in `f64` (as in PyTorch, where they are Python floats), so 1 − 0.999 is accurate also for `f32`
+//! weights.
 
 use super::penalty::{l1_backward, l2_backward, weight_decay};
 use super::real::Real;
@@ -27,7 +27,7 @@ pub enum Rule {
     },
     /// [`rmsprop_step`]
     RmsProp {
-        /// α, the share of the old mean square
+        /// α, the decay rate of the mean square
         alpha: f64,
         /// ε
         epsilon: f64,
@@ -62,7 +62,7 @@ pub enum Rule {
     },
 }
 
-/// The defaults of PyTorch; of the paper for Lion.
+/// The defaults of PyTorch, and for Lion those of the paper.
 impl Rule {
     /// α = 0.99, ε = 10⁻⁸
     pub fn rmsprop() -> Self {
@@ -90,7 +90,7 @@ impl Rule {
     }
 }
 
-/// Which tensors L1, L2 and weight decay reach.
+/// The tensors to which L1, L2 and weight decay apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Decay {
     /// Weights and biases, as in PyTorch.
@@ -109,23 +109,26 @@ pub struct Optimizer<T> {
     pub learning_rate: f64,
     /// λ of [`l1_backward`], added to the gradient.
     pub l1: f64,
-    /// λ of [`l2_backward`], added to the gradient (PyTorch's `weight_decay` of all but AdamW).
+    /// λ of [`l2_backward`], added to the gradient (PyTorch's `weight_decay`, except for AdamW).
     pub l2: f64,
-    /// Which tensors the penalties and the decay reach.
+    /// The tensors to which penalties and decay apply.
     pub decay: Decay,
     steps: i32,
     state: Vec<[Vec<T>; 2]>,
 }
 
 impl<T: Real> Optimizer<T> {
-    /// Without penalties.
+    /// An optimiser without penalties.
     pub fn new(rule: Rule, learning_rate: f64) -> Self {
         let (l1, l2, decay) = (0.0, 0.0, Decay::All);
         Optimizer { rule, learning_rate, l1, l2, decay, steps: 0, state: Vec::new() }
     }
 
-    /// One step over `(tensor, gradient)` pairs, weight, bias, γ and β of each layer in turn: always
-    /// the same tensors in the same order.
+    /// One step over `(tensor, gradient)` pairs: weight, bias, γ and β of each layer, with the same
+    /// lengths in each step.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the lengths differ from those of the first step.
     pub(super) fn step(&mut self, tensors: Vec<(&mut [T], &[T])>) -> Result<()> {
         if self.steps == 0 {
             let zeros = |w: &[T]| vec![T::ZERO; w.len()];
@@ -299,9 +302,9 @@ mod tests {
     }
 
     #[test]
-    fn lion_turns_when_the_mean_does() {
+    fn lion_follows_the_sign_of_the_mean() {
         let (mut w, mut m) = ([1.0], [1.0]);
-        // 0.9 * 1 - 0.1 * 5 > 0: still down, though the gradient points up.
+        // 0.9 * 1 - 0.1 * 5 > 0: w decreases although the gradient is negative.
         lion_step(&mut w, &[-5.0], &mut m, 0.1, [0.9, 0.99]);
         near(&w, &[0.9]);
         near(&m, &[0.94]);
@@ -310,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn penalties_reach_what_they_should() {
+    fn penalties_apply_to_the_chosen_tensors() {
         let mut sgd = Optimizer::new(Rule::Sgd, 0.5);
         (sgd.l2, sgd.decay) = (0.1, Decay::WeightsOnly);
         let (mut weight, mut bias) = ([1.0], [1.0]);

@@ -1,12 +1,12 @@
-//! What draws weights towards zero: L1 and L2 with their gradients, and decoupled weight decay.
+//! L1 and L2 penalties with their gradients, and decoupled weight decay.
 
 use super::real::Real;
 
 /// w ← (1 − η·λ)·w, the decoupled decay of AdamW and Lion
 pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {
-    let keep = T::from_f64(1.0 - eta * lambda);
+    let factor = T::from_f64(1.0 - eta * lambda);
     for w in w {
-        *w = keep * *w;
+        *w = factor * *w;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The few operations that the formulas need, for `f32` and `f64`.
+//! The operations on real numbers that the formulas use, for `f32` and `f64`.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -25,11 +25,11 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// eˣ
     fn exp(self) -> Self;
-    /// eˣ − 1, exact near 0.
+    /// eˣ − 1, accurate near 0.
     fn exp_m1(self) -> Self;
     /// ln x
     fn ln(self) -> Self;
-    /// ln(1 + x), exact near 0.
+    /// ln(1 + x), accurate near 0.
     fn ln_1p(self) -> Self;
     /// √x
     fn sqrt(self) -> Self;
@@ -37,9 +37,9 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// |x|
     fn abs(self) -> Self;
-    /// Whether this is not a number.
+    /// Whether this is NaN.
     fn is_nan(self) -> bool;
-    /// −1, 0 or 1 (zeros stay zero, and NaN stays NaN: the standard library's `signum(0.0)` is 1).
+    /// −1, 0 or 1, and NaN for NaN. (Unlike this, the standard library's `signum(0.0)` is 1.)
     fn sign(self) -> Self {
         if self > Self::ZERO {
             Self::ONE

@@ -6,8 +6,8 @@ use super::real::Real;
 /// ℓ = −Σ_c w_c·q_c·ln p_c with p = softmax(z), for one sample with target distribution q and
 /// class weights w. For a label y and w = 1 this is −ln p_y.
 ///
-/// ln p_c = z_c − m − ln Σ_k e^(z_k − m) with m = max z, one of whose terms is 1: the logarithm is
-/// that of 1 plus the others. And 0·ln 0 = 0.
+/// ln p_c = z_c − m − ln Σ_k e^(z_k − m) with m = max z. One term of the sum is 1, so its logarithm is
+/// computed as ln(1 + the other terms). 0·ln 0 counts as 0.
 pub fn softmax_cross_entropy<T: Real>(z: &[T], q: &[T], w: &[T]) -> T {
     let m = largest(z);
     let top = z.iter().position(|&z_k| z_k == m);
@@ -39,7 +39,7 @@ pub fn softmax_cross_entropy_backward<T: Real>(z: &[T], q: &[T], w: &[T]) -> Vec
 
 /// ℓ = −(1/n) Σ_j [w_j·y_j·ln p_j + (1 − y_j)·ln(1 − p_j)] with p = sigmoid(z), for one sample.
 ///
-/// With ln p = −softplus(−z) and ln(1 − p) = −softplus(z) nothing overflows.
+/// ln p = −softplus(−z) and ln(1 − p) = −softplus(z) do not overflow.
 pub fn sigmoid_cross_entropy<T: Real>(z: &[T], y: &[T], w: &[T]) -> T {
     let terms =
         z.iter().zip(y).zip(w).map(|((&z_j, &y_j), &w_j)| {
@@ -141,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_would_overflow() {
+    fn large_logits_do_not_overflow() {
         let (z, q, w) = ([1000.0, -1000.0], [0.0, 1.0], [1.0, 1.0]);
         near(&[softmax_cross_entropy(&z, &q, &w)], &[2000.0]);
         near(&softmax_cross_entropy_backward(&z, &q, &w), &[1.0, -1.0]);
         near(&[sigmoid_cross_entropy(&z, &q, &w)], &[1000.0]);
         near(&sigmoid_cross_entropy_backward(&z, &q, &w), &[0.5, -0.5]);
-        // A class that cannot be, and is not: 0 ln 0 = 0.
+        // A class of probability 0 that does not occur: 0 ln 0 = 0.
         near(&[softmax_cross_entropy(&[0.0, f64::NEG_INFINITY], &[1.0, 0.0], &w)], &[0.0]);
     }
 
