@@ -131,6 +131,26 @@ impl Activation {
         }
     }
 
+    /// Whether it is a function of one element: all but softmax and maxout.
+    pub(crate) fn is_elementwise(self) -> bool {
+        match self {
+            Activation::Softmax | Activation::Maxout { .. } => false,
+            Activation::Identity
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Selu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::HardTanh
+            | Activation::Step => true,
+        }
+    }
+
     /// Calls `v` with the concrete function; with the identity for softmax and maxout.
     #[inline(always)]
     pub(crate) fn with<V: Visit>(self, v: V) -> V::Output {

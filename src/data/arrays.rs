@@ -1,8 +1,7 @@
 //! Arrays in safetensors files: features and targets side by side.
 
 use crate::error::Result;
-use crate::format::Array;
-use crate::format::{read_file, read_stream};
+use crate::format::{Array, read_file, read_stream};
 use std::io::Read;
 use std::path::Path;
 

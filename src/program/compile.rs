@@ -40,10 +40,7 @@ impl Program {
 
     /// The product that reads the inputs of the network, if that is the first layer.
     pub(crate) fn first_product(&self) -> Option<&Product> {
-        self.ops.iter().find_map(|op| match op {
-            Op::Product(product) if product.x == INPUTS => Some(product),
-            _ => None,
-        })
+        self.ops.iter().filter_map(Op::product).find(|product| product.x == INPUTS)
     }
 }
 
@@ -127,11 +124,11 @@ impl Compiler<'_> {
         let is_source = self.ends_of(i).next().is_some();
         let is_in_store = !(has_z || is_source || residual > 0);
         let is_output = i + 1 == net.layers.len();
-        let elementwise = match activation {
-            // Softmax is left to the loss or to the caller, maxout is an operation of its own.
-            Activation::Softmax | Activation::Maxout { .. } => Activation::Identity,
-            _ if is_output && self.outputs == Outputs::Logits => Activation::Identity,
-            other => other,
+        // The loss takes logits; softmax is left to it or to the caller, maxout is another operation.
+        let is_logits = is_output && self.outputs == Outputs::Logits;
+        let elementwise = match activation.is_elementwise() && !is_logits {
+            true => activation,
+            false => Activation::Identity,
         };
         let mut product = Product {
             layer: i,

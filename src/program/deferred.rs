@@ -3,10 +3,11 @@
 //! update needs no other tile, 2b follows at once, while the tile is in the cache.
 
 use super::change::{Change, Waiting};
+use super::memory::ParameterMemory;
 use super::phase2::Phase2;
 use super::state::{LayerState, Slot};
 use super::tiles::{Tile, Tiles};
-use super::views::{Crew, ParameterMemory, TileMut, VectorMut};
+use super::views::{Crew, TileMut, VectorMut};
 use crate::error::{Error, Result};
 use crate::gemm::{StoreGradient, UpdateRule};
 use crate::network::{LayerParameters, Mlp};

@@ -18,7 +18,8 @@ impl<'a> Bytes<'a> {
     /// alone reads the inputs.
     pub(crate) fn new(program: &Program, states: &[LayerState], batch: Batch<'a>) -> Option<Self> {
         let mut readers = program.ops.iter().filter(|op| op.reads().contains(&Some(INPUTS)));
-        let is_product = |op: &Op| matches!(op, Op::Product(p) if states[p.layer].parts.is_some());
+        let is_product =
+            |op: &Op| op.product().is_some_and(|product| states[product.layer].parts.is_some());
         let alone = readers.all(is_product);
         let (rows, scale, shift) = batch.bytes().filter(|_| alone)?;
         Some(Bytes { rows, scaling: Scaling::new(scale, shift) })

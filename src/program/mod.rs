@@ -12,6 +12,7 @@ mod deferred;
 mod evaluate;
 mod forward;
 mod input;
+mod memory;
 mod ops;
 mod peaks;
 mod phase1;

@@ -157,6 +157,16 @@ pub(crate) enum Outputs {
 }
 
 impl Op {
+    /// The product, if it is one.
+    pub(crate) fn product(&self) -> Option<&Product> {
+        if let Op::Product(product) = self { Some(product) } else { None }
+    }
+
+    /// The batch normalisation, if it is one.
+    pub(crate) fn batch_norm(&self) -> Option<&Norm> {
+        if let Op::BatchNorm(norm) = self { Some(norm) } else { None }
+    }
+
     /// Whether predictions run it: they need neither dropout nor what is kept for a backward pass.
     pub(crate) fn is_in_predictions(&self) -> bool {
         match self {

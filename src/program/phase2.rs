@@ -8,9 +8,10 @@ use super::state::PartRows;
 use super::step::Step;
 use super::tiles::Tile;
 use super::views::{TileMut, VectorMut};
-use crate::gemm::UpdateRule;
 use crate::gemm::bf16::{self, Scaling, SplitPart};
-use crate::gemm::{BiasBlock, Transposed, WeightBlock, transpose, update_bias, update_weights};
+use crate::gemm::{
+    BiasBlock, Transposed, UpdateRule, WeightBlock, transpose, update_bias, update_weights,
+};
 use crate::simd::{LINE, Level, Line};
 use crate::storage::{PanelMatrix, Panels, PanelsMut, lanes};
 

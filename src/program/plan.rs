@@ -2,8 +2,8 @@
 //! as possible.
 
 use super::compile::Program;
+use super::memory::Place;
 use super::ops::{Buffer, INPUTS, Op, Outputs, Product};
-use super::views::Place;
 use crate::network::Mlp;
 
 /// The operations of a prediction, and where their buffers lie.
@@ -60,27 +60,15 @@ impl Plan {
             });
         }
         places.push(take(&mut free, &mut widths, net.n_out()));
-        let reads_inputs = |op: &&Op| op.reads().contains(&Some(INPUTS));
-        let is_product = |op: &Op| matches!(op, Op::Product(_));
-        let gathers_inputs = ops.iter().filter(reads_inputs).any(|op| !is_product(op));
-        let product_reads_inputs = ops.iter().filter(reads_inputs).any(is_product);
+        let mut readers = ops.iter().filter(|op| op.reads().contains(&Some(INPUTS)));
+        let gathers_inputs = readers.clone().any(|op| op.product().is_none());
+        let product_reads_inputs = readers.any(|op| op.product().is_some());
         Plan { ops, places, widths, output, spare, gathers_inputs, product_reads_inputs }
     }
 
     /// Its operations, if they are products only.
     pub(crate) fn products(&self) -> Option<Vec<Product>> {
-        let product = |op: &Op| match *op {
-            Op::Product(product) => Some(product),
-            Op::LayerNorm { .. }
-            | Op::BatchNorm(_)
-            | Op::Maxout { .. }
-            | Op::Activation { .. }
-            | Op::Keep { .. }
-            | Op::Dropout { .. }
-            | Op::Add { .. }
-            | Op::Branch { .. } => None,
-        };
-        self.ops.iter().map(product).collect()
+        self.ops.iter().map(|op| op.product().copied()).collect()
     }
 }
 

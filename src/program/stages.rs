@@ -40,21 +40,8 @@ pub(crate) enum Join {
 
 /// The stages of a program.
 pub(crate) fn stages(ops: &[Op]) -> Vec<Stage> {
-    let joins: Vec<(usize, Norm)> = ops
-        .iter()
-        .enumerate()
-        .filter_map(|(at, op)| match op {
-            Op::BatchNorm(norm) => Some((at, *norm)),
-            Op::Product(_)
-            | Op::LayerNorm { .. }
-            | Op::Maxout { .. }
-            | Op::Activation { .. }
-            | Op::Keep { .. }
-            | Op::Dropout { .. }
-            | Op::Add { .. }
-            | Op::Branch { .. } => None,
-        })
-        .collect();
+    let norms = ops.iter().enumerate().filter_map(|(at, op)| Some((at, *op.batch_norm()?)));
+    let joins: Vec<(usize, Norm)> = norms.collect();
     let (mut stages, mut from) = (Vec::new(), 0);
     for &(at, norm) in &joins {
         let join = Some(Join::Forward(norm));

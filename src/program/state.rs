@@ -82,7 +82,7 @@ impl PartRows {
 impl Moments {
     /// Those of a layer of a program; none without batch normalisation.
     pub(crate) fn new(net: &Mlp, program: &Program, layer: usize) -> Option<Moments> {
-        let is_here = |op: &Op| matches!(op, Op::BatchNorm(norm) if norm.layer == layer);
+        let is_here = |op: &Op| op.batch_norm().is_some_and(|norm| norm.layer == layer);
         let panels = net.layers[layer].n_out().div_ceil(LINE);
         let lines = || [vec![Line::ZERO; panels], vec![Line::ZERO; panels]];
         let moments = || Moments { values: lines(), gradients: lines() };

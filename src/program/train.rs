@@ -16,6 +16,7 @@ use super::change::{BatchWeight, Change, Waiting};
 use super::columns::Columns;
 use super::deferred::{Deferred, Target};
 use super::input::Bytes;
+use super::memory::{ColumnMemory, ParameterMemory};
 use super::peaks::Peaks;
 use super::phase1::{Phase1, first_non_finite};
 use super::phase2::Phase2;
@@ -23,11 +24,10 @@ use super::probe::Probe;
 use super::stages::{Join, Stage};
 use super::step::{Outcome, Step};
 use super::tiles::Tiles;
-use super::views::{ColumnMemory, Crew, ParameterMemory};
+use super::views::Crew;
 use super::workspace::{BatchRows, Workspace, rows_of_block};
 use crate::error::{Error, Result};
-use crate::gemm::UpdateRule;
-use crate::gemm::{self, Forward, MIN_SCAN_INPUTS};
+use crate::gemm::{self, Forward, MIN_SCAN_INPUTS, UpdateRule};
 use crate::loss::Loss;
 use crate::network::Mlp;
 use crate::optim::VisitRule;
@@ -217,21 +217,16 @@ fn first_layer(
     let (out, z) = two_of(&mut memory.matrices, product.out.0, product.z.map(|z| z.0));
     let (level, layer) = (phase.net.level, &phase.net.layers[0]);
     let memory = ColumnMemory { x: columns.copies_mut(), out, z, inputs: &mut memory.inputs };
-    crew.run_columns(
-        memory,
-        rows,
-        |part| outputs.of(part),
-        |part, mut to| {
-            let panels = outputs.of(part);
-            note(phase.note_features(phase.batch.features(phase.net, 0, to.x.reborrow())));
-            let x = to.x.view();
-            phase.scan(to.inputs, x);
-            let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels]);
-            let inputs = to.inputs.without_zeros(level, w, w.cols);
-            let (out, z, activation) = (to.out, to.z, product.activation);
-            gemm::forward(level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
-        },
-    );
+    crew.run_columns(memory, rows, outputs, |part, mut to| {
+        let panels = outputs.of(part);
+        note(phase.note_features(phase.batch.features(phase.net, 0, to.x.reborrow())));
+        let x = to.x.view();
+        phase.scan(to.inputs, x);
+        let (w, bias) = (layer.w.view().panels(panels.clone()), &layer.bias()[panels]);
+        let inputs = to.inputs.without_zeros(level, w, w.cols);
+        let (out, z, activation) = (to.out, to.z, product.activation);
+        gemm::forward(level, Forward { x: x.into(), inputs, w, bias, out, z, activation });
+    });
 }
 
 /// Two elements of a slice.

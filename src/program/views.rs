@@ -2,34 +2,18 @@
 //! overlap, a block of rows in phase 1 and a tile of the parameters in phase 2. Everything above works
 //! with what it is handed, and borrows.
 
-use super::ops::{Buffer, Shape};
-use super::state::{LayerState, PartRows, Slot};
+use super::columns::Parts;
+use super::memory::{BatchMemory, Buffers, ColumnMemory, ParameterMemory, Place};
+use super::ops::Buffer;
+use super::state::PartRows;
 use super::tiles::{Tile, Tiles};
 use crate::gemm::bf16::{SplitBy, SplitPart};
 use crate::gemm::{ActiveInputs, Transposed};
-use crate::network::LayerParameters;
 use crate::simd::{LINE, Line};
 use crate::storage::{PanelMatrix, Panels, PanelsMut, SharedPanels, SharedSlice, padded_rows};
 use crate::threads::{Team, Way};
 use std::array::from_fn;
 use std::ops::Range;
-
-/// Where a buffer of a program lies.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Place {
-    /// The matrix that holds it; at any time it holds one buffer.
-    pub(crate) matrix: usize,
-    /// Columns in memory.
-    pub(crate) cols: usize,
-}
-
-impl Place {
-    /// A matrix for each buffer.
-    pub(crate) fn of_each(shapes: &[Shape]) -> Vec<Place> {
-        let place = |(matrix, shape): (usize, &Shape)| Place { matrix, cols: shape.cols() };
-        shapes.iter().enumerate().map(place).collect()
-    }
-}
 
 /// The operand of bf16 products that a layer's inputs or deltas are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +118,7 @@ impl<'a> RowBlock<'a> {
         read: R,
         write: W,
         sides: [Option<Side>; P],
-    ) -> (R::Each<Panels<'_>>, W::Each<PanelsMut<'_>>, Parts<'_, P>) {
+    ) -> (R::Each<Panels<'_>>, W::Each<PanelsMut<'_>>, Operands<'_, P>) {
         for (i, side) in sides.iter().enumerate() {
             assert!(side.is_none() || !sides[..i].contains(side), "{sides:?}");
         }
@@ -148,42 +132,7 @@ impl<'a> RowBlock<'a> {
 }
 
 /// Operands of bf16 products, where there are such.
-pub(crate) type Parts<'a, const P: usize> = [Option<SplitPart<'a>>; P];
-
-/// A few buffers: an array.
-pub(crate) trait Buffers {
-    /// As many values.
-    type Each<T>;
-    fn list(&self) -> &[Buffer];
-    /// What `get` returns for each. (The standard library's ways to map arrays are not inlined.)
-    fn each<T>(self, get: impl Fn(Buffer) -> T) -> Self::Each<T>;
-}
-
-macro_rules! buffers {
-    ($($n:literal: $($buffer:ident)*;)+) => {
-        $(impl Buffers for [Buffer; $n] {
-            type Each<T> = [T; $n];
-
-            #[inline(always)]
-            fn list(&self) -> &[Buffer] {
-                self
-            }
-
-            #[inline(always)]
-            fn each<T>(self, get: impl Fn(Buffer) -> T) -> [T; $n] {
-                let [$($buffer),*] = self;
-                _ = &get;
-                [$(get($buffer)),*]
-            }
-        })+
-    };
-}
-buffers! {
-    0:;
-    1: a;
-    2: a b;
-    3: a b c;
-}
+pub(crate) type Operands<'a, const P: usize> = [Option<SplitPart<'a>>; P];
 
 /// Some rows of an operand of bf16 products; none where its layer's products multiply f32.
 ///
@@ -210,17 +159,6 @@ pub(crate) struct Crew<'a> {
     way: Way,
 }
 
-/// What the blocks of rows of a batch write.
-pub(crate) struct BatchMemory<'a> {
-    pub(crate) matrices: &'a mut [PanelMatrix],
-    pub(crate) places: &'a [Place],
-    pub(crate) parts: &'a mut [Option<PartRows>],
-    pub(crate) labels: &'a mut [u32],
-    pub(crate) losses: &'a mut [f64],
-    /// One element per block.
-    pub(crate) inputs: &'a mut [ActiveInputs],
-}
-
 /// A block of rows of a batch.
 pub(crate) struct BatchBlock<'a> {
     pub(crate) rows: RowBlock<'a>,
@@ -236,24 +174,6 @@ pub(crate) struct ColumnPart<'a> {
     pub(crate) out: PanelsMut<'a>,
     pub(crate) z: Option<PanelsMut<'a>>,
     pub(crate) inputs: &'a mut ActiveInputs,
-}
-
-/// What the parts of the columns of the first layer write.
-pub(crate) struct ColumnMemory<'a> {
-    /// A copy of the inputs per part.
-    pub(crate) x: &'a mut [PanelMatrix],
-    pub(crate) out: &'a mut PanelMatrix,
-    pub(crate) z: Option<&'a mut PanelMatrix>,
-    /// One element per part.
-    pub(crate) inputs: &'a mut [ActiveInputs],
-}
-
-/// What the tiles of an update write.
-pub(crate) struct ParameterMemory<'a> {
-    pub(crate) layers: &'a mut [LayerParameters],
-    pub(crate) states: &'a mut [LayerState],
-    /// Empty where no gradients are kept.
-    pub(crate) gradients: &'a mut [Slot],
 }
 
 /// A tile of a layer's parameters, with all that is shaped like them.
@@ -343,28 +263,26 @@ impl<'a> Crew<'a> {
     }
 
     /// Calls `work` for each part of the columns of the first layer of a batch of `rows` rows, with its
-    /// number. `panels` are those of a part.
+    /// number.
     pub(crate) fn run_columns(
         &mut self,
         memory: ColumnMemory,
         rows: usize,
-        panels: impl Fn(usize) -> Range<usize> + Sync,
+        panels: Parts,
         work: impl Fn(usize, ColumnPart) + Sync,
     ) {
         let ColumnMemory { x, out, z, inputs } = memory;
         let parts = x.len();
-        let in_order = |part: usize| part == 0 || panels(part - 1).end <= panels(part).start;
-        assert!((0..parts).all(in_order));
         let (x, inputs) = (SharedSlice::new(x), SharedSlice::new(inputs));
         let (out, z) = (out.shared(), z.map(|z| z.shared()));
         self.run(parts, |part| {
-            // SAFETY: the panels of the parts do not overlap, each part comes once, and the memory is
+            // SAFETY: the panels of `Parts` do not overlap, each part comes once, and the memory is
             // borrowed exclusively for longer than the run.
             let part_of_columns = unsafe {
                 ColumnPart {
                     x: x.get(part..part + 1)[0].view_mut().rows(0..rows),
-                    out: out.block_mut(panels(part), 0..rows),
-                    z: z.map(|z| z.block_mut(panels(part), 0..rows)),
+                    out: out.block_mut(panels.of(part), 0..rows),
+                    z: z.map(|z| z.block_mut(panels.of(part), 0..rows)),
                     inputs: &mut inputs.get(part..part + 1)[0],
                 }
             };

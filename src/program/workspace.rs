@@ -4,11 +4,11 @@ use super::bounds::Bounds;
 use super::columns::Columns;
 use super::compile::Program;
 use super::deferred::Deferred;
-use super::ops::{INPUTS, Op, Outputs, Shape};
+use super::memory::{BatchMemory, Place};
+use super::ops::{INPUTS, Outputs, Shape};
 use super::peaks::Peaks;
 use super::state::{LayerState, Moments, PartRows};
 use super::tiles::Tiles;
-use super::views::{BatchMemory, Place};
 use crate::error::Result;
 use crate::gemm::ActiveInputs;
 use crate::gemm::bf16::{self, SplitBy};
@@ -92,8 +92,8 @@ impl Workspace {
         let tiles = Tiles::of_network(net, rows, &is_in_parts);
         let deferred = gradients.then(|| Deferred::new(net, tiles.all().len())).transpose()?;
         // The tiles of kept gradients must not depend on the threads: sums run over them.
-        let is_plain = program.ops.iter().all(|op| matches!(op, Op::Product(_)))
-            && !is_in_parts.contains(&true);
+        let is_plain =
+            program.ops.iter().all(|op| op.product().is_some()) && !is_in_parts.contains(&true);
         let columns = match is_plain && !gradients {
             true => Columns::new(net, rows, threads)?,
             false => None,

@@ -1,9 +1,9 @@
 //! The gradients against differences of the loss itself, and that these can tell a wrong gradient.
 
 use crate::Fast;
-use crate::reference::oracle;
 use crate::support::{Data, assert_close, relative_error, widen};
 use deltarule::data::{Dataset, Targets};
+use deltarule::gradient::reference_network;
 use deltarule::{Activation, Level, Loss, MatRef, Matrix, Mlp};
 
 /// Steps of a central difference. The loss comes out of f32 arithmetic, good to about 1e-7, so
@@ -33,7 +33,8 @@ fn away_from_kinks(level: Level, activation: Activation) -> Fast {
             let (w, b) = (data.f32s(n_in * n_out), data.f32s(n_out));
             fast.net.set_parameters(l, MatRef::new(&w, n_in, n_out).unwrap(), &b).unwrap();
         }
-        let outputs = oracle(&fast.net).layer_outputs(&widen(fast.x.as_slice())).unwrap();
+        let outputs =
+            reference_network(&fast.net).unwrap().layer_outputs(&widen(fast.x.as_slice())).unwrap();
         let distance = |z: &f64| z.abs().min((z.abs() - 1.0).abs());
         let nearest = outputs[0].z.iter().map(distance).fold(1.0, f64::min);
         // A weight moves z by at most ε|x| < ε.

@@ -3,39 +3,9 @@
 use crate::support::{Data, assert_close, widen};
 use crate::{Fast, TOLERANCE, TOLERANCE_20_STEPS, parameters};
 use deltarule::data::{Dataset, Targets, shuffled};
-use deltarule::reference::{self, Batch, Layer, Network, Target};
+use deltarule::gradient::reference_network;
+use deltarule::reference::{self, Batch, Target};
 use deltarule::{Activation, Level, Loss, Matrix, Mlp, Momentum, Trainer};
-
-/// The activation of the naive path.
-fn naive(activation: Activation) -> reference::Activation {
-    use reference::Activation as Naive;
-    match activation {
-        Activation::Identity => Naive::Identity,
-        Activation::Sigmoid => Naive::Sigmoid,
-        Activation::Tanh => Naive::Tanh,
-        Activation::Relu => Naive::Relu,
-        Activation::LeakyRelu { slope } => Naive::LeakyRelu { slope: slope.into() },
-        Activation::Elu { alpha } => Naive::Elu { alpha: alpha.into() },
-        Activation::Gelu => Naive::Gelu,
-        Activation::Silu => Naive::Silu,
-        Activation::Selu => Naive::Selu,
-        Activation::Softplus => Naive::Softplus,
-        Activation::Softsign => Naive::Softsign,
-        Activation::HardTanh => Naive::HardTanh,
-        Activation::Softmax => Naive::Softmax,
-        other => panic!("{other} is not trained"),
-    }
-}
-
-/// A copy of a network in f64.
-pub fn oracle(net: &Mlp) -> Network<f64> {
-    let layers = net.layers().enumerate().map(|(i, l)| {
-        let (w, b) = (net.weights(i).unwrap(), net.biases(i).unwrap());
-        Layer::new(l.n_in, l.n_out, naive(l.layer.activation()), widen(w.as_slice()), widen(&b))
-            .unwrap()
-    });
-    Network::new(layers.collect()).unwrap()
-}
 
 fn naive_loss(loss: Loss) -> reference::Loss {
     match loss {
@@ -75,7 +45,7 @@ fn check_against_oracle(place: &str, fast: &Fast) {
     let labels: Vec<usize> = fast.labels.iter().map(|&l| l as usize).collect();
     let (x, values) = (widen(fast.x.as_slice()), widen(&fast.values));
     let target = if values.is_empty() { Target::Labels(&labels) } else { Target::Values(&values) };
-    let network = oracle(&fast.net);
+    let network = reference_network(&fast.net).unwrap();
     let (loss, want) = network.gradients(&Batch::new(&x, target), &naive_loss(fast.loss)).unwrap();
     let place = format!("{} {place}", fast.net.level().name());
     let output = fast.net.predict(fast.x.view()).unwrap();
@@ -151,7 +121,7 @@ fn epochs_over_byte_and_float_data_sets_are_the_references() {
             let history = trainer.fit(&mut net, &set).unwrap();
             assert_eq!(history.steps, 6);
 
-            let mut naive = oracle(&start);
+            let mut naive = reference_network(&start).unwrap();
             let mut momentum =
                 reference::Optimizer::new(reference::Rule::Momentum { momentum: 0.9 }, 0.1);
             let mut order = vec![0; rows];

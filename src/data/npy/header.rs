@@ -5,6 +5,22 @@ use crate::format::ElementType;
 /// NumPy's own limit.
 const MAX_DIMS: usize = 64;
 
+/// The types, with NumPy's three names: by kind and size, by a character, in words.
+const NAMES: [(ElementType, &str, &str, &str); 12] = [
+    (ElementType::Bool, "b1", "?", "bool"),
+    (ElementType::U8, "u1", "B", "uint8"),
+    (ElementType::I8, "i1", "b", "int8"),
+    (ElementType::U16, "u2", "H", "uint16"),
+    (ElementType::I16, "i2", "h", "int16"),
+    (ElementType::U32, "u4", "I", "uint32"),
+    (ElementType::I32, "i4", "i", "int32"),
+    (ElementType::U64, "u8", "Q", "uint64"),
+    (ElementType::I64, "i8", "q", "int64"),
+    (ElementType::F16, "f2", "e", "float16"),
+    (ElementType::F32, "f4", "f", "float32"),
+    (ElementType::F64, "f8", "d", "float64"),
+];
+
 /// What `numpy.dtype(descr)` is, and whether its bytes are big-endian: `<f4`, as NumPy writes
 /// it, and the other spellings that it reads. A byte order of `=` or `|`, or none, is the
 /// machine's own.
@@ -13,34 +29,11 @@ pub(super) fn parse_descr(descr: &str) -> Option<(ElementType, bool)> {
         Some((order @ ("<" | ">" | "=" | "|"), name)) => (order, name),
         _ => ("", descr),
     };
-    let element_type = match name {
-        "b1" | "?" => ElementType::Bool,
-        "u1" | "B" => ElementType::U8,
-        "i1" | "b" => ElementType::I8,
-        "u2" | "H" => ElementType::U16,
-        "i2" | "h" => ElementType::I16,
-        "u4" | "I" => ElementType::U32,
-        "i4" | "i" => ElementType::I32,
-        "u8" | "Q" => ElementType::U64,
-        "i8" | "q" => ElementType::I64,
-        "f2" | "e" => ElementType::F16,
-        "f4" | "f" => ElementType::F32,
-        "f8" | "d" => ElementType::F64,
-        _ if !order.is_empty() => return None,
-        "bool" => ElementType::Bool,
-        "uint8" => ElementType::U8,
-        "int8" => ElementType::I8,
-        "uint16" => ElementType::U16,
-        "int16" => ElementType::I16,
-        "uint32" => ElementType::U32,
-        "int32" => ElementType::I32,
-        "uint64" => ElementType::U64,
-        "int64" => ElementType::I64,
-        "float16" => ElementType::F16,
-        "float32" => ElementType::F32,
-        "float64" => ElementType::F64,
-        _ => return None,
+    // The long names have no byte order.
+    let is_name = |(_, size, code, long): &&(_, &str, &str, &str)| {
+        [*size, *code].contains(&name) || order.is_empty() && *long == name
     };
+    let &(element_type, ..) = NAMES.iter().find(is_name)?;
     let is_big = match order {
         "<" => false,
         ">" => true,
