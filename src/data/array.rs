@@ -32,7 +32,7 @@ impl Array {
     /// or beyond u32. That labels are below `n_classes` is checked by the [`Dataset`].
     pub fn into_classes(self, n_classes: usize) -> Result<Targets> {
         let (_, 1) = self.rows_by_columns("labels")? else {
-            return Err(Error::shape("labels", "one a sample", format!("{:?}", self.shape)));
+            return Err(Error::shape("labels", "one per sample", format!("{:?}", self.shape)));
         };
         Ok(Targets::Classes { labels: self.data.into_labels()?, n_classes })
     }
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(classes(&[1], ArrayData::F32(vec![1.0])), "labels: expected integers, got f32");
         assert_eq!(
             classes(&[1, 2], ArrayData::U8(vec![0, 0])),
-            "labels: expected one a sample, got [1, 2]"
+            "labels: expected one per sample, got [1, 2]"
         );
         for shape in [&[3][..], &[], &[usize::MAX, usize::MAX], &[2, usize::MAX, 2]] {
             assert!(array(shape, ArrayData::U8(vec![0; 2])).into_values().is_err());

@@ -1,4 +1,4 @@
-//! Samples in memory, or in a mapped file: features, one row a sample, and what the network should answer to each.
+//! Samples in memory, or in a mapped file: features, one row per sample, and the targets of each.
 
 mod select;
 
@@ -51,11 +51,11 @@ enum Store {
 }
 
 impl Dataset {
-    /// A data set of f32 features, `n_features` a row.
+    /// A data set of f32 features, `n_features` per row.
     ///
     /// # Errors
     /// [`Error::Shape`] when there are no rows or no features, when `features` is not whole rows,
-    /// or when the targets are not one a row; [`Error::Value`] when a feature or target is not
+    /// or when the targets are not one per row; [`Error::Value`] when a feature or target is not
     /// finite or a label is not below the number of classes.
     pub fn from_f32(features: Vec<f32>, n_features: usize, targets: Targets) -> Result<Self> {
         Dataset::of_f32(Values::Owned(features), n_features, targets)
@@ -141,7 +141,7 @@ impl Dataset {
         }
     }
 
-    /// What the network should answer.
+    /// The targets.
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
@@ -194,7 +194,7 @@ fn scale_bytes(bytes: &[u8], scale: f32, shift: f32, out: &mut [f32]) {
     }
 }
 
-/// Rows in `n_values` values, `n_features` a row.
+/// Rows in `n_values` values, `n_features` per row.
 fn rows(n_values: usize, n_features: usize) -> Result<usize> {
     let (Some(rows), Some(rest)) =
         (n_values.checked_div(n_features), n_values.checked_rem(n_features))
@@ -254,7 +254,7 @@ mod tests {
         );
         refused(
             f32s(&[0.0; 2], 1, classes(&[0])),
-            "targets: expected 2 labels, one a row, got 1 labels",
+            "targets: expected 2 labels, one per row, got 1 labels",
         );
         refused(
             f32s(&[0.0; 2], 1, classes(&[0, 3])),

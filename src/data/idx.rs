@@ -29,7 +29,7 @@ pub fn read_idx(reader: impl Read) -> Result<Array> {
 
 /// Reads an IDX file, raw or gzip (feature `gzip`; told apart by the first bytes, not the name).
 ///
-/// Allocates the answer only, and only once the file is known to hold it.
+/// Allocates the array only, and only once the file is known to hold it.
 ///
 /// # Errors
 /// As [`read_idx`]; the error names the file.

@@ -22,7 +22,7 @@ const MAX_HEADER: usize = 10_000;
 /// of 1 to 8, and truth values, of either byte order; Fortran order is turned into C order. Also
 /// compressed by gzip (feature `gzip`).
 ///
-/// Holds at most twice the answer plus 64 KiB, and what is refused at most twice what was really
+/// Holds at most twice the array plus 64 KiB, and what is refused at most twice what was really
 /// read, whatever the header claims.
 ///
 /// # Errors
@@ -34,8 +34,8 @@ pub fn read_npy(reader: impl Read) -> Result<Array> {
     parse_stream(reader, parse)?.into_rows()
 }
 
-/// Reads an NPY file, as [`read_npy`]. Allocates the answer only, and only once the file is known
-/// to hold it (twice the answer for Fortran order).
+/// Reads an NPY file, as [`read_npy`]. Allocates the array only, and only once the file is known
+/// to hold it (twice the array for Fortran order).
 ///
 /// # Errors
 /// As [`read_npy`]; the error names the file.

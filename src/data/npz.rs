@@ -99,9 +99,9 @@ mod tests {
         let unique = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(format!("deltarule-{}-{}.npz", unique.0, unique.1));
         std::fs::write(&path, bytes).unwrap();
-        let answer = Npz::open(&path).and_then(|npz| read(&npz)).map_err(|e| e.to_string());
+        let result = Npz::open(&path).and_then(|npz| read(&npz)).map_err(|e| e.to_string());
         std::fs::remove_file(&path).unwrap();
-        answer
+        result
     }
 
     /// `bytes` with the first `from` replaced.

@@ -91,7 +91,7 @@ impl Dataset {
     fn parts<const N: usize>(&self, parts: &[Vec<usize>]) -> Result<[Dataset; N]> {
         if let Some(part) = parts.iter().position(Vec::is_empty) {
             let got = format!("{} samples, none for part {part}", self.len());
-            return Err(Error::shape("split", "at least 1 sample a part", got));
+            return Err(Error::shape("split", "at least 1 sample per part", got));
         }
         let parts: Vec<Dataset> =
             parts.iter().map(|part| self.select(part)).collect::<Result<_>>()?;
@@ -323,7 +323,7 @@ mod tests {
         assert!(all.split([1.5, -0.5], 1).is_err() && all.split([f64::NAN], 1).is_err());
         assert_eq!(
             text(all.split([0.99, 0.01], 1)),
-            "split: expected at least 1 sample a part, got 19 samples, none for part 1"
+            "split: expected at least 1 sample per part, got 19 samples, none for part 1"
         );
         assert_eq!(
             text(all.split_stratified([0.9, 0.1], 1)),

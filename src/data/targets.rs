@@ -1,8 +1,8 @@
-//! What the network should answer to each sample.
+//! The targets of the samples.
 
 use crate::error::{Error, Result};
 
-/// What the network should answer, one entry (or one row) a sample.
+/// The targets of a data set: one entry (or one row) per sample.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Targets {
@@ -32,7 +32,7 @@ impl Targets {
                 }
                 if labels.len() != len {
                     let got = format!("{} labels", labels.len());
-                    return Err(Error::shape("targets", format!("{len} labels, one a row"), got));
+                    return Err(Error::shape("targets", format!("{len} labels, one per row"), got));
                 }
                 let outside =
                     |&label: &u32| usize::try_from(label).map_or(true, |l| l >= *n_classes);

@@ -1,4 +1,4 @@
-//! Where the values of a data set are: in memory of its own, or in a file that is mapped.
+//! Where the values of a data set are: in its own memory, or in a file that is mapped.
 
 use std::ops::Deref;
 

@@ -1,7 +1,7 @@
 //! Replacing a file as a whole: after a crash at any moment there is the old one or the new one.
 //!
 //! The new contents are written beside the old file, synced, renamed over it, and the directory is
-//! synced. Every error on that way is answered, with the path; the old file is then as it was,
+//! synced. Every error is returned, with the path; the old file is then as it was,
 //! except after the rename, when the new file is there whole but may not survive a power failure.
 
 use crate::error::{Error, Result};

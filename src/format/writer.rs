@@ -19,7 +19,7 @@ pub(crate) struct Stored<'a> {
 pub(crate) enum Values<'a> {
     /// F32, transposed: columns x rows.
     Matrix(&'a PanelMatrix),
-    /// F32, transposed: so many columns from panel `first_panel` on, which have to be there.
+    /// F32, transposed: `n_cols` columns from panel `first_panel` on, which have to be there.
     Columns { tensor: &'a PanelMatrix, first_panel: usize, n_cols: usize },
     /// F32, the only row.
     Row(&'a PanelMatrix),

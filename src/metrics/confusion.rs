@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// How often each true class (row) was predicted as each class (column).
 ///
-/// Only pairs that occurred take memory, at most one a sample, so that any number of classes can be
+/// Only pairs that occurred take memory, at most one per sample, so that any number of classes can be
 /// counted. Clones share it until one of them counts on.
 ///
 /// ```
@@ -253,7 +253,7 @@ mod tests {
         };
         refused(&[0, 2], &[0, 0], 2, "true class of sample 1: expected a class below 2, got 2");
         refused(&[0], &[5], 2, "predicted class of sample 0: expected a class below 2, got 5");
-        refused(&[0], &[0, 1], 2, "predicted: expected 1 values, one a sample, got 2");
+        refused(&[0], &[0, 1], 2, "predicted: expected 1 values, one per sample, got 2");
         refused(&[], &[], 2, "truth: expected at least 1 sample, got 0 samples");
         assert!(ConfusionMatrix::new(1).is_err());
         assert!(ConfusionMatrix::new(usize::MAX).is_err());

@@ -7,7 +7,7 @@ pub(super) fn check_pairs(truth: usize, predicted: usize) -> Result<()> {
     match truth {
         0 => Err(Error::shape("truth", "at least 1 sample", "0 samples")),
         n if n != predicted => {
-            Err(Error::shape("predicted", format!("{n} values, one a sample"), predicted))
+            Err(Error::shape("predicted", format!("{n} values, one per sample"), predicted))
         }
         _ => Ok(()),
     }

@@ -109,7 +109,7 @@ fn check_scores(truth: &[u32], scores: MatRef<'_>) -> Result<()> {
     check_pairs(truth.len(), scores.rows())?;
     for (i, &class) in truth.iter().enumerate() {
         if class as usize >= scores.cols() {
-            let expected = format!("a class below {}, one a column", scores.cols());
+            let expected = format!("a class below {}, one per column", scores.cols());
             return Err(Error::value(format!("true class of sample {i}"), expected, class));
         }
         if let Some(c) = scores.row(i).iter().position(|score| score.is_nan()) {
@@ -180,7 +180,7 @@ mod tests {
         );
         assert_eq!(
             text(log_loss(&[2], two)),
-            "true class of sample 0: expected a class below 2, one a column, got 2"
+            "true class of sample 0: expected a class below 2, one per column, got 2"
         );
         assert!(top_k_accuracy(&[0], two, 0).is_err() && log_loss(&[0, 1], two).is_err());
         assert!(roc_auc_one_vs_rest(&[0], two).is_err());

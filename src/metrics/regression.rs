@@ -21,8 +21,8 @@ pub fn mean_absolute_error(truth: &[f32], predicted: &[f32]) -> Result<f64> {
 }
 
 /// The coefficient of determination, `1 - sum (predicted - truth)^2 / sum (truth - mean)^2`: 1
-/// when all is explained, 0 for predicting the mean. Values are row-major, `n_outputs` a sample;
-/// the answer is the mean over outputs. An output whose truth is constant counts 1 when predicted
+/// when all is explained, 0 for predicting the mean. Values are row-major, `n_outputs` per sample;
+/// the result is the mean over outputs. An output whose truth is constant counts 1 when predicted
 /// exactly, else 0.
 ///
 /// # Errors

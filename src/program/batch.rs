@@ -39,9 +39,9 @@ pub(crate) enum Batch<'a> {
 pub(crate) enum SampleWeights<'a> {
     /// All count the same.
     Equal,
-    /// One a sample of the data set.
+    /// One per sample of the data set.
     Samples(&'a [f32]),
-    /// One a row of the batch.
+    /// One per row of the batch.
     Rows(&'a [f32]),
 }
 
@@ -190,7 +190,7 @@ impl<'a> Batch<'a> {
         Weighed { batch, sum }
     }
 
-    /// The largest |x| that its values can have, where that is known without a look at them. Bytes
+    /// The largest |x| that its values can have, where that is known without a scan. Bytes
     /// count as such too, since products multiply them before their scale.
     pub(crate) fn largest_input(&self) -> Option<f32> {
         let (_, scale, shift) = self.bytes()?;
@@ -330,8 +330,9 @@ pub(crate) fn first_non_finite_value(batch: &Batch) -> Error {
     let find = |place: &str, m: MatRef, counts: &dyn Fn(usize) -> bool| {
         let rows = (0..m.rows()).filter(|r| counts(*r));
         let values = rows.flat_map(|r| m.row(r).iter().enumerate().map(move |v| (r, v)));
-        let odd = values.into_iter().find(|(_, (_, x))| !x.is_finite());
-        odd.map(|(r, (c, x))| Error::value(format!("{place} ({r}, {c})"), "a finite number", x))
+        let non_finite = values.into_iter().find(|(_, (_, x))| !x.is_finite());
+        non_finite
+            .map(|(r, (c, x))| Error::value(format!("{place} ({r}, {c})"), "a finite number", x))
     };
     let of_rows = |x, targets: BatchTargets, counts: &dyn Fn(usize) -> bool| {
         let y = match targets {
@@ -352,7 +353,7 @@ pub(crate) fn first_non_finite_value(batch: &Batch) -> Error {
     found.unwrap_or_else(|| Error::value("data set", "finite numbers after scaling", "an infinity"))
 }
 
-/// Checks a weight a sample.
+/// Checks one weight per sample.
 pub(crate) fn check_sample_weights(weights: &[f32], samples: usize) -> Result<()> {
     if weights.len() != samples {
         return Err(Error::shape("sample weights", samples, weights.len()));

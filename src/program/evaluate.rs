@@ -107,7 +107,7 @@ struct Part {
 }
 
 /// Loss and, for classes, the confusion matrix. Blocks have a fixed size and their losses are
-/// added in order, so the answer does not depend on the threads.
+/// added in order, so the result does not depend on the threads.
 pub(crate) fn evaluate(
     net: &Mlp,
     data: &Dataset,

@@ -8,7 +8,7 @@ use crate::network::Mlp;
 use crate::passes::{DropoutMask, add, copy, maxout};
 use crate::simd::Line;
 
-/// What a prediction and a training step do in ways of their own.
+/// What differs between a prediction and a training step.
 pub(crate) trait Pass {
     /// out = σ(x·W + b)
     fn product(&mut self, product: &Product, rows: &mut RowBlock);

@@ -34,15 +34,15 @@ pub struct Predictor<'a> {
 }
 
 /// Multiply-adds below which no team is made at all: they take one thread a third of a microsecond
-/// at 30 a nanosecond, less than any two cores need to meet, which is four cache lines on their way
+/// at 30 per nanosecond, less than any two cores need to meet, which is four cache lines on their way
 /// from one to the other.
 const TOO_SMALL: usize = 10_000;
 
-/// Rows a thread below which a team shares out the outputs of each layer instead of the rows: such
+/// Rows per thread below which a team shares out the outputs of each layer instead of the rows: such
 /// calls are bound by reading the weights, and so each thread reads its part alone.
 const FEW_ROWS: usize = 8;
 
-/// Parameters from which that pays: 2^18 are 1 MiB, the L2 of one core, and more than that comes
+/// Parameters from which that is faster: 2^18 are 1 MiB, the L2 of one core, and more than that comes
 /// from L3 or memory faster over two cores than over one.
 const SHARED_WEIGHTS: usize = 1 << 18;
 
@@ -191,7 +191,7 @@ fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
 
 impl Mlp {
     /// The outputs of each row of `x` (rows x n_in): rows x n_out, probabilities where the output
-    /// layer is softmax. Uses [`Threads::Current`] where that pays. For calls that never allocate
+    /// layer is softmax. Uses [`Threads::Current`] where that is faster. For calls that never allocate
     /// see [`Predictor`].
     ///
     /// # Errors

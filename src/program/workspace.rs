@@ -46,10 +46,10 @@ pub(crate) struct Workspace {
     pub(crate) columns: Option<Columns>,
     /// The largest values that reached each layer in the step.
     pub(crate) peaks: Vec<Peaks>,
-    /// For phase 2, one element per panel of x, a bit per column: the inputs that are not zero in the
-    /// whole batch. Empty where leaving out the others would not pay.
+    /// For phase 2, one element per panel of x, one bit per column: the inputs that are not zero in the
+    /// whole batch. Empty where leaving out the others would not be faster.
     pub(crate) active: Vec<u16>,
-    /// What each row counts; empty until something is weighted.
+    /// The weight of each row; empty until something is weighted.
     pub(crate) weights: Vec<f32>,
     /// Room for the rows that count, where something is weighted.
     pub(crate) picked: Vec<u32>,

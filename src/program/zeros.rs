@@ -1,19 +1,19 @@
-//! When a forward pass looks which inputs are zero in all rows of a block.
+//! When a prediction scans for inputs that are zero in all rows of a block.
 
 use crate::gemm::{ActiveInputs, MIN_SCAN_INPUTS};
 use crate::network::Mlp;
 use crate::storage::RowsView;
 
-/// Blocks of rows without many zeros after which the next one is looked at: what a look costs, a
-/// 20th of a product with one row, is then half a percent.
+/// Blocks that are not scanned after one without many zeros. A scan costs a 20th of a product with one
+/// row, so that all scans cost half a percent.
 const SCAN_AGAIN: usize = 10;
 
-/// What one worker knows of its blocks' zeros.
+/// The zeros of one worker's blocks of rows.
 pub(crate) struct Zeros {
     inputs: ActiveInputs,
-    /// Blocks until the next look.
+    /// Blocks until the next scan.
     scan_in: usize,
-    /// Whether the first layer's weights are finite, so that such inputs may be left out; looked at
+    /// Whether the first layer's weights are finite, so that such inputs may be left out; measured
     /// when it first matters.
     finite: Option<bool>,
 }
@@ -24,8 +24,8 @@ impl Zeros {
         Zeros { inputs: ActiveInputs::new(net.n_in()), scan_in, finite: None }
     }
 
-    /// The inputs that are not zero in all of these rows, where it pays to leave out the others.
-    /// Looks at once after rows where it did, else now and then.
+    /// The inputs that are not zero in all of these rows, where it is faster to leave out the
+    /// others. After rows where it was, the next ones are scanned too, else one block in ten.
     pub(crate) fn scan(&mut self, net: &Mlp, x: RowsView) -> Option<&ActiveInputs> {
         if self.scan_in > 0 {
             self.scan_in -= 1;

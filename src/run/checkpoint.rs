@@ -1,4 +1,4 @@
-//! Checkpoints: everything of a run in one file, from which it goes on as if nothing had happened.
+//! Checkpoints: everything of a run in one file, from which it continues to the same bits as without the interruption.
 //!
 //! A checkpoint is a model file (its network loads with `Mlp::load`) with the rest of the run in
 //! tensors whose names begin with `training.`: the optimiser's state, gradients that wait for an

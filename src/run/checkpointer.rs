@@ -18,7 +18,7 @@ pub enum CheckpointInterval {
 }
 
 /// Writes the checkpoints of a run, one at a time, beside the training: the bytes of a checkpoint
-/// are complete before the run goes on, but the disk takes its time.
+/// are complete before the run continues, but the disk takes its time.
 pub(super) struct Checkpointer {
     path: PathBuf,
     /// The spec of the run.

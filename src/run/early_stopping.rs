@@ -152,7 +152,7 @@ impl Monitor {
         (self.best, self.waited)
     }
 
-    /// Goes on from there.
+    /// Continues from there.
     pub(super) fn resume(&mut self, (best, waited): (Option<(f64, usize)>, usize)) {
         *self = Monitor { best, waited };
     }

@@ -67,7 +67,7 @@ pub struct History {
     pub step_records: Vec<StepRecord>,
     /// Steps taken.
     pub steps: u64,
-    /// Why the run ended; [`StopReason::Finished`] also while it goes on.
+    /// Why the run ended; [`StopReason::Finished`] also while it runs.
     pub stop_reason: StopReason,
     /// With early stopping, the epoch whose weights the network has. `None` before the end of the
     /// run and when no epoch was finished.

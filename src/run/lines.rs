@@ -83,7 +83,7 @@ impl<'a> Words<'a> {
         self.0.map_or(0, |rest| rest.split(' ').count())
     }
 
-    /// Exactly so many lower-case digits.
+    /// Exactly `digits` lower-case digits.
     fn hex(&mut self, digits: usize) -> Reason<&'a str> {
         let word = self.word()?;
         let is_hex = word.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));

@@ -13,9 +13,9 @@ use std::path::Path;
 impl Training<'_> {
     /// Saves a checkpoint: the network with its running statistics, the optimiser's state, gradients
     /// that wait for an update, the learning rate and the number of steps. A session that
-    /// [loads](Training::load_checkpoint) it goes on to the same bits as one that was never
-    /// interrupted. Which batch comes next is the loop's own to know: [`Training::steps`] is a
-    /// counter that it can derive that from.
+    /// [loads](Training::load_checkpoint) it continues to the same bits as one that was never
+    /// interrupted. The loop has to know which batch comes next: it can derive that from
+    /// [`Training::steps`].
     ///
     /// The checkpoint replaces an older one as a whole: after a crash at any moment there is one
     /// of them. [`Mlp::load`](crate::Mlp::load) reads its network. The bytes that are written are a
@@ -65,7 +65,7 @@ impl Training<'_> {
         Ok(writer.flush()?)
     }
 
-    /// Goes on from a checkpoint that [`Training::save_checkpoint`] wrote: network, optimiser's
+    /// Continues from a checkpoint that [`Training::save_checkpoint`] wrote: network, optimiser's
     /// state, learning rate and counters become those of the checkpoint. The number of threads may
     /// differ. Whatever else decides the bits (network, optimiser, options, batch size, seed, the
     /// kind of targets) has to be the same.

@@ -1,5 +1,5 @@
-//! The run spec: every option that decides the bits of a run, as text. A checkpoint goes on only in
-//! a run with the same spec.
+//! The run spec: every option that decides the bits of a run, as text. A run continues from a
+//! checkpoint only with the same spec.
 
 use super::setup::Setup;
 use super::state::OptionText;
@@ -15,7 +15,7 @@ use crate::simd::Level;
 /// The option that only the spec of a session has.
 const LOOP: &str = "loop";
 
-/// Whose loop makes the steps. No checkpoint of one kind goes on as the other: a run's says which
+/// Whose loop makes the steps. No checkpoint of one kind serves the other: a run's says which
 /// samples come next, a session's does not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

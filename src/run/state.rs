@@ -93,7 +93,7 @@ pub(super) fn write(config: &[OptionText], s: &State) -> String {
         writeln!(out, "best {}", u8::from(s.has_best))?;
         let ending = match s.history.stop_reason {
             StopReason::EarlyStopping => "early-stopping",
-            // A run that a callback or another thread stopped goes on when it is resumed.
+            // A run that a callback or another thread stopped continues when it is resumed.
             StopReason::Finished
             | StopReason::Callback
             | StopReason::Cancelled

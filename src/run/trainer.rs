@@ -49,7 +49,7 @@ pub struct Trainer<'a> {
     pub(super) record_steps: bool,
     /// Where and how often checkpoints are written.
     pub(super) checkpoint: Option<(PathBuf, CheckpointInterval)>,
-    /// The checkpoint from which a run goes on.
+    /// The checkpoint from which a run continues.
     pub(super) resume: Option<PathBuf>,
     pub(super) on_step: Option<OnStep<'a>>,
     pub(super) on_epoch: Option<OnEpoch<'a>>,
@@ -232,12 +232,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Writes a checkpoint to `path` at this interval, after the last epoch, and when a callback or
-    /// a [`Cancel`] stops the run: everything from which [`Trainer::resume`] goes on, to the same
+    /// a [`Cancel`] stops the run: everything from which [`Trainer::resume`] continues, to the same
     /// bits as a run that was never interrupted.
     ///
     /// Each checkpoint replaces the one before atomically: after a crash at any moment one of them
     /// is complete. Except with [`Threads::One`] a separate thread waits for the disk while the
-    /// training goes on; the bytes that it writes are a second copy of the parameters and of the
+    /// training continues; the bytes that it writes are a second copy of the parameters and of the
     /// optimiser's state.
     ///
     /// When a parameter or a value of the optimiser's state is not finite, which no reader would

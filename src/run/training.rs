@@ -323,7 +323,7 @@ impl<'a> Training<'a> {
         self.workspace.deferred.as_ref().map_or(Waiting::default(), Deferred::counts)
     }
 
-    /// Goes on from there, with the tensors as they are now.
+    /// Continues from there, with the tensors as they are now.
     pub(super) fn resume(&mut self, counts: Counts, waiting: Waiting) {
         self.counts = counts;
         if let Some(deferred) = &mut self.workspace.deferred {

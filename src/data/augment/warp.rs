@@ -8,7 +8,7 @@ use crate::math::{Purpose, RandomStream, sin_cos};
 /// Pixels that are looked up side by side.
 const LANES: usize = 16;
 
-/// Distorts images, one at a time. Holds the memory for it: one a thread, and no allocation after.
+/// Distorts images, one at a time. Holds the memory for it: one per thread, and no allocation after.
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     options: Augment,

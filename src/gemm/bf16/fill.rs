@@ -71,7 +71,7 @@ impl<'a> SplitPart<'a> {
 }
 
 impl Split {
-    /// Packs a part of the block of 32 x 32 at a row of lines and a panel, of so many parts.
+    /// Packs a part of the block of 32 x 32 at a row of lines and a panel, of `parts` parts.
     #[inline(always)]
     fn put<S: Simd>(
         &self,

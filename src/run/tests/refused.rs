@@ -21,7 +21,7 @@ fn spoiled(case: &Case, i: u64) -> Rows {
     batch
 }
 
-/// Good steps, after a spoiled one each where `spoils` says so: what the good ones answer.
+/// Good steps, after a spoiled one each where `spoils` says so: what the good ones return.
 fn run(case: &Case, mut spoils: impl FnMut(&mut Training, u64)) -> (Vec<Option<u32>>, Shown) {
     let mut net = case.net.clone();
     let mut training = case.start(&mut net);
