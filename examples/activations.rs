@@ -1,5 +1,5 @@
-//! Every activation σ with its derivative σ′, drawn: what it does to a sum, and how much of a
-//! gradient it lets through on the way back.
+//! Draws every activation σ and its derivative σ′. The forward pass applies σ to a weighted sum z;
+//! the backward pass multiplies the gradient by σ′.
 //!
 //! | | σ(z) | σ′(z) |
 //! |---|---|---|
@@ -13,13 +13,13 @@
 //! | SELU | λ z for z > 0, else λα(eᶻ − 1) | λ for z > 0, else σ + λα |
 //! | softplus | ln(1 + eᶻ) | 1/(1 + e⁻ᶻ) |
 //! | softsign | z/(1 + abs z) | 1/(1 + abs z)² |
-//! | hard tanh | z kept within −1..1 | 1 inside, else 0 |
+//! | hard tanh | z limited to −1..1 | 1 inside, else 0 |
 //! | step | 1 for z ≥ 0, else 0 | 0 |
 //! | identity | z | 1 |
-//! | maxout | max(w₁ᵀx + b₁, …, wₖᵀx + bₖ) | that of the unit that wins |
+//! | maxout | max(w₁ᵀx + b₁, …, wₖᵀx + bₖ) | that of the largest unit |
 //!
-//! Maxout is a layer rather than a function of one sum: here a neuron with one input and three
-//! units. With the units z and 0.1 z it is the leaky ReLU, with z and −z the absolute value.
+//! Maxout is a layer, not a function of one sum. The picture shows a neuron with one input and three
+//! units. With the units z and 0.1 z maxout is the leaky ReLU, with z and −z the absolute value.
 //!
 //! `cargo run --release --example activations` writes `target/lecture/activations.svg`.
 
@@ -29,30 +29,30 @@ mod plot;
 use deltarule::{Activation, Level, MatRef, Mlp, Result};
 use plot::{COLORS, Curve, Panel, RGBColor};
 
-/// σ and σ′ at each z.
+/// Returns σ and σ′ at each z.
 pub fn values(activation: Activation, z: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
     let level = Level::from_env()?;
     let mut a = z.to_vec();
     activation.forward(level, &mut a);
     let mut derivative = vec![1.0; z.len()];
-    // What backward wants of a layer: its output, but for two its input.
+    // `backward` takes the output of the forward pass, except for these two, where it takes the input.
     let kept = if matches!(activation, Activation::Gelu | Activation::Silu) { z } else { &a };
     activation.backward(level, kept, &mut derivative)?;
     Ok((a, derivative))
 }
 
-/// All that are functions of one number.
+/// All activations that are functions of one number.
 pub fn all() -> impl Iterator<Item = Activation> {
     Activation::ALL.into_iter().filter(|&a| a != Activation::Softmax)
 }
 
-/// The outputs of one maxout neuron with these units (w, b) for each x.
+/// Returns the output of one maxout neuron with these units (w, b) for each x.
 pub fn maxout(units: &[(f32, f32)], x: &[f32]) -> Result<Vec<f32>> {
     let k = units.len();
     let mut net = Mlp::builder(1).maxout(1, k).dense(1, Activation::Identity).build()?;
     let (w, b): (Vec<f32>, Vec<f32>) = units.iter().copied().unzip();
     net.set_parameters(0, MatRef::new(&w, 1, k)?, &b)?;
-    // The output layer hands its input on.
+    // The output layer is the identity.
     net.set_parameters(1, MatRef::new(&[1.0], 1, 1)?, &[0.0])?;
     Ok(net.predict(MatRef::new(x, x.len(), 1)?)?.into_vec())
 }

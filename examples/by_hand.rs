@@ -1,5 +1,5 @@
-//! Forward propagation and backpropagation through a network of 2-3-2, with numbers that one can
-//! follow by hand: the biases are such that every activation is a simple fraction.
+//! Forward propagation and backpropagation through a network 2-3-2, with numbers that can be checked
+//! by hand: the biases are chosen so that every activation is a simple fraction.
 //!
 //! | | formula | here |
 //! |---|---|---|
@@ -13,11 +13,11 @@
 //! | its parameters | ∂L/∂W₁ = x·δ₁ᵀ, ∂L/∂b₁ = δ₁ | |
 //! | the input | ∂L/∂x = W₁·δ₁ | (−11/8, 11/16) |
 //!
-//! (W is n_in x n_out here, a neuron a column; the lecture has a neuron a row, so that its W is
-//! this one transposed, ∂L/∂W = δxᵀ and ∂L/∂x = Wᵀδ.)
+//! W is n_in x n_out here, one neuron per column. The lecture has one neuron per row: its W is the
+//! transpose of this one, ∂L/∂W = δxᵀ and ∂L/∂x = Wᵀδ.
 //!
-//! Each is printed four times: by hand, by the crate, by plain loops in f64, and as the change of
-//! the loss, (L(w + h) − L(w − h)) / 2h.
+//! The program computes each value in four ways and prints all: by hand, by the crate, by plain loops
+//! in f64, and by central differences of the loss, (L(w + h) − L(w − h)) / 2h.
 //!
 //! `cargo run --release --example by_hand`
 
@@ -27,28 +27,28 @@ use deltarule::{Activation, BatchTargets, Loss, MatRef, Mlp, Result};
 
 /// The input.
 pub const X: [f32; 2] = [1.0, 2.0];
-/// Its class.
+/// The class of the input.
 pub const CLASS: usize = 0;
 /// x·W₁ = (0, 0, 0), so z₁ = b₁ = (0, ln 3, −ln 3), where σ is 1/2, 3/4, 1/4.
 pub const W1: [f32; 6] = [2.0, -2.0, 4.0, -1.0, 1.0, -2.0];
-/// h·W₂ = (2, 3), so that z₂ = (ln 3, 0).
+/// h·W₂ = (2, 3), so z₂ = (ln 3, 0).
 pub const W2: [f32; 6] = [2.0, 0.0, 0.0, 4.0, 4.0, 0.0];
 
-/// One quantity, worked out four times; `by_crate` is empty where training never needs it.
+/// One quantity, computed in four ways. `by_crate` is empty if training does not compute it.
 pub struct Row {
     /// The formula.
     pub name: &'static str,
-    /// Fractions.
+    /// By hand, as fractions.
     pub by_hand: Vec<f64>,
-    /// The path that trains, in f32.
+    /// By the code that trains, in f32.
     pub by_crate: Vec<f64>,
-    /// Plain loops in f64.
+    /// By plain loops in f64.
     pub plain: Vec<f64>,
-    /// The change of the loss in f64.
+    /// By central differences of the loss, in f64.
     pub differences: Vec<f64>,
 }
 
-/// The network of the table above.
+/// Returns the network of the table above.
 pub fn network() -> Result<Mlp> {
     let ln3 = 3f32.ln();
     let mut net =
@@ -58,7 +58,7 @@ pub fn network() -> Result<Mlp> {
     Ok(net)
 }
 
-/// The derivatives, from the output down.
+/// Returns the derivatives, from the output to the input.
 pub fn derivatives() -> Result<Vec<Row>> {
     let net = network()?;
     let x = MatRef::new(&X, 1, 2)?;
@@ -116,7 +116,8 @@ fn loss(network: &Network<f64>, x: &[f64]) -> Result<f64> {
     network.loss(&Batch::new(x, Target::Labels(&[CLASS])), &PlainLoss::cross_entropy())
 }
 
-/// By how much the loss changes with each weight or bias of a layer.
+/// Returns the derivative of the loss with respect to each weight or bias of a layer, by central
+/// differences.
 fn differences(network: &mut Network<f64>, layer: usize, weights: bool) -> Result<Vec<f64>> {
     fn values(network: &mut Network<f64>, layer: usize, weights: bool) -> &mut [f64] {
         let layer = &mut network.layers[layer];
@@ -137,7 +138,7 @@ fn differences(network: &mut Network<f64>, layer: usize, weights: bool) -> Resul
     slopes.collect()
 }
 
-/// By how much the loss changes with each input.
+/// Returns the derivative of the loss with respect to each input, by central differences.
 fn input_differences(network: &Network<f64>) -> Result<Vec<f64>> {
     let slopes = (0..X.len()).map(|i| {
         let at = |h: f64| {

@@ -1,13 +1,13 @@
-//! Nothing but a large network and patience: "Deep, Big, Simple Neural Nets Excel on Handwritten
-//! Digit Recognition" (Cireşan, Meier, Gambardella and Schmidhuber 2010). A perceptron of
-//! 784-2500-2000-1500-1000-500-10 sees every image of MNIST bent, turned and scaled anew each epoch;
-//! after 114 hours on a graphics card of its day it erred on 0.35 % of the test images.
+//! Trains a large network for as long as the user specifies, after "Deep, Big, Simple Neural Nets Excel
+//! on Handwritten Digit Recognition" (Cireşan, Meier, Gambardella and Schmidhuber 2010). The network is
+//! 784-2500-2000-1500-1000-500-10. In each epoch every image of MNIST is distorted, rotated and scaled
+//! anew. The paper reports an error of 0.35 % on the test images after 114 hours on a GPU of 2010.
 //!
-//! Here it trains for as many epochs as fit into the given time, with ReLU, Nesterov's momentum, and
-//! a learning rate that falls along half a cosine over exactly these epochs. How many they are is
-//! measured once, at the start. With `--checkpoint FILE` a run that was killed goes on, to the same
-//! bits, when it is started again with the same flags: the log beside FILE says how many epochs there
-//! are, whatever `--minutes` says by then, and which weights are of which epoch.
+//! The example trains for as many epochs as fit into the given time, with ReLU, Nesterov's momentum and
+//! a learning rate that falls along half a cosine over these epochs. It measures the number of epochs
+//! once, at the start. With `--checkpoint FILE` a killed run resumes, to the same bits, when it is
+//! started again with the same flags. The log beside FILE stores the number of epochs, which then
+//! overrides `--minutes`, and the epoch that each saved set of weights belongs to.
 //!
 //! `cargo run --release --example ciresan -- --minutes 30`; `--help` lists the flags.
 
@@ -31,31 +31,31 @@ use std::time::{Duration, Instant};
 type Outcome<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const BATCH: usize = 128;
-/// Batches that the speed is measured with.
+/// Number of batches that measure the speed.
 const PROBE: usize = 32;
-/// The share of the time that is left for checkpoints and the test.
+/// Fraction of the time that is reserved for checkpoints and the test.
 const RESERVE: f64 = 0.02;
-/// Checkpoints are at least so far apart.
+/// Minimum time between two checkpoints.
 const BETWEEN: Duration = Duration::from_secs(20);
 
-/// Trains a large network on bent images for as long as one is ready to wait.
+/// Trains a large network on distorted images for a given time.
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
     images: Images,
-    /// How long to train: 30 on MNIST, 0.05 on the digits
+    /// Training time; default 30 for MNIST, 0.05 for the digits
     #[arg(long)]
     minutes: Option<f64>,
-    /// Keep the weights here, with a log beside them, and go on from them
+    /// Save the weights here, with a log beside them, and resume from them
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Learning rate at the start
     #[arg(long, default_value_t = 0.05)]
     lr: f32,
-    /// Of weights, order and distortions
+    /// Seed of weights, order and distortions
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Test on so many of the training images instead of the test images
+    /// Number of training images to test on instead of the test images
     #[arg(long, value_name = "IMAGES", default_value_t = 0)]
     hold_out: usize,
 }
@@ -68,7 +68,7 @@ fn main() -> Outcome<()> {
         0 => (source.train, source.test),
         n => source.train.split_at(source.train.len().saturating_sub(n))?,
     };
-    // The digits have a network and a time of their own.
+    // The digits use a smaller network and a shorter time.
     let (hidden, usual) = match source.is_mnist {
         true => ([2500, 2000, 1500, 1000, 500], 30.0),
         false => ([100, 80, 60, 40, 20], 0.05),
@@ -120,7 +120,7 @@ fn main() -> Outcome<()> {
         );
         bar.suspend(|| println!("{line}"));
         if let (Some(file), Some(log)) = (&checkpoint, &log) {
-            // The line first: whichever weights a crash leaves, the log knows them.
+            // The log is written first, so that after a crash it has the line of the saved weights.
             append(log, &line)?;
             net.save(file)?;
         }
@@ -139,7 +139,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// What decides the bits.
+/// The settings that affect the bits of the result.
 struct Run<'a> {
     train: &'a Dataset,
     lr: f32,
@@ -153,7 +153,7 @@ impl Run<'_> {
         format!("{epochs} epochs on {} images, learning rate {lr}, seed {seed}", train.len())
     }
 
-    /// As many epochs as fit, at the speed of a copy of the network.
+    /// Returns how many epochs fit into `seconds`, by the speed of training a copy of the network.
     fn epochs_in(&self, seconds: f64, net: &Mlp) -> Result<u64> {
         let mut copy = net.clone();
         let mut probe = || -> Result<f64> {
@@ -161,17 +161,17 @@ impl Run<'_> {
             self.epoch(&mut copy, 1, PROBE, &ProgressBar::hidden())?;
             Ok(start.elapsed().as_secs_f64())
         };
-        // The first time memory is cold.
+        // The first call is slower: caches and memory pages are cold.
         probe()?;
         let probed = self.train.len().min(PROBE * BATCH);
         let epoch = probe()? * self.train.len() as f64 / probed as f64;
         Ok((seconds * (1.0 - RESERVE) / epoch).max(1.0) as u64)
     }
 
-    /// Trains for an epoch of at most so many batches; answers the mean loss.
+    /// Trains for one epoch, or its first `batches` batches, and returns the mean loss.
     ///
-    /// The momentum begins at zero in each epoch. That costs nothing (it forgets in tens of steps
-    /// anyway), and so the weights are all that a checkpoint has to hold.
+    /// The momentum starts at zero in each epoch, so that a checkpoint needs to contain the weights
+    /// only. The effect is small, because momentum 0.9 forgets within tens of steps.
     fn epoch(&self, net: &mut Mlp, epoch: u64, batches: usize, bar: &ProgressBar) -> Result<f64> {
         let n = self.train.n_features();
         let mut order = vec![0; self.train.len()];
@@ -194,7 +194,7 @@ impl Run<'_> {
         Ok(sum / labels.len() as f64)
     }
 
-    /// The images in their order, bent for this epoch by all cores, and their labels.
+    /// Returns the images in this order, distorted for this epoch on all cores, and their labels.
     fn bent(&self, epoch: u64, order: &[u32]) -> Result<(Vec<f32>, Vec<u32>)> {
         let (Features::U8 { data: pixels, scale, shift }, Targets::Classes { labels, .. }) =
             (self.train.features(), self.train.targets())
@@ -227,7 +227,7 @@ fn network(n_in: usize, hidden: &[usize], seed: u64) -> Result<Mlp> {
     hidden.dense(10, Activation::Softmax).build()
 }
 
-/// Which epoch's weights these are.
+/// Returns the epoch of these weights, by the digest in the log.
 fn epoch_of(net: &Mlp, log: &str) -> Option<u64> {
     let digest = format!("{:016x}", net.digest());
     let line = log.lines().find(|line| line.ends_with(&digest))?;

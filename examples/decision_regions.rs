@@ -1,7 +1,9 @@
-//! A network is a non-linear classifier. A linear one, ŷ = softmax(xᵀW + b), parts the plane with
-//! straight lines: the classes i and j meet where xᵀ(wᵢ − wⱼ) + bᵢ − bⱼ = 0. A hidden layer bends
-//! them: here the regions of a linear model, of a small and of a larger network on a circle in a
-//! ring, two moons, and three spirals.
+//! Decision regions of a linear model and of two networks.
+//!
+//! A linear model, ŷ = softmax(xᵀW + b), divides the plane with straight lines: the boundary of the
+//! classes i and j is xᵀ(wᵢ − wⱼ) + bᵢ − bⱼ = 0. With a hidden layer the boundaries are curved. The
+//! pictures show the regions of a linear model, a small network and a larger network for three problems:
+//! a circle in a ring, two moons, and three spirals.
 //!
 //! `cargo run --release --example decision_regions` writes `target/lecture/decision_regions.svg`.
 
@@ -12,7 +14,7 @@ use deltarule::data::{Dataset, Features, Targets, synthetic};
 use deltarule::{Activation, Adam, MatRef, Mlp, Result, Trainer};
 use plot::{COLORS, Panel, RGBColor};
 
-/// The models: a name, and the neurons of each hidden layer.
+/// The models: name, and neurons of each hidden layer.
 pub const MODELS: [(&str, &[usize]); 3] =
     [("linear", &[]), ("2-8-k tanh", &[8]), ("2-32-32-k tanh", &[32, 32])];
 
@@ -25,7 +27,7 @@ pub fn problems() -> Result<[(&'static str, Dataset); 3]> {
     ])
 }
 
-/// A network with these hidden layers, trained.
+/// Returns a trained network with these hidden layers.
 pub fn trained(hidden: &[usize], data: &Dataset, seed: u64) -> Result<Mlp> {
     let Targets::Classes { n_classes, .. } = data.targets() else {
         unreachable!("the problems have classes")
@@ -37,13 +39,13 @@ pub fn trained(hidden: &[usize], data: &Dataset, seed: u64) -> Result<Mlp> {
     Ok(net)
 }
 
-/// Cells of a picture, across and down.
+/// Number of cells of a picture, in each direction.
 const CELLS: usize = 60;
-/// The plane that is drawn: all problems lie in it.
+/// The part of the plane that is drawn. It contains all samples of the problems.
 const X: (f64, f64) = (-1.6, 2.4);
 const Y: (f64, f64) = (-1.5, 1.5);
 
-/// The regions, and the samples on top of them.
+/// Draws the regions, and the samples on top of them.
 fn panel(title: String, net: &Mlp, data: &Dataset) -> Result<Panel> {
     let at = |(from, to): (f64, f64), i: usize| from + (to - from) * i as f64 / CELLS as f64;
     let middle = |range, i| ((at(range, i) + at(range, i + 1)) / 2.0) as f32;
@@ -56,7 +58,7 @@ fn panel(title: String, net: &Mlp, data: &Dataset) -> Result<Panel> {
     };
     let mut panel = Panel::new(title, X.0..X.1, Y.0..Y.1);
     for row in 0..CELLS {
-        // Neighbours of one class are one rectangle.
+        // Neighbouring cells of one class become one rectangle.
         let mut start = 0;
         for col in 1..=CELLS {
             if col == CELLS || class(row, col) != class(row, start) {
@@ -66,7 +68,7 @@ fn panel(title: String, net: &Mlp, data: &Dataset) -> Result<Panel> {
             }
         }
     }
-    // Every fifth: samples come with their classes in turn, and there are two or three classes.
+    // Every fifth sample: the classes alternate, and 5 has no common divisor with 2 or 3 classes.
     if let (Features::F32(x), Targets::Classes { labels, .. }) = (data.features(), data.targets()) {
         let dots = x.chunks(2).zip(labels).step_by(5);
         panel.dots.extend(
@@ -76,7 +78,7 @@ fn panel(title: String, net: &Mlp, data: &Dataset) -> Result<Panel> {
     Ok(panel)
 }
 
-/// The colour on white paper, a quarter of it.
+/// Returns the colour mixed with white, a quarter of it.
 fn pale(c: RGBColor) -> RGBColor {
     let mix = |x: u8| 255 - (255 - x) / 4;
     RGBColor(mix(c.0), mix(c.1), mix(c.2))

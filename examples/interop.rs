@@ -1,9 +1,9 @@
-//! Moves networks to and from other libraries, for `tests/interop/check.py`, which compares their
-//! outputs with ours.
+//! Writes networks for other libraries and reads weights from them. `tests/interop/check.py` calls
+//! this program and compares the outputs of the libraries with ours.
 //!
 //! ```text
 //! cargo run --release --example interop -- write FOLDER   # our models, inputs and outputs
-//! cargo run --release --example interop -- read FOLDER    # outputs with the weights of others
+//! cargo run --release --example interop -- read FOLDER    # our outputs with their weights
 //! ```
 
 use deltarule::{Activation, Init, Matrix, Mlp, NormParameters, Result};
@@ -13,8 +13,8 @@ use std::{env, fs};
 
 const ROWS: usize = 20;
 
-/// A network for every activation, one with all of them, one of a usual size, and some with norms,
-/// maxout and residual connections.
+/// Returns the networks: one per activation, one with all activations, one of a usual size, and some
+/// with norms, affine layers, maxout and residual connections.
 fn nets() -> Result<Vec<(String, Mlp)>> {
     let hidden = Activation::ALL.into_iter().filter(|a| *a != Activation::Softmax);
     let mut nets = Vec::new();
@@ -35,7 +35,7 @@ fn nets() -> Result<Vec<(String, Mlp)>> {
     Ok(nets)
 }
 
-/// Networks begin with biases of zero, which would hide that one is lost.
+/// Sets non-zero biases. The initial biases are zero, which would hide a lost bias.
 fn set_biases(net: &mut Mlp) -> Result<()> {
     let layers = net.layers().len();
     for i in 0..layers {
@@ -49,8 +49,8 @@ fn set_biases(net: &mut Mlp) -> Result<()> {
     Ok(())
 }
 
-/// Networks whose layers are more than a product and an activation. Others' `load_weights` is not
-/// for them.
+/// Returns networks whose layers consist of more than a product and an activation. `load_weights` is
+/// not tested with them.
 fn with_passes() -> Result<Vec<(String, Mlp)>> {
     let batch = Mlp::builder(5).dropout(0.5).dense(33, Activation::Relu).batch_norm().dropout(0.5);
     let batch = batch.dense(7, Activation::Identity).batch_norm();
@@ -59,6 +59,8 @@ fn with_passes() -> Result<Vec<(String, Mlp)>> {
     let maxout = Mlp::builder(5).maxout(20, 2).maxout(33, 3).maxout(16, 5);
     let residual = Mlp::builder(5).dense(5, Activation::Tanh).residual(1);
     let residual = residual.dense(33, Activation::Identity).dense(5, Activation::Silu).residual(3);
+    let affine = Mlp::builder(5).affine().dense(33, Activation::Relu).affine().residual(1);
+    let affine = affine.dense(5, Activation::Tanh).affine().residual(4);
     let all = Mlp::builder(17).dense(17, Activation::Relu).batch_norm().residual(1).maxout(17, 3);
     let all = all.residual(2).dense(17, Activation::Identity).layer_norm().residual(3);
     let mut nets = Vec::new();
@@ -67,13 +69,14 @@ fn with_passes() -> Result<Vec<(String, Mlp)>> {
         ("layer-norm", layer, Activation::Identity),
         ("maxout", maxout, Activation::Identity),
         ("residual", residual, Activation::Identity),
+        ("affine", affine, Activation::Identity),
         ("layers", all, Activation::Softmax),
     ] {
         let mut net = net.dense(3, last).seed(11).build()?;
         set_biases(&mut net)?;
         let layers = net.layers().len();
         for i in 0..layers {
-            // As training might have left them.
+            // Non-default values, as after training.
             let value = |c: usize, k: usize| ((c * k + i) % 13) as f32 / 8.0;
             if let Some(mut norm) = net.norm_parameters(i)? {
                 let NormParameters { gamma, beta, mean, variance, .. } = &mut norm;
@@ -92,7 +95,7 @@ fn with_passes() -> Result<Vec<(String, Mlp)>> {
     Ok(nets)
 }
 
-/// Numbers between −2 and 2 that are easily made elsewhere.
+/// Returns inputs between −2 and 2 by a formula that is easy to repeat in other languages.
 fn inputs(n_in: usize) -> Result<Matrix> {
     let value = |i: usize| ((i * 37 + 11) % 401) as f32 / 100.0 - 2.0;
     Matrix::from_vec(ROWS, n_in, (0..ROWS * n_in).map(value).collect())

@@ -1,13 +1,13 @@
-//! Trains on a file of images through a memory map, in turn with the same training in memory, and
-//! prints both speeds and the peak of the heap.
+//! Trains on a file of images through a memory map and, in turn, on images in memory. Prints both speeds
+//! and the peak of the heap.
 //!
 //! ```text
 //! cargo run --release --features mmap --example larger_than_memory -- [IMAGES] [FOLDER]
 //! ```
 //!
-//! 8,100,000 noise images of 784 bytes (6.4 GB, the size of MNIST8M) unless told otherwise, in the
-//! folder for temporary files. The file is made once and stays there; remove it by hand. One thread,
-//! so that its processor time is the time of the work: that is what other programs disturb least.
+//! The default is 8,100,000 noise images of 784 bytes (6.4 GB, the size of MNIST8M) in the folder for
+//! temporary files. The file is written once and kept; remove it by hand. Training uses one thread, so
+//! that its processor time is the time of the work. Other programs disturb processor time least.
 
 use deltarule::data::{Dataset, Features, Targets};
 use deltarule::{Activation, Adam, Mlp, Result, Threads, Trainer};
@@ -19,14 +19,14 @@ use std::time::Instant;
 
 const PIXELS: usize = 784;
 const BATCH: usize = 128;
-/// Steps of a round: about two seconds on one core.
+/// Number of steps per round: about two seconds on one core.
 const STEPS: usize = 400;
-/// Rounds of each kind; the best one counts.
+/// Number of rounds from the file and from memory; the best one counts.
 const ROUNDS: u64 = 4;
-/// Images of the training in memory: 157 MB, far more than any cache.
+/// Number of images in memory: 157 MB, far more than any cache.
 const IN_MEMORY: usize = 200_000;
 
-/// Writes noise, 784 bytes an image (SplitMix64: Steele, Lea and Flood 2014).
+/// Writes noise, 784 bytes per image (SplitMix64: Steele, Lea and Flood 2014).
 fn make(path: &Path, images: usize) -> Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut state = 1u64;
@@ -39,7 +39,7 @@ fn make(path: &Path, images: usize) -> Result<()> {
     Ok(file.flush()?)
 }
 
-/// Reads the file once, so that what fits of it is in the page cache.
+/// Reads the file once, so that the page cache contains as much of it as fits.
 fn warm(path: &Path) -> Result<()> {
     let (mut file, mut buffer) = (File::open(path)?, vec![0; 1 << 20]);
     while file.read(&mut buffer)? > 0 {}
@@ -51,34 +51,35 @@ fn labels(images: usize) -> Targets {
     Targets::Classes { labels: (0..images).map(label).collect(), n_classes: 10 }
 }
 
-/// Looks at every page of the map, as an epoch does.
+/// Reads one byte of every page of the map, as an epoch would.
 fn touch(data: &Dataset) -> u64 {
     let Features::U8 { data, .. } = data.features() else { return 0 };
     data.iter().step_by(4096).map(|&byte| u64::from(byte)).sum()
 }
 
-/// Seconds that this thread ran; `None` where the system does not say.
+/// Returns the processor time of this thread in seconds, `None` if the system does not provide it.
 fn processor_seconds() -> Option<f64> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
 }
 
-/// Resident memory that is not a file's, in MB.
+/// Returns the resident memory that is not mapped from a file, in MB.
 fn resident_heap() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }
 
-/// What a round was like.
+/// The speeds of one round.
 struct Round {
-    /// Samples a second, by the clock and by the processor's time.
+    /// Samples per second of wall-clock time.
     speed: f64,
+    /// Samples per second of processor time.
     processor: Option<f64>,
 }
 
-/// One round of 784-512-512-10 in batches of 128 with Adam, every `seed` with other samples. `heap`
-/// becomes the most heap that was resident after a step.
+/// Runs one round of 784-512-512-10 in batches of 128 with Adam. Every `seed` uses other samples. Sets
+/// `heap` to the largest resident heap after a step.
 fn round(data: &Dataset, seed: u64, heap: &mut Option<f64>) -> Result<Round> {
     let mut net = Mlp::builder(PIXELS)
         .dense(512, Activation::Relu)
@@ -93,7 +94,7 @@ fn round(data: &Dataset, seed: u64, heap: &mut Option<f64>) -> Result<Round> {
         .threads(Threads::One)
         .on_step(|_| {
             if steps == 0 {
-                // Buffers are there from here on.
+                // All buffers are allocated from here on.
                 (start, processor) = (Instant::now(), processor_seconds());
             }
             if steps % 100 == 0 {
@@ -109,7 +110,7 @@ fn round(data: &Dataset, seed: u64, heap: &mut Option<f64>) -> Result<Round> {
     Ok(Round { speed, processor: spent.map(|seconds| samples / seconds) })
 }
 
-/// The best of some rounds, number by number.
+/// Returns the best wall-clock speed and the best processor speed of the rounds.
 fn best(rounds: &[Round]) -> Round {
     let most =
         |number: fn(&Round) -> Option<f64>| rounds.iter().filter_map(number).reduce(f64::max);
@@ -135,13 +136,13 @@ fn main() -> Result<()> {
         make(&path, images)?;
     }
     warm(&path)?;
-    // SAFETY: the file is this program's own, and nobody changes it.
+    // SAFETY: only this program uses the file, and it does not change it while it is mapped.
     let mapped = unsafe { Dataset::map_u8(&path, 0, PIXELS, labels(images))? };
     let mut heap = None;
     let first = round(&mapped, 0, &mut heap)?;
     println!("every page mapped (sum {})", touch(&mapped));
     round(&mapped, 1, &mut heap)?;
-    // From here on the heap holds what the mapped training does not need.
+    // From here on the heap also contains the images in memory, so it is not measured any more.
     let mut bytes = vec![0; IN_MEMORY.min(images) * PIXELS];
     File::open(&path)?.read_exact(&mut bytes)?;
     let in_memory = Dataset::from_u8(bytes, PIXELS, labels(IN_MEMORY.min(images)))?;

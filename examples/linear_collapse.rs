@@ -1,17 +1,17 @@
-//! Why a network needs a non-linear activation: without one, layers in a row are one linear map,
+//! Why a network needs a non-linear activation: without one, consecutive layers are one linear map,
 //!
 //! (x·W₁ + b₁)·W₂ + b₂ = x·(W₁·W₂) + (b₁·W₂ + b₂),
 //!
-//! whatever their number. Here a network of four such layers is trained on handwritten digits, its
-//! matrices are multiplied out, and the one layer that comes of it answers the same. With tanh
-//! between them the same product is another network.
+//! for any number of layers. The example trains a network of four such layers on handwritten digits and
+//! multiplies its matrices. The resulting single layer returns the same outputs. With tanh between the
+//! layers the same product gives a different network.
 //!
 //! `cargo run --release --example linear_collapse`
 
 use deltarule::data::{self, Dataset};
 use deltarule::{Activation, Adam, MatRef, Matrix, Mlp, Result, Trainer};
 
-/// 64-48-32-16-10 with a softmax on top, trained for a few epochs.
+/// Returns 64-48-32-16-10 with a softmax output, trained for a few epochs.
 pub fn deep(hidden: Activation, train: &Dataset, seed: u64) -> Result<Mlp> {
     let mut net = Mlp::builder(train.n_features())
         .dense(48, hidden)
@@ -24,11 +24,11 @@ pub fn deep(hidden: Activation, train: &Dataset, seed: u64) -> Result<Mlp> {
     Ok(net)
 }
 
-/// The one layer that a network is when its hidden layers have no activation: all weights
-/// multiplied out, in f64.
+/// Returns the single layer that is equal to the network if its hidden layers have no activation: the
+/// product of all weights, computed in f64.
 pub fn multiplied_out(net: &Mlp) -> Result<Mlp> {
     let (n_in, n_out) = (net.n_in(), net.n_out());
-    // Rows of `map` are the images of the unit vectors; its last row is the image of 0.
+    // Row i of `map` is the output for the unit vector i, the last row the output for 0.
     let mut map = vec![0.0; (n_in + 1) * n_in];
     (0..n_in).for_each(|i| map[i * n_in + i] = 1.0);
     for (i, layer) in net.layers().enumerate() {
@@ -52,7 +52,8 @@ pub fn multiplied_out(net: &Mlp) -> Result<Mlp> {
     Ok(one)
 }
 
-/// The largest difference of two networks' probabilities, and how often both name the same class.
+/// Returns the largest difference between the networks' probabilities, and how often both predict the
+/// same class.
 pub fn compared(a: &Mlp, b: &Mlp, x: &Matrix) -> Result<(f32, f64)> {
     let [a, b] = [a.predict(x.view())?, b.predict(x.view())?];
     let differences = a.as_slice().iter().zip(b.as_slice()).map(|(a, b)| (a - b).abs());

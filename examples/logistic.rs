@@ -1,13 +1,13 @@
-//! The logistic neuron ŷ = σ(wᵀx + b) with σ(z) = 1/(1 + e⁻ᶻ): its output is the probability of the
+//! The logistic neuron ŷ = σ(wᵀx + b) with σ(z) = 1/(1 + e⁻ᶻ). Its output is the probability of the
 //! second class.
 //!
-//! Why that formula: for two normal distributions of one variance s² around m₀ and m₁, as common as
-//! each other, Bayes' theorem gives exactly this form, with w = (m₁ − m₀)/s² and
-//! b = (|m₀|² − |m₁|²)/2s². The neuron never sees m and s: it minimises the cross-entropy
-//! L = −y ln ŷ − (1 − y) ln(1 − ŷ), whose derivative is simply ∂L/∂z = ŷ − y, and finds them.
+//! Reason for this formula: for two equally frequent classes with normal distributions around m₀ and m₁
+//! and the same variance s², Bayes' theorem gives exactly this form, with w = (m₁ − m₀)/s² and
+//! b = (|m₀|² − |m₁|²)/2s². The neuron does not know m and s. It finds w and b by minimising the
+//! cross-entropy L = −y ln ŷ − (1 − y) ln(1 − ŷ), whose derivative is ∂L/∂z = ŷ − y.
 //!
-//! `cargo run --release --example logistic` draws ŷ, the true probability and how often the class
-//! really came into `target/lecture/logistic.svg`.
+//! `cargo run --release --example logistic` draws ŷ, the true probability and the frequency of the class
+//! in the samples into `target/lecture/logistic.svg`.
 
 #[path = "common/plot.rs"]
 mod plot;
@@ -19,27 +19,27 @@ use plot::{COLORS, Curve, Panel};
 /// Standard deviation of both classes around (1, 0) and (−1, 0).
 pub const NOISE: f64 = 0.8;
 
-/// Samples of two classes that overlap.
+/// Returns samples of two overlapping classes.
 pub fn samples(n: usize) -> Result<Dataset> {
     synthetic::blobs(n, 2, NOISE, 1)
 }
 
-/// The neuron after training.
+/// Returns the trained neuron.
 pub fn trained(data: &Dataset) -> Result<Mlp> {
     let mut net = Mlp::builder(2).dense(1, Activation::Sigmoid).build()?;
-    // The whole set a step: the loss is convex, and descent ends in its one minimum.
+    // One step per epoch over the whole set: the loss is convex, so descent converges to its minimum.
     let mut trainer = Trainer::new(Adam::new(0.02)).loss(Loss::BinaryCrossEntropy);
     trainer = trainer.batch_size(data.len()).epochs(1500);
     trainer.fit(&mut net, data)?;
     Ok(net)
 }
 
-/// The probability of the second class at x₁, by Bayes' theorem: w = (−2/s², 0), b = 0.
+/// Returns the probability of the second class at x₁, by Bayes' theorem: w = (−2/s², 0), b = 0.
 pub fn truth(x1: f64) -> f64 {
     1.0 / (1.0 + (2.0 * x1 / (NOISE * NOISE)).exp())
 }
 
-/// Of the samples with x₁ in each of `bins` intervals of −3..3: their number, and the share of the
+/// Returns, for each of `bins` intervals of x₁ in −3..3, the number of samples and the fraction of the
 /// second class.
 pub fn shares(data: &Dataset, bins: usize) -> Vec<(usize, f64)> {
     let mut counts = vec![(0usize, 0.0); bins];

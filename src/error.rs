@@ -1,6 +1,7 @@
 //! The error type of the crate. Error texts name the place, the expected value and the actual value.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The result type of this crate.
@@ -87,7 +88,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::Shape`].
     pub(crate) fn shape(
         place: impl Into<String>,
         expected: impl fmt::Display,
@@ -96,7 +96,6 @@ impl Error {
         Error::Shape { place: place.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
-    /// An [`Error::Value`].
     pub(crate) fn value(
         place: impl Into<String>,
         expected: impl fmt::Display,
@@ -105,12 +104,10 @@ impl Error {
         Error::Value { place: place.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
-    /// An [`Error::Config`].
     pub(crate) fn config(option: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Config { option: option.into(), reason: reason.into() }
     }
 
-    /// An [`Error::Format`].
     pub(crate) fn format(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Format { file: file.into(), reason: reason.into() }
     }
@@ -120,7 +117,6 @@ impl Error {
         Error::Memory { what: what.to_string() }
     }
 
-    /// An [`Error::FloatEnvironment`].
     pub(crate) fn float_environment(reason: impl Into<String>) -> Self {
         Error::FloatEnvironment { reason: reason.into() }
     }
@@ -131,17 +127,22 @@ impl Error {
     }
 }
 
+/// Checks a condition of an option.
+///
+/// # Errors
+/// [`Error::Config`] with the option and the reason if the condition does not hold.
+pub(crate) fn check_option(holds: bool, option: &str, reason: impl Into<String>) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::config(option, reason)) }
+}
+
 /// Checks that an option lies in a half-open range, which NaN never does.
 ///
 /// # Errors
 /// [`Error::Config`] that names the option and the range.
-pub(crate) fn check_range(option: &str, value: f32, range: std::ops::Range<f32>) -> Result<()> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    let std::ops::Range { start, end } = range;
+pub(crate) fn check_range(option: &str, value: f32, range: Range<f32>) -> Result<()> {
+    let Range { start, end } = range;
     let reason = format!("expected a number from {start} to below {end}, got {value}");
-    Err(Error::config(option, reason))
+    check_option(range.contains(&value), option, reason)
 }
 
 impl fmt::Display for Error {
@@ -211,11 +212,12 @@ mod tests {
 
     #[test]
     fn a_chain_contains_each_text_once() {
+        assert_eq!(chain(&Error::memory("3 x 4 values")), "memory: 3 x 4 values do not fit");
         let reason = io::Error::from_raw_os_error(2).to_string();
-        let text = chain(&Error::io(Path::new("a.csv"), io::Error::from_raw_os_error(2)));
-        assert_eq!(text, format!("a.csv: {reason}"));
-        let text = chain(&Error::from(io::Error::from(ErrorKind::TimedOut)));
-        assert_eq!(text, format!("stream: {}", ErrorKind::TimedOut));
+        let file = Error::io(Path::new("a.csv"), io::Error::from_raw_os_error(2));
+        assert_eq!(chain(&file), format!("a.csv: {reason}"));
+        let stream = Error::from(io::Error::from(ErrorKind::TimedOut));
+        assert_eq!(chain(&stream), format!("stream: {}", ErrorKind::TimedOut));
         // A user's reader fails with an error of this crate, which has a source.
         let inner = io::Error::other(Error::io(Path::new("b"), io::Error::other("why")));
         assert_eq!(chain(&Error::from(inner)), "stream: b: why");
@@ -232,15 +234,7 @@ mod tests {
                 Some(&self.0)
             }
         }
-        let text = chain(&Error::from(io::Error::other(Outer(cause.clone()))));
-        assert_eq!(text, format!("stream: outer: {cause}"));
-    }
-
-    #[test]
-    fn memory_and_float_environment_have_texts() {
-        let text = Error::memory("3 x 4 values").to_string();
-        assert_eq!(text, "memory: 3 x 4 values do not fit");
-        let text = Error::float_environment("rounds up").to_string();
-        assert_eq!(text, "floating-point environment: rounds up");
+        let outer = Error::from(io::Error::other(Outer(cause.clone())));
+        assert_eq!(chain(&outer), format!("stream: outer: {cause}"));
     }
 }

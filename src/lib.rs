@@ -26,6 +26,8 @@
 //! | [`reference`](mod@reference) | the same network in plain loops |
 //! | [`gradient`] | the gradients of a batch, and their check |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod activation;
 pub mod data;
 mod error;
@@ -53,8 +55,8 @@ pub use gradient::check_gradients;
 pub use io::Pipeline;
 pub use loss::Loss;
 pub use network::{
-    Init, Layer, LayerKind, LayerShape, LayerSummary, Mlp, MlpBuilder, NormKind, NormParameters,
-    Summary,
+    Init, Layer, LayerKind, LayerShape, LayerSummary, Mlp, MlpBuilder, MlpMut, MlpRef, NormKind,
+    NormParameters, Summary,
 };
 pub use optim::{Adagrad, Adam, AdamW, Lion, Momentum, Optimizer, RmsProp, Schedule, Sgd};
 pub use program::{BatchTargets, Predictor};

@@ -1,4 +1,4 @@
-//! How good predictions are: of classes ([`accuracy`], [`ConfusionMatrix`]), of probabilities
+//! The quality of predictions: of classes ([`accuracy`], [`ConfusionMatrix`]), of probabilities
 //! ([`log_loss`], [`top_k_accuracy`], [`roc_auc`]) and of values ([`mean_squared_error`],
 //! [`mean_absolute_error`], [`r2`]). Each is what scikit-learn computes under that name, unless
 //! its documentation says otherwise; sums are taken in f64.
@@ -17,17 +17,17 @@ pub use regression::{mean_absolute_error, mean_squared_error, r2};
 use crate::error::Result;
 use pairs::check_pairs;
 
-/// What a model does on a data set.
+/// The quality of a model on a data set.
 ///
 /// Prints as a few lines: the loss, and for classification the accuracy and the confusion matrix.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// The mean loss a sample.
+    /// The mean loss per sample.
     pub loss: f64,
     /// The share of samples whose most probable class is the true one; classification only.
     pub accuracy: Option<f64>,
-    /// Which classes were taken for which; classification only.
+    /// The confusion matrix; classification only.
     pub confusion: Option<ConfusionMatrix>,
 }
 

@@ -137,6 +137,7 @@ fn steps_with_every_option_allocate_nothing_after_the_first() {
     for level in levels() {
         let mut net = Mlp::builder(64)
             .dropout(0.1)
+            .affine()
             .maxout(100, 3)
             .dropout(0.5)
             .dense(64, Activation::Tanh)
@@ -261,6 +262,44 @@ fn predictions_allocate_nothing_after_the_first() {
                 let allocations = fewest(|| (0..20).for_each(|i| predict(ROWS - 7 * (i % 5))));
                 assert_eq!(allocations, 0, "{} {threads:?}", level.name());
             }
+        }
+    }
+}
+
+/// A loop's own gradients: forward, loss, backward with and without ∂L/∂x, sums, updates.
+#[test]
+fn separate_calls_allocate_nothing_after_the_first() {
+    let _alone = alone();
+    for (level, sizes) in levels().flat_map(|level| SIZES.map(|sizes| (level, sizes))) {
+        for threads in [Threads::One, Threads::N(2)] {
+            let (x, y) = (values(ROWS, sizes[0]), values(ROWS, sizes[2]));
+            let trainer = Trainer::new(Adam::new(0.001)).batch_size(ROWS).threads(threads);
+            let net = net(level, sizes, Activation::Identity);
+            let mut training = trainer.session_values(net.clone()).unwrap();
+            let (mut dy, mut dx) = (values(ROWS, sizes[2]), Matrix::zeros(ROWS, sizes[0]));
+            let mut step = || {
+                for _ in 0..2 {
+                    training.forward(&x).unwrap();
+                    training.loss_gradient(&y, &mut dy).unwrap();
+                    training.backward_to_inputs(&dy, &mut dx).unwrap();
+                }
+                training.update().unwrap();
+                training.forward(&x).unwrap();
+                training.backward(&dy).unwrap();
+                training.update().unwrap();
+            };
+            step();
+            let place = format!("{} {sizes:?} {threads:?}", level.name());
+            assert_eq!(fewest(|| (0..10).for_each(|_| step())), 0, "{place}");
+
+            let mut predictor = Predictor::new(&net, ROWS, threads).unwrap();
+            let mut jacobian = Matrix::zeros(sizes[2], sizes[0]);
+            let mut gradients = || {
+                predictor.input_gradient(&x, &dy, &mut dx).unwrap();
+                predictor.jacobian(x.row(1), &mut jacobian).unwrap();
+            };
+            gradients();
+            assert_eq!(fewest(|| (0..10).for_each(|_| gradients())), 0, "{place}, prediction");
         }
     }
 }

@@ -109,11 +109,11 @@ fn optimiser_and_training_options_out_of_range() {
     let (net, data) = (&mut net(), &set(4, 3, 2));
     refused(sgd().epochs(0).fit(net, data), &["epochs", "at least 1", "0"]);
     refused(sgd().batch_size(0).fit(net, data), &["batch size", "at least 1", "0"]);
-    refused(sgd().batch_size(0).session(net).map(drop), &["batch size", "at least 1", "0"]);
+    refused(sgd().batch_size(0).session(&mut *net).map(drop), &["batch size", "at least 1", "0"]);
     for n in [0, 1025, usize::MAX] {
         let got = format!("got {n}");
         refused(sgd().threads(Threads::N(n)).fit(net, data), &["threads", "1 to 1024", &got]);
-        let predictor = Predictor::new(net, 1, Threads::N(n)).map(drop);
+        let predictor = Predictor::new(&*net, 1, Threads::N(n)).map(drop);
         refused(predictor, &["threads", "1 to 1024", &got]);
     }
     // More epochs or rows than anyone has memory for are no reason to reserve it.
@@ -134,7 +134,7 @@ fn losses_that_do_not_fit_the_network() {
     refused(fit(net(), Loss::Quadratic), &["softmax", "cross-entropy", "quadratic"]);
     let step = Mlp::builder(3).dense(2, Activation::Step).dense(2, Activation::Softmax);
     refused(fit(step.build().unwrap(), Loss::CrossEntropy), &["layer 0", "step", "derivative"]);
-    let regress = Trainer::new(Sgd::new(0.1)).session_values(&mut net()).map(drop);
+    let regress = Trainer::new(Sgd::new(0.1)).session_values(net()).map(drop);
     refused(regress, &["cross-entropy", "class labels", "target values"]);
 }
 

@@ -25,6 +25,96 @@ fn refused(answer: Result<CsvData>, reason: &str) {
     assert!(text.contains(reason), "{text}");
 }
 
+const FLOWERS: &str = "id,width,length,kind\r\n\
+    a,0.2,1.4,setosa\r\n\
+    \"b, \"\"two\"\"\", 1.8 ,51e-1,virginica\r\n\
+    c,7,-3,setosa";
+
+#[test]
+fn classes_by_name_or_number() {
+    let flowers = read(&Csv::classification().ignore("id"), FLOWERS);
+    assert_eq!(features(&flowers), [0.2, 1.4, 1.8, 5.1, 7.0, -3.0]);
+    assert_eq!(labels(&flowers), [0, 1, 0]);
+    assert_eq!(flowers.feature_names, ["width", "length"]);
+    assert_eq!(flowers.target_name, "kind");
+    assert_eq!(flowers.class_names, ["setosa", "virginica"]);
+    let by_index = Csv::classification().ignore(0).target(3);
+    assert_eq!(read(&by_index, FLOWERS), flowers);
+    let given = Csv::classification().ignore("id").classes(["virginica", "setosa", "other"]);
+    let given = read(&given, FLOWERS);
+    assert_eq!(labels(&given), [1, 0, 1]);
+    assert_eq!(given.class_names, ["virginica", "setosa", "other"]);
+
+    let numbers = "2;0.5\n0;1.5\n";
+    let csv = Csv::classification().header(false).delimiter(b';').target(0);
+    let numbers = csv.read(numbers.as_bytes()).unwrap();
+    assert_eq!((labels(&numbers), &numbers.feature_names[..]), (vec![2, 0], &["1".into()][..]));
+    assert_eq!(numbers.class_names, ["0", "1", "2"]);
+}
+
+#[test]
+fn regression_and_missing_values() {
+    let text = "x,y,z\n1,2,3\n,5,6\n7,NA,9\n10,11,?\n";
+    let read = |missing| Csv::regression().missing(missing).read(text.as_bytes());
+    let error = read(Missing::Error).unwrap_err().to_string();
+    assert_eq!(error, "stream: line 3, column \"x\": expected a finite number, got nothing");
+    let dropped = read(Missing::DropRow).unwrap();
+    assert_eq!((features(&dropped), dropped.dropped_rows), (vec![1.0, 2.0], 3));
+    let values = Targets::Values { values: vec![3.0], n_outputs: 1 };
+    assert_eq!(dropped.dataset.targets(), &values);
+    let error = read(Missing::Fill(0.5)).unwrap_err().to_string();
+    assert_eq!(error, "stream: line 5, column \"z\": expected a finite number, got nothing");
+    let text = &text[..text.len() - 8];
+    let filled = Csv::regression().missing(Missing::Fill(0.5)).read(text.as_bytes()).unwrap();
+    assert_eq!(features(&filled), [1.0, 2.0, 0.5, 5.0, 7.0, 0.5]);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let refused = |csv: &Csv, text: &str, reason| refused(csv.read(text.as_bytes()), reason);
+    let csv = Csv::classification();
+    refused(&csv, "", "no header");
+    refused(&csv, "a,b\n", "no rows (0 were dropped)");
+    refused(&csv, "a,b\n1,0\n\n1,2,3\n", "line 4: expected 2 fields, got more than 2");
+    refused(&csv, "a,b\n1,0\n1\n", "line 3: expected 2 fields, got 1");
+    refused(
+        &csv,
+        "a,b\r\n1,0\r\nx,0\r\n",
+        "line 3, column \"a\": expected a finite number, got \"x\"",
+    );
+    refused(&csv, "a,b\n1e99,0\n", "expected a finite number, got \"1e99\"");
+    refused(&csv, "a,b\ninf,0\n", "got \"inf\"");
+    refused(&csv, "a,b\n1,\n", "line 2, column \"b\": expected a class label, got nothing");
+    refused(&csv, "a,b\n1,0\n", "stream: expected at least 2 classes, got 1");
+    refused(&csv, "a\n1\n", "no column is left for features");
+    refused(&csv.clone().target("c"), "a,b\n1,0\n", "no column \"c\"");
+    refused(&csv.clone().target(2), "a,b\n1,0\n", "no column 2: there are 2");
+    refused(&csv.clone().target("a"), "a,a\n1,0\n", "two columns \"a\"");
+    refused(&csv.clone().target("a").ignore(0), "a,b\n1,0\n", "is the target and ignored");
+    refused(&csv.clone().classes(["x"]), "a,b\n1,y\n", "one of the 1 classes given, got \"y\"");
+    let long = format!("a,b\n{},0\n", "1".repeat(5000));
+    refused(&csv, &long, "expected a finite number, got \"1111");
+    let bare = csv.clone().header(false);
+    refused(&bare, "1,2\n1\n", "line 2: expected 2 fields, got 1");
+    refused(&bare, "x,2\n", "line 1, column 0: expected a finite number");
+    refused(&bare.clone().target("a"), "1,2\n", "a name needs a header");
+    refused(&csv.clone().target(1).ignore(1), "a,b\n", "the target cannot be ignored");
+    refused(&csv.clone().delimiter(b'\n'), "a,b\n", "delimiter");
+    refused(&csv.clone().missing(Missing::Fill(f32::NAN)), "a,b\n", "has to be finite");
+    refused(&csv.clone().classes(["x", "x"]), "a,b\n", "named twice");
+    refused(&Csv::regression().classes(["x"]), "a,b\n", "no classes");
+    let bytes = [b"a,b\n1,", &[0xff][..], b"\n"].concat();
+    let error = csv.read(&bytes[..]).unwrap_err().to_string();
+    assert!(error.contains("expected a class label, got \"\\xff\""), "{error}");
+}
+
+#[test]
+fn long_texts_can_be_ignored() {
+    let text = format!("a,b,c\n1,{},0\n2,{},1\n", "x".repeat(3000), "y".repeat(1024));
+    let data = Csv::classification().ignore("b").read(text.as_bytes()).unwrap();
+    assert_eq!(features(&data), [1.0, 2.0]);
+}
+
 #[test]
 fn a_byte_order_mark_is_no_part_of_the_first_field() {
     let text = "x,kind\n1,a\n2,b\n";
@@ -156,6 +246,7 @@ fn what_the_caller_declares_wins() {
     let data =
         read(&Csv::classification().target(" y ").classes([" a", "b "]), "x, y\n1,a\n2, b\n");
     assert_eq!(labels(&data), [0, 1]);
+    assert_eq!(data.class_names, [" a", "b "]);
     refused(Csv::classification().classes(["a", " a"]).read(&b"x,y\n"[..]), "named twice");
     // A digit as the delimiter, though pixels are read in a hurry.
     let data = read(&Csv::regression().header(false).delimiter(b'0'), "10203\n40506\n");

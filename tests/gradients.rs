@@ -104,7 +104,7 @@ fn a_planted_error_is_found_at_its_place() {
     assert_eq!(bad.check(&net, x, targets, loss).unwrap().error(), f64::INFINITY);
 }
 
-/// Everything that can stand around a layer: norms, dropout, residual connections, maxout.
+/// Everything that can stand around a layer: norms, dropout, residual connections, maxout, scales.
 #[test]
 fn layers_with_more_than_an_activation() {
     let net = |level: Level| {
@@ -117,6 +117,21 @@ fn layers_with_more_than_an_activation() {
             ("layer norm", top(base().dense(6, tanh).layer_norm().dense(5, relu).layer_norm())),
             ("batch norm", top(base().dense(6, tanh).batch_norm().dense(5, relu).batch_norm())),
             ("residual", top(base().dense(6, tanh).dense(5, tanh).dense(6, tanh).residual(2))),
+            ("affine", top(base().dense(6, relu).affine().dense(5, tanh))),
+            ("affine inputs", top(base().dropout(0.2).affine().dense(6, tanh))),
+            (
+                "affine with branches",
+                top(base()
+                    .affine()
+                    .dropout(0.2)
+                    .affine()
+                    .residual(2)
+                    .dense(4, Activation::Silu)
+                    .affine()
+                    .dropout(0.3)
+                    .residual(3)),
+            ),
+            ("affine output", base().dense(3, tanh).affine().build().unwrap()),
             (
                 "all at once",
                 top(base()
@@ -130,6 +145,7 @@ fn layers_with_more_than_an_activation() {
                     .dense(20, Activation::Gelu)
                     .layer_norm()
                     .dropout(0.2)
+                    .affine()
                     .dense(20, relu)
                     .residual(3)),
             ),
@@ -138,7 +154,9 @@ fn layers_with_more_than_an_activation() {
     let mut data = Data::new(24);
     let x = data.f32s(8 * 4);
     let x = MatRef::new(&x, 8, 4).unwrap();
-    let targets = BatchTargets::Classes(&[0, 2, 1, 2, 0, 1, 1, 0]);
+    let classes = BatchTargets::Classes(&[0, 2, 1, 2, 0, 1, 1, 0]);
+    let y = data.f32s(8 * 3);
+    let values = BatchTargets::Values(MatRef::new(&y, 8, 3).unwrap());
     for (name, mut net) in Level::available().flat_map(net) {
         // Norms begin at γ = 1, β = 0; elsewhere a mistake would show more.
         let layers = net.layers().len();
@@ -149,7 +167,11 @@ fn layers_with_more_than_an_activation() {
                 net.set_norm_parameters(layer, &norm).unwrap();
             }
         }
-        let loss = Loss::CrossEntropy;
+        let is_softmax = net.layers().last().unwrap().layer.activation() == Activation::Softmax;
+        let (loss, targets) = match is_softmax {
+            true => (Loss::CrossEntropy, classes),
+            false => (Loss::MeanSquared, values),
+        };
         let found = gradients(&net, x, targets, loss).unwrap();
         let check = found.check(&net, x, targets, loss).unwrap();
         assert!(check.passed(), "{name}, {}: {check}", net.level().name());

@@ -4,25 +4,11 @@
 
 use deltarule::data::{Dataset, Features, Targets, digits};
 use deltarule::{Activation, Adam, Mlp, Result, Threads, Trainer};
-use std::fs;
-use std::path::{Path, PathBuf};
+use folder::Folder;
+use std::path::Path;
 
-/// A file of one test, removed at its end.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str, bytes: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-        fs::write(&path, bytes).unwrap();
-        Temporary(path)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
+#[path = "support/folder.rs"]
+mod folder;
 
 fn map_u8(path: &Path, offset: u64, n_features: usize, targets: Targets) -> Result<Dataset> {
     // SAFETY: nobody else knows the file.
@@ -44,18 +30,19 @@ fn trained(data: &Dataset) -> u64 {
 
 #[test]
 fn mapped_samples_are_those_of_the_file() {
+    let folder = Folder::new("map");
     let all = digits();
     let Features::U8 { data, scale, shift } = all.features() else { unreachable!() };
-    let file = Temporary::new("map-u8", &[&[9; 16], data].concat());
-    let mapped = map_u8(&file.0, 16, 64, all.targets().clone()).unwrap();
+    let file = folder.file("u8", [&[9; 16], data].concat());
+    let mapped = map_u8(&file, 16, 64, all.targets().clone()).unwrap();
     let mapped = mapped.with_scale(scale, shift).unwrap();
     assert_eq!(mapped, all);
     assert_eq!(mapped.select(&[3, 1]).unwrap(), all.select(&[3, 1]).unwrap());
     assert_eq!(trained(&mapped), trained(&all));
     let matrix = all.matrix();
     let bytes: Vec<u8> = matrix.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
-    let file = Temporary::new("map-f32", &bytes);
-    let mapped = map_f32(&file.0, 0, 64, all.targets().clone()).unwrap();
+    let file = folder.file("f32", &bytes);
+    let mapped = map_f32(&file, 0, 64, all.targets().clone()).unwrap();
     let owned = Dataset::from_f32(matrix.as_slice().to_vec(), 64, all.targets().clone()).unwrap();
     assert_eq!(mapped, owned);
     let clone = mapped.clone();
@@ -66,23 +53,24 @@ fn mapped_samples_are_those_of_the_file() {
 #[test]
 fn files_that_do_not_fit_are_refused() {
     let labels = |n: usize| Targets::Classes { labels: vec![0; n], n_classes: 2 };
-    let file = Temporary::new("map-bad", &[0xff; 24]);
+    let folder = Folder::new("map-bad");
+    let file = folder.file("bad", [0xff; 24]);
     let refused = |made: Result<Dataset>, reason: &str| {
         let text = made.unwrap_err().to_string();
         assert!(text.contains(reason), "{text}");
     };
-    assert!(map_u8(&file.0, 0, 8, labels(3)).is_ok());
-    refused(map_u8(&file.0, 0, 8, labels(2)), "expected 0 bytes and 16 values, got 24 bytes");
-    refused(map_u8(&file.0, 1, 8, labels(3)), "expected 1 bytes and 24 values");
-    refused(map_u8(&file.0, u64::MAX, 8, labels(3)), "values, got 24");
-    refused(map_u8(&file.0, 0, usize::MAX, labels(3)), "memory's addresses");
-    refused(map_f32(&file.0, 0, 2, labels(3)), "a finite number");
-    refused(map_f32(&file.0, 3, 7, labels(3)), "values, got 24");
-    refused(map_f32(&file.0, 0, 0, labels(3)), "expected");
+    assert!(map_u8(&file, 0, 8, labels(3)).is_ok());
+    refused(map_u8(&file, 0, 8, labels(2)), "expected 0 bytes and 16 values, got 24 bytes");
+    refused(map_u8(&file, 1, 8, labels(3)), "expected 1 bytes and 24 values");
+    refused(map_u8(&file, u64::MAX, 8, labels(3)), "values, got 24");
+    refused(map_u8(&file, 0, usize::MAX, labels(3)), "memory's addresses");
+    refused(map_f32(&file, 0, 2, labels(3)), "a finite number");
+    refused(map_f32(&file, 3, 7, labels(3)), "values, got 24");
+    refused(map_f32(&file, 0, 0, labels(3)), "expected");
     refused(map_u8(Path::new("/nowhere"), 0, 8, labels(3)), "/nowhere: ");
     refused(map_u8(&std::env::temp_dir(), 0, 8, labels(3)), "not a regular file");
-    let odd = Temporary::new("map-odd", &[0; 14]);
-    refused(map_f32(&odd.0, 2, 1, labels(3)), "a multiple of 4");
-    let empty = Temporary::new("map-empty", &[]);
-    refused(map_u8(&empty.0, 0, 8, labels(0)), "");
+    let odd = folder.file("odd", [0; 14]);
+    refused(map_f32(&odd, 2, 1, labels(3)), "a multiple of 4");
+    let empty = folder.file("empty", []);
+    refused(map_u8(&empty, 0, 8, labels(0)), "");
 }

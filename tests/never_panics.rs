@@ -275,6 +275,8 @@ proptest! {
         // A network of these, with all that may stand around a layer.
         let builder = Mlp::builder(rows).dense(cols, Activation::Relu).maxout(n, rows).residual(cols);
         let _ = builder.dense(cols, Activation::Softmax).build();
+        let builder = Mlp::builder(cols).affine().maxout(n, 2).affine().residual(rows);
+        let _ = builder.affine().build();
         let builder = Mlp::builder(3).maxout(2, n).batch_norm().dense(cols, Activation::Tanh);
         let _ = builder.residual(n).build();
     }

@@ -41,6 +41,7 @@ fn trainer(test: &Dataset) -> Trainer<'_> {
 
 /// Digests at the levels with fused multiply-adds: of the models, and of the run's end.
 const LAYERS: u64 = 0x39e9_d10a_7e6f_64fc;
+const AFFINE: u64 = 0x0c55_dd1a_e4bd_f72c;
 const MODEL: u64 = 0x0802_d3d8_e2e2_f56e;
 const END: u64 = 0xb468_f5b2_c2cc_02b9;
 
@@ -65,6 +66,26 @@ fn a_model_of_version_0_1_with_every_kind_of_layer_is_loaded() {
     assert!(loaded.layers().eq(layers().layers()));
 }
 
+/// Affine layers, which came with version 0.2.
+fn affine() -> Mlp {
+    let net = Mlp::builder(5).affine().dense(20, Activation::Relu).affine().residual(1);
+    let mut net = net.dense(3, Activation::Softmax).seed(4).build().unwrap();
+    for layer in [0, 2] {
+        let mut scales = net.norm_parameters(layer).unwrap().unwrap();
+        let all = scales.gamma.iter_mut().chain(&mut scales.beta).enumerate();
+        all.for_each(|(i, x)| *x = i as f32 / 8.0 - 1.0);
+        net.set_norm_parameters(layer, &scales).unwrap();
+    }
+    net
+}
+
+#[test]
+fn a_model_of_version_0_2_with_affine_layers_is_loaded() {
+    let loaded = Mlp::load(path("affine_0_2.safetensors")).unwrap();
+    assert_eq!(format!("{:016x}", loaded.digest()), format!("{AFFINE:016x}"));
+    assert!(loaded.layers().eq(affine().layers()));
+}
+
 #[test]
 fn a_checkpoint_of_version_0_1_is_resumed() {
     let Some(level) = Level::avx2() else { return };
@@ -85,6 +106,8 @@ fn a_checkpoint_of_version_0_1_is_resumed() {
 fn write_files() {
     layers().save(path("layers_0_1.safetensors")).unwrap();
     println!("LAYERS {:016x}", layers().digest());
+    affine().save(path("affine_0_2.safetensors")).unwrap();
+    println!("AFFINE {:016x}", affine().digest());
     let level = Level::avx2().unwrap();
     let (train, test) = data();
     let mut net = net().with_level(level);

@@ -5,7 +5,7 @@
 //! processed in a padded buffer by the same operations, so an element's bits depend neither on its
 //! position nor on the length.
 
-use super::elementwise::{Elementwise, Visit};
+use super::elementwise::{Elementwise, Keeps, Visit};
 use super::table::Activation;
 use crate::error::{Error, Result};
 use crate::gemm::{ElementwiseOp, FusedOp};
@@ -18,13 +18,10 @@ pub(super) trait Map: Copy {
 }
 
 /// The forward pass of an activation.
-#[derive(Clone, Copy)]
-struct Forward<E>(E);
-
-impl<E: Elementwise> Map for Forward<E> {
+impl<E: Elementwise> Map for E {
     #[inline(always)]
     fn map<S: Simd>(self, s: S, x: S::V) -> S::V {
-        self.0.forward(s, x)
+        self.forward(s, x)
     }
 }
 
@@ -120,7 +117,7 @@ impl Activation {
         impl Visit for Run<'_> {
             type Output = ();
             fn visit<E: Elementwise>(self, e: E) {
-                map_slice(self.0, Forward(e), self.1);
+                map_slice(self.0, e, self.1);
             }
         }
         self.with(Run(level, x));
@@ -156,6 +153,11 @@ impl Activation {
         self.with(Run(level, kept, d));
     }
 
+    /// What backward needs of a layer with this activation.
+    pub(crate) fn keeps(self) -> Keeps {
+        constants(self).0
+    }
+
     /// [`ElementwiseOp::forward_lines`] inside of a kernel.
     #[inline(always)]
     pub(crate) fn forward_at<S: Simd>(self, s: S, x: &mut [Line]) {
@@ -164,25 +166,31 @@ impl Activation {
             type Output = ();
             #[inline(always)]
             fn visit<E: Elementwise>(self, e: E) {
-                self.0.enter(MapSlice { f: Forward(e), x: self.1 });
+                self.0.enter(MapSlice { f: e, x: self.1 });
             }
         }
         self.with(Run(s, Line::groups_mut(x).as_flattened_mut()));
     }
 }
 
+/// The constants of the function.
+#[inline(always)]
+fn constants(activation: Activation) -> (Keeps, Option<FusedOp>) {
+    struct Constants;
+    impl Visit for Constants {
+        type Output = (Keeps, Option<FusedOp>);
+        #[inline(always)]
+        fn visit<E: Elementwise>(self, _: E) -> Self::Output {
+            (E::KEEPS, E::FUSED)
+        }
+    }
+    activation.with(Constants)
+}
+
 impl ElementwiseOp for Activation {
     #[inline]
     fn fused(self) -> Option<FusedOp> {
-        struct Ask;
-        impl Visit for Ask {
-            type Output = Option<FusedOp>;
-            #[inline(always)]
-            fn visit<E: Elementwise>(self, _: E) -> Option<FusedOp> {
-                E::FUSED
-            }
-        }
-        self.with(Ask)
+        constants(self).1
     }
 
     fn forward_lines(self, level: Level, x: &mut [Line]) {

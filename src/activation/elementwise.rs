@@ -15,7 +15,7 @@ pub(crate) enum Keeps {
 /// One element-wise activation, generic over the level.
 pub(crate) trait Elementwise: Copy + Send + Sync {
     /// The argument of `derivative`.
-    const KEEPS: Keeps;
+    const KEEPS: Keeps = Keeps::Output;
     /// The operation, if the stores of products apply it.
     const FUSED: Option<FusedOp> = None;
     /// σ(z)

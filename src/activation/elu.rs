@@ -7,7 +7,7 @@
 //!
 //! Error: at most 1 ULP at every level, for any α of at least 2⁻¹⁰⁰ (`tests/activations/ulp.rs`).
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::math::expm1_parts;
 use crate::simd::Simd;
 
@@ -18,8 +18,6 @@ pub(super) struct Elu {
 }
 
 impl Elementwise for Elu {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let (head, tail) = expm1_parts(s, z);
@@ -47,8 +45,6 @@ const LAMBDA_LESS_ONE: f32 = 0.050_700_99;
 const LAMBDA_ALPHA: f32 = 1.758_099_3;
 
 impl Elementwise for Selu {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let (head, tail) = expm1_parts(s, z);

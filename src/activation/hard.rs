@@ -1,7 +1,7 @@
 //! Activations without rounding: the identity, hard tanh, and the step of the McCulloch–Pitts neuron.
 //! σ(NaN) is NaN; the derivative at NaN is that of one side.
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::gemm::FusedOp;
 use crate::simd::Simd;
 
@@ -10,7 +10,6 @@ use crate::simd::Simd;
 pub(super) struct Identity;
 
 impl Elementwise for Identity {
-    const KEEPS: Keeps = Keeps::Output;
     const FUSED: Option<FusedOp> = Some(FusedOp::Identity);
 
     #[inline(always)]
@@ -29,8 +28,6 @@ impl Elementwise for Identity {
 pub(super) struct HardTanh;
 
 impl Elementwise for HardTanh {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         s.max(s.splat(-1.0), s.min(s.splat(1.0), z))
@@ -48,8 +45,6 @@ impl Elementwise for HardTanh {
 pub(super) struct Step;
 
 impl Elementwise for Step {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let zero = s.splat(0.0);

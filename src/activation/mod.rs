@@ -25,5 +25,5 @@ mod tests;
 mod vector;
 
 pub(crate) use elementwise::Keeps;
-pub(crate) use softmax::softmax_panels;
+pub(crate) use softmax::{softmax_backward, softmax_panels};
 pub use table::Activation;

@@ -3,7 +3,7 @@
 //!
 //! Both are exact except for the rounding of the product. σ(NaN) is NaN.
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::gemm::FusedOp;
 use crate::simd::Simd;
 
@@ -12,7 +12,6 @@ use crate::simd::Simd;
 pub(super) struct Relu;
 
 impl Elementwise for Relu {
-    const KEEPS: Keeps = Keeps::Output;
     const FUSED: Option<FusedOp> = Some(FusedOp::Relu);
 
     #[inline(always)]
@@ -33,8 +32,6 @@ pub(super) struct LeakyRelu {
 }
 
 impl Elementwise for LeakyRelu {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         // For `select(z > 0, z, slope z)` the compiler would use a masked store, which is slow on Zen.

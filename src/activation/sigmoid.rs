@@ -6,7 +6,7 @@
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::math::{TWO_POWERS, quartic, reduce};
 use crate::simd::Simd;
 
@@ -44,8 +44,6 @@ pub(super) fn tail_parts<S: Simd>(s: S, a: S::V) -> (S::V, S::V) {
 pub(super) struct Sigmoid;
 
 impl Elementwise for Sigmoid {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let (y, power) = tail_parts(s, s.min(s.splat(END), s.abs(z)));

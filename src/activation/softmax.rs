@@ -10,7 +10,7 @@
 //! formula.
 
 use crate::math::{exp_negative, ln};
-use crate::simd::{LINE, Simd};
+use crate::simd::{Kernel, LINE, Level, Simd, dispatch};
 use crate::storage::PanelsMut;
 
 /// The values of a row from which ln p is computed.
@@ -132,4 +132,39 @@ pub(crate) fn softmax_panels<S: Simd>(s: S, m: &mut PanelsMut, row: usize) -> Ro
         m.panel_mut(full)[row].0 = last;
     }
     sums
+}
+
+/// Replaces logits by their softmax p, and `d` = ∂L/∂p by ∂L/∂z = p ⊙ (d − Σ p d), row by row.
+pub(crate) fn softmax_backward(level: Level, z: PanelsMut, d: PanelsMut) {
+    struct Backward<'a, 'b>(PanelsMut<'a>, PanelsMut<'b>);
+    impl Kernel for Backward<'_, '_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Backward(mut p, mut d) = self;
+            for row in 0..p.rows {
+                softmax_panels(s, &mut p, row);
+                let mut sums = [0.0; LINE];
+                for i in (0..LINE).step_by(S::LANES) {
+                    let mut sum = s.splat(0.0);
+                    for panel in 0..p.n_panels() {
+                        let (p, d) = (&p.panel_mut(panel)[row].0, &d.panel_mut(panel)[row].0);
+                        sum = s.mul_add(s.load(&p[i..]), s.load(&d[i..]), sum);
+                    }
+                    s.store(sum, &mut sums[i..]);
+                }
+                let mean = s.splat(s.sum_line(&sums));
+                for panel in 0..p.n_panels() {
+                    let (p, d) = (&p.panel_mut(panel)[row].0, &mut d.panel_mut(panel)[row].0);
+                    for i in (0..LINE).step_by(S::LANES) {
+                        let difference = s.sub(s.load(&d[i..]), mean);
+                        s.store(s.mul(s.load(&p[i..]), difference), &mut d[i..]);
+                    }
+                }
+            }
+        }
+    }
+    assert!(z.rows == d.rows && z.cols == d.cols);
+    dispatch(level, Backward(z, d));
 }

@@ -3,7 +3,7 @@
 //!
 //! Error: at most 1.8 ULP over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::math::{exp_negative, expm1_negative, ln_1p_unit};
 use crate::simd::Simd;
 
@@ -12,8 +12,6 @@ use crate::simd::Simd;
 pub(super) struct Softplus;
 
 impl Elementwise for Softplus {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let zero = s.splat(0.0);

@@ -3,7 +3,7 @@
 //! Error: at most 1.5 ULP, of one sum and one quotient (`tests/activations/ulp.rs`). The results for ±∞
 //! are ±1, the limits.
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::simd::Simd;
 
 /// z / (1 + |z|)
@@ -11,8 +11,6 @@ use crate::simd::Simd;
 pub(super) struct Softsign;
 
 impl Elementwise for Softsign {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         // The quotient is 1 for large floats; the cap makes it 1 for infinity.

@@ -1,6 +1,6 @@
 //! The closed list of activations, and their text form.
 
-use super::elementwise::{Elementwise, Keeps, Visit};
+use super::elementwise::Visit;
 use super::{elu, gelu, hard, relu, sigmoid, silu, softplus, softsign, tanh};
 use crate::error::{Error, Result};
 use std::fmt;
@@ -65,6 +65,14 @@ pub enum Activation {
     },
 }
 
+pub(crate) struct Properties {
+    name: &'static str,
+    /// The function is one of single elements.
+    pub(crate) is_elementwise: bool,
+    /// All outputs are in −1..=1.
+    pub(crate) is_within_one: bool,
+}
+
 /// The parameter of an activation.
 enum Parameter<'a> {
     /// A number of at least 0, with its name.
@@ -104,23 +112,7 @@ impl Activation {
 
     /// The name, without the parameter.
     pub fn name(self) -> &'static str {
-        match self {
-            Activation::Identity => "identity",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Tanh => "tanh",
-            Activation::Relu => "relu",
-            Activation::LeakyRelu { .. } => "leaky-relu",
-            Activation::Elu { .. } => "elu",
-            Activation::Gelu => "gelu",
-            Activation::Silu => "silu",
-            Activation::Selu => "selu",
-            Activation::Softplus => "softplus",
-            Activation::Softsign => "softsign",
-            Activation::HardTanh => "hard-tanh",
-            Activation::Step => "step",
-            Activation::Softmax => "softmax",
-            Activation::Maxout { .. } => "maxout",
-        }
+        self.properties().name
     }
 
     /// Linear functions per neuron: 1, for maxout its units.
@@ -131,24 +123,25 @@ impl Activation {
         }
     }
 
-    /// Whether it is a function of one element: all but softmax and maxout.
-    pub(crate) fn is_elementwise(self) -> bool {
-        match self {
-            Activation::Softmax | Activation::Maxout { .. } => false,
-            Activation::Identity
-            | Activation::Sigmoid
-            | Activation::Tanh
-            | Activation::Relu
-            | Activation::LeakyRelu { .. }
-            | Activation::Elu { .. }
-            | Activation::Gelu
-            | Activation::Silu
-            | Activation::Selu
-            | Activation::Softplus
-            | Activation::Softsign
-            | Activation::HardTanh
-            | Activation::Step => true,
-        }
+    pub(crate) fn properties(self) -> Properties {
+        let (name, is_elementwise, is_within_one) = match self {
+            Activation::Identity => ("identity", true, false),
+            Activation::Sigmoid => ("sigmoid", true, true),
+            Activation::Tanh => ("tanh", true, true),
+            Activation::Relu => ("relu", true, false),
+            Activation::LeakyRelu { .. } => ("leaky-relu", true, false),
+            Activation::Elu { .. } => ("elu", true, false),
+            Activation::Gelu => ("gelu", true, false),
+            Activation::Silu => ("silu", true, false),
+            Activation::Selu => ("selu", true, false),
+            Activation::Softplus => ("softplus", true, false),
+            Activation::Softsign => ("softsign", true, true),
+            Activation::HardTanh => ("hard-tanh", true, true),
+            Activation::Step => ("step", true, true),
+            Activation::Softmax => ("softmax", false, true),
+            Activation::Maxout { .. } => ("maxout", false, false),
+        };
+        Properties { name, is_elementwise, is_within_one }
     }
 
     /// Calls `v` with the concrete function; with the identity for softmax and maxout.
@@ -171,39 +164,6 @@ impl Activation {
             Activation::HardTanh => v.visit(hard::HardTanh),
             Activation::Step => v.visit(hard::Step),
         }
-    }
-
-    /// Whether all outputs are in −1..=1.
-    pub(crate) fn is_within_one(self) -> bool {
-        match self {
-            Activation::Sigmoid
-            | Activation::Tanh
-            | Activation::HardTanh
-            | Activation::Softsign
-            | Activation::Step
-            | Activation::Softmax => true,
-            Activation::Identity
-            | Activation::Relu
-            | Activation::LeakyRelu { .. }
-            | Activation::Elu { .. }
-            | Activation::Selu
-            | Activation::Softplus
-            | Activation::Silu
-            | Activation::Gelu
-            | Activation::Maxout { .. } => false,
-        }
-    }
-
-    /// What backward needs of a layer with this activation.
-    pub(crate) fn keeps(self) -> Keeps {
-        struct Ask;
-        impl Visit for Ask {
-            type Output = Keeps;
-            fn visit<E: Elementwise>(self, _: E) -> Keeps {
-                E::KEEPS
-            }
-        }
-        self.with(Ask)
     }
 
     /// The parameter of those that have one.
@@ -269,10 +229,7 @@ impl FromStr for Activation {
     /// missing number of units, or a parameter of a function that has none.
     fn from_str(text: &str) -> Result<Activation> {
         let refuse = |reason: String| Err(Error::config("activation", reason));
-        let (name, value) = match text.split_once(':') {
-            Some((name, value)) => (name, Some(value)),
-            None => (text, None),
-        };
+        let (name, value) = text.split_once(':').map_or((text, None), |(n, v)| (n, Some(v)));
         let mut all = Activation::ALL.into_iter().chain([Activation::Maxout { units: 0 }]);
         let Some(mut found) = all.find(|a| a.name() == name) else {
             let names = Activation::ALL.map(Activation::name).join(", ");

@@ -5,7 +5,7 @@
 //!
 //! Error: at most 1 ULP at every level, over all 2³² inputs (`tests/activations/ulp.rs`).
 
-use super::elementwise::{Elementwise, Keeps};
+use super::elementwise::Elementwise;
 use crate::math::{WHOLE, horner, quartic};
 use crate::simd::Simd;
 use std::f32::consts::{LN_2, LOG2_E};
@@ -29,8 +29,6 @@ const Q: [f32; 5] = [0.044_227_026, 0.133_898_94, 0.333_346_13, 0.666_660_85, 0.
 pub(super) struct Tanh;
 
 impl Elementwise for Tanh {
-    const KEEPS: Keeps = Keeps::Output;
-
     #[inline(always)]
     fn forward<S: Simd>(self, s: S, z: S::V) -> S::V {
         let x = s.abs(z);

@@ -1,56 +1,9 @@
-//! Tests of what is not public: lines, kept values, the sums of softmax, and a comparison with
-//! [`crate::reference`].
+//! Tests of what is not public: the sums of softmax, and a comparison with [`crate::reference`].
 
 use super::softmax::RowSum;
 use super::{Activation, Keeps, softmax_panels};
-use crate::gemm::ElementwiseOp;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::PanelsMut;
-
-/// Rows of lines with ordinary and special values.
-fn lines(n: usize) -> Vec<Line> {
-    let value = |i: usize| match i % 37 {
-        5 => f32::NAN,
-        11 => f32::INFINITY,
-        17 => -0.0,
-        _ => (i as f32 * 1.3).sin() * (i % 13) as f32,
-    };
-    (0..n).map(|l| Line(std::array::from_fn(|i| value(l * LINE + i)))).collect()
-}
-
-fn flat(lines: &[Line]) -> Vec<f32> {
-    lines.iter().flat_map(|line| line.0).collect()
-}
-
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }).collect()
-}
-
-#[test]
-fn lines_and_slices_give_the_same_bits() {
-    for level in Level::available() {
-        for function in Activation::ALL {
-            for n in [0, 1, 2, 3, 4, 5, 9] {
-                let (mut z, mut d) = (lines(n), vec![Line([0.5; LINE]); n]);
-                let (mut z_flat, mut d_flat) = (flat(&z), flat(&d));
-                function.forward_lines(level, &mut z);
-                function.backward_lines(level, &z, &mut d);
-                function.forward(level, &mut z_flat);
-                function.backward(level, &z_flat, &mut d_flat).unwrap();
-                assert_eq!(bits(&flat(&z)), bits(&z_flat), "{function}");
-                assert_eq!(bits(&flat(&d)), bits(&d_flat), "{function}");
-            }
-        }
-    }
-}
-
-#[test]
-fn only_gelu_and_silu_keep_their_input() {
-    for function in Activation::ALL {
-        let input = matches!(function, Activation::Gelu | Activation::Silu);
-        assert_eq!(function.keeps(), if input { Keeps::Input } else { Keeps::Output });
-    }
-}
 
 /// Softmax of row 0 of a panel matrix, and the ln of its sum.
 struct Row<'a>(PanelsMut<'a>);
@@ -76,8 +29,8 @@ fn softmax_of_panels_equals_that_of_slices_and_clears_the_padding() {
             }
             dispatch(level, Row(PanelsMut::new(&mut row, 1, n, 1)));
             level.softmax(&mut slice);
-            let row = flat(&row);
-            assert_eq!(bits(&row[..n]), bits(&slice));
+            let row = Line::groups(&row).as_flattened();
+            assert_eq!(row[..n], slice);
             assert!(row[n..].iter().all(|pad| pad.to_bits() == 0));
         }
     }
@@ -165,14 +118,5 @@ fn every_function_is_that_of_the_reference() {
             };
             assert!(side.map_or(d.is_nan(), |side| d == side), "{function}' of NaN: {d}");
         }
-    }
-}
-
-#[test]
-fn steps_fire_at_the_threshold() {
-    for level in Level::available() {
-        let mut z = [0.0, -0.0, f32::from_bits(1), -f32::from_bits(1)];
-        Activation::Step.forward(level, &mut z);
-        assert_eq!(z, [1.0, 1.0, 1.0, 0.0], "{}", level.name());
     }
 }

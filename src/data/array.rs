@@ -1,4 +1,4 @@
-//! How an array becomes features or targets.
+//! Conversion of arrays to features and targets.
 
 use super::dataset::Dataset;
 use super::targets::Targets;
@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::format::{Array, ArrayData};
 
 impl Array {
-    /// A data set with one sample for each first index; everything behind it is features. Bytes
-    /// stay bytes, read as `byte / 255` (see [`Dataset::with_scale`]); truth values become bytes
-    /// read as 0 and 1, other types f32.
+    /// A data set with one sample per first index, whose features are the other dimensions. Bytes are
+    /// read as `byte / 255` (see [`Dataset::with_scale`]); truth values become bytes read as 0 and 1,
+    /// other types f32.
     ///
     /// # Errors
     /// [`Error::Shape`] when the shape is not that of the values; else as [`Dataset::from_f32`].

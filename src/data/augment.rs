@@ -15,8 +15,8 @@ pub use warp::Augmenter;
 
 use crate::error::{Error, Result};
 
-/// Which distortions, and how far. Each image draws its own, uniformly within these limits, as a
-/// function of (seed, epoch, index) alone.
+/// The limits of the distortions. Each image draws its own, uniformly within them, as a function of
+/// (seed, epoch, index) alone.
 ///
 /// ```
 /// use deltarule::data::Augment;
@@ -39,7 +39,7 @@ pub struct Augment {
     value_shift: f32,
 }
 
-/// The larger side of an image, for which f32 coordinates are still finer than 1/1000 pixel.
+/// Pixels of a side at most, for which f32 coordinates are still finer than 1/1000 pixel.
 const MAX_SIDE: usize = 4096;
 
 impl Augment {
@@ -69,9 +69,9 @@ impl Augment {
         self
     }
 
-    /// Enlarges the image by a factor in `1 - share ..= 1 + share`, about its centre.
-    pub fn scale(mut self, share: f64) -> Self {
-        self.scale = share;
+    /// Scales the image by a factor in `1 - range ..= 1 + range`, about its centre.
+    pub fn scale(mut self, range: f64) -> Self {
+        self.scale = range;
         self
     }
 
@@ -83,13 +83,13 @@ impl Augment {
         self
     }
 
-    /// Reads a byte as `byte * scale + shift`; else as `byte / 255`.
+    /// Reads a byte as `byte * scale + shift`; the default is `byte / 255`.
     pub fn values(mut self, scale: f32, shift: f32) -> Self {
         (self.value_scale, self.value_shift) = (scale, shift);
         self
     }
 
-    /// Refuses sides and limits that no distortion can have.
+    /// Checks the sides and limits.
     fn check(&self) -> Result<()> {
         let (width, height) = (self.width, self.height);
         let sides = 1..=MAX_SIDE;

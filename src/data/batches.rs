@@ -1,9 +1,10 @@
 //! The order in which an epoch visits the samples: a pure function of (seed, epoch).
 
 use crate::error::{Error, Result};
+use crate::format::with_room;
 use crate::math::{Purpose, RandomStream};
 
-/// The samples of a data set of `len` samples in their own order.
+/// The indices of `len` samples in order.
 ///
 /// # Errors
 /// [`Error::Shape`] for 2^32 samples or more, [`Error::Memory`] when their numbers do not fit in
@@ -11,9 +12,7 @@ use crate::math::{Purpose, RandomStream};
 pub(crate) fn in_order(len: usize) -> Result<Vec<u32>> {
     let n =
         u32::try_from(len).map_err(|_| Error::shape("data set", "fewer than 2^32 samples", len))?;
-    let mut order = Vec::new();
-    let no_memory = |_| Error::memory(format!("the numbers of {len} samples"));
-    order.try_reserve_exact(len).map_err(no_memory)?;
+    let mut order = with_room(len, format_args!("the numbers of {len} samples"))?;
     order.extend(0..n);
     Ok(order)
 }
@@ -22,7 +21,7 @@ pub(crate) fn in_order(len: usize) -> Result<Vec<u32>> {
 /// `(seed, epoch)` on every machine. Nothing is allocated and no state is kept, so a run that
 /// resumes in epoch 7 draws what the uninterrupted run drew.
 ///
-/// Indices are `u32`: at most 2^32 samples, as a [`Dataset`](super::Dataset) guarantees.
+/// Indices are `u32`: fewer than 2^32 samples, as a [`Dataset`](super::Dataset) guarantees.
 ///
 /// ```
 /// let mut order = [0; 5];

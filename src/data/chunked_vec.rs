@@ -1,12 +1,13 @@
-//! Any number of values that come one after the other.
+//! Values whose number is not known beforehand.
 
 use crate::error::{Error, Result};
+use crate::format::with_room;
 
 /// Bytes of a chunk: with the 55 KiB of a gzip decoder, a refused stream stays under 64.
 const CHUNK_BYTES: usize = 4 * 1024;
 
-/// Values kept in chunks of one size, joined at the end. A growing vector would hold both its old
-/// and its new place while it moves: three times what came.
+/// Values in chunks of one size, joined at the end. A growing vector holds its old and its new memory
+/// while it moves: three times its values.
 #[derive(Debug)]
 pub(super) struct ChunkedVec<T> {
     /// Chunks of exactly `capacity` values.
@@ -23,11 +24,10 @@ impl<T> Default for ChunkedVec<T> {
 }
 
 impl<T: Copy> ChunkedVec<T> {
-    /// Makes the first chunk hold `count` values: then joining costs nothing. Only for a count
-    /// that is known and not merely claimed.
+    /// Makes the first chunk hold `count` values, so that joining costs nothing. Only for a count
+    /// that is proven, not claimed by a header.
     pub(super) fn reserve(&mut self, count: usize) -> Result<()> {
-        let no_memory = |_| Error::memory(format!("{count} values"));
-        self.current.try_reserve_exact(count).map_err(no_memory)?;
+        self.current = with_room(count, format_args!("{count} values"))?;
         self.capacity = count;
         Ok(())
     }
@@ -40,7 +40,7 @@ impl<T: Copy> ChunkedVec<T> {
         Ok(())
     }
 
-    /// Makes `current` a chunk that has room.
+    /// Makes `current` a chunk with room.
     #[cold]
     fn next_chunk(&mut self) -> Result<()> {
         let no_memory = |_| Error::memory(format!("{} more values", self.capacity));
@@ -67,9 +67,7 @@ impl<T: Copy> ChunkedVec<T> {
         }
         self.full.push(self.current);
         let count = self.full.iter().map(Vec::len).fold(0, usize::saturating_add);
-        let mut all = Vec::new();
-        let no_memory = |_| Error::memory(format!("{count} values"));
-        all.try_reserve_exact(count).map_err(no_memory)?;
+        let mut all = with_room(count, format_args!("{count} values"))?;
         self.full.iter().for_each(|chunk| all.extend_from_slice(chunk));
         Ok(all)
     }

@@ -2,16 +2,16 @@
 
 mod select;
 
-use super::targets::{Targets, check_finite};
-use super::values::Values;
+use super::buffer::Buffer;
+use super::targets::{Targets, check_finite, row};
 use crate::error::{Error, Result};
 use crate::storage::Matrix;
 
-/// Samples in memory: `len() x n_features()` features and one target a row.
+/// Samples: `len() x n_features()` features, and the targets of each row.
 ///
-/// Features are bytes (images: a quarter of the memory traffic, scaled as they are read) or f32.
-/// Whatever exists as a `Dataset` is well-formed: at least one row and one feature, every number
-/// finite, every label below the number of classes, at most 2^32 rows.
+/// Features are f32, or bytes that are scaled as they are read (a quarter of the memory). Every
+/// `Dataset` is well-formed: at least one and fewer than 2^32 rows, at least one feature, every number finite, every label
+/// below the number of classes.
 ///
 /// ```
 /// use deltarule::data::{Dataset, Targets};
@@ -35,9 +35,9 @@ pub enum Features<'a> {
     U8 {
         /// `len x n_features` bytes.
         data: &'a [u8],
-        /// What a byte is multiplied by.
+        /// The factor of a byte.
         scale: f32,
-        /// What is added to the product.
+        /// The summand of the product.
         shift: f32,
     },
     /// The values themselves.
@@ -46,8 +46,8 @@ pub enum Features<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Store {
-    U8 { data: Values<u8>, scale: f32, shift: f32 },
-    F32(Values<f32>),
+    U8 { data: Buffer<u8>, scale: f32, shift: f32 },
+    F32(Buffer<f32>),
 }
 
 impl Dataset {
@@ -58,11 +58,11 @@ impl Dataset {
     /// or when the targets are not one per row; [`Error::Value`] when a feature or target is not
     /// finite or a label is not below the number of classes.
     pub fn from_f32(features: Vec<f32>, n_features: usize, targets: Targets) -> Result<Self> {
-        Dataset::of_f32(Values::Owned(features), n_features, targets)
+        Dataset::of_f32(Buffer::Owned(features), n_features, targets)
     }
 
     pub(crate) fn of_f32(
-        features: Values<f32>,
+        features: Buffer<f32>,
         n_features: usize,
         targets: Targets,
     ) -> Result<Self> {
@@ -72,28 +72,20 @@ impl Dataset {
         Ok(Dataset { features: Store::F32(features), n_features, len, targets })
     }
 
-    /// A data set of byte features, `n_features` a row, read as `byte / 255` unless
-    /// [`Dataset::with_scale`] says otherwise.
+    /// A data set of byte features, `n_features` per row, read as `byte / 255` until
+    /// [`Dataset::with_scale`].
     ///
     /// # Errors
     /// As [`Dataset::from_f32`].
     pub fn from_u8(features: Vec<u8>, n_features: usize, targets: Targets) -> Result<Self> {
-        Dataset::of_bytes(Values::Owned(features), n_features, targets)
+        Dataset::of_bytes(Buffer::Owned(features), n_features, targets)
     }
 
-    pub(crate) fn of_bytes(data: Values<u8>, n_features: usize, targets: Targets) -> Result<Self> {
+    pub(crate) fn of_bytes(data: Buffer<u8>, n_features: usize, targets: Targets) -> Result<Self> {
         let len = rows(data.len(), n_features)?;
         targets.check(len)?;
         let features = Store::U8 { data, scale: 1.0 / 255.0, shift: 0.0 };
         Ok(Dataset { features, n_features, len, targets })
-    }
-
-    /// A data set that comes with the crate; its test checks what [`Dataset::from_u8`] would.
-    #[cfg(feature = "digits")]
-    pub(super) fn embedded(data: Vec<u8>, n_features: usize, scale: f32, targets: Targets) -> Self {
-        let len = data.len().checked_div(n_features).unwrap_or(0);
-        let data = Values::Owned(data);
-        Dataset { features: Store::U8 { data, scale, shift: 0.0 }, n_features, len, targets }
     }
 
     /// Reads each byte as `byte * scale + shift`.
@@ -128,7 +120,7 @@ impl Dataset {
         self.len == 0
     }
 
-    /// The number of features a sample.
+    /// The number of features per sample.
     pub fn n_features(&self) -> usize {
         self.n_features
     }
@@ -165,9 +157,9 @@ impl Dataset {
         }
         match self.features() {
             Features::U8 { data, scale, shift } => {
-                scale_bytes(self.row_of(data, self.n_features, i)?, scale, shift, out);
+                scale_bytes(row(data, self.n_features, i)?, scale, shift, out);
             }
-            Features::F32(data) => out.copy_from_slice(self.row_of(data, self.n_features, i)?),
+            Features::F32(data) => out.copy_from_slice(row(data, self.n_features, i)?),
         }
         Ok(())
     }
@@ -196,12 +188,10 @@ fn scale_bytes(bytes: &[u8], scale: f32, shift: f32, out: &mut [f32]) {
 
 /// Rows in `n_values` values, `n_features` per row.
 fn rows(n_values: usize, n_features: usize) -> Result<usize> {
-    let (Some(rows), Some(rest)) =
-        (n_values.checked_div(n_features), n_values.checked_rem(n_features))
-    else {
+    let Some(rows) = n_values.checked_div(n_features) else {
         return Err(Error::shape("features", "at least 1 feature a row", 0));
     };
-    if rest != 0 {
+    if !n_values.is_multiple_of(n_features) {
         let expected = format!("whole rows of {n_features} features");
         return Err(Error::shape("features", expected, format!("{n_values} values")));
     }
@@ -209,7 +199,7 @@ fn rows(n_values: usize, n_features: usize) -> Result<usize> {
     Ok(rows)
 }
 
-/// Orders are u32 (`shuffled`): half the memory traffic of usize, and far more than fits here.
+/// Checks that a u32 can count the rows: orders are u32, which halves their memory traffic.
 fn check_len(len: usize) -> Result<()> {
     match u32::try_from(len) {
         Ok(0) => Err(Error::shape("data set", "at least 1 row", "0 rows")),

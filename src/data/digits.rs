@@ -15,12 +15,13 @@ const PIXELS: usize = 64;
 ///
 /// Data by E. Alpaydin and C. Kaynak (1998), UCI Machine Learning Repository,
 /// <https://doi.org/10.24432/C50P49>, licensed
-/// [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/), here packed into 5 bits a pixel.
+/// [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/), here packed into 5 bits per pixel.
 ///
 /// ```
 /// let digits = deltarule::data::digits();
 /// assert_eq!((digits.len(), digits.n_features()), (1797, 64));
 /// ```
+#[allow(clippy::expect_used, reason = "the data is part of the crate")]
 pub fn digits() -> Dataset {
     let mut bits = Bits { bytes: PACKED.iter(), held: 0, n_held: 0 };
     let mut pixels = Vec::with_capacity(SAMPLES.saturating_mul(PIXELS));
@@ -29,7 +30,8 @@ pub fn digits() -> Dataset {
         pixels.extend((0..PIXELS).map(|_| bits.take::<5>()));
         labels.push(u32::from(bits.take::<4>()));
     }
-    Dataset::embedded(pixels, PIXELS, 1.0 / 16.0, Targets::Classes { labels, n_classes: 10 })
+    let data = Dataset::from_u8(pixels, PIXELS, Targets::Classes { labels, n_classes: 10 });
+    data.and_then(|data| data.with_scale(1.0 / 16.0, 0.0)).expect("a well-formed data set")
 }
 
 /// Bits of bytes, most significant first.

@@ -1,26 +1,26 @@
-//! Gzip (RFC 1952) as a stream: one member behind the other, and behind any of them zeros, with
-//! which tapes and disk images are filled up. GNU gzip passes over these at the end, Python's
-//! `gzip` also between members. Anything else behind the last member is an error.
+//! Gzip (RFC 1952) as a stream of members, each of which zeros may follow (the padding of tapes). GNU
+//! gzip skips zeros at the end, Python's `gzip` also between members. Anything else behind the last
+//! member is an error.
 //!
-//! Why not the reader of `flate2`: it allocates the extra field that a header claims, up to 64 KiB
-//! for a file of twelve bytes, and keeps names and comments. Here they are skipped.
+//! The reader of `flate2` allocates the extra field that a header claims, up to 64 KiB for a file of
+//! twelve bytes, and keeps names and comments. This one skips them.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-/// Flags of a header: what stands behind its first ten bytes, in this order but for the first.
+/// Flags of a header: the fields behind its first ten bytes, in this order but for the first.
 const HEADER_CRC: u8 = 2;
 const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
-/// The plain bytes of what `reader` gives.
+/// The decompressed bytes of `reader`.
 pub(super) struct Gunzip<R> {
     reader: R,
     inflate: Decompress,
-    /// Of the plain bytes of this member, or of its header so far.
+    /// The checksum of this member's decompressed bytes, or of its header, so far.
     crc: Crc,
     is_in_member: bool,
     is_behind_member: bool,
@@ -38,7 +38,7 @@ impl<R: BufRead> Gunzip<R> {
 
     /// What is buffered; empty at the end only.
     fn buffered(&mut self) -> io::Result<&[u8]> {
-        // Nothing is lost by asking again; a half-read header would be.
+        // An interruption passed on would lose a half-read header.
         let is_end = loop {
             match self.reader.fill_buf() {
                 Ok(bytes) => break bytes.is_empty(),

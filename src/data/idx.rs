@@ -17,7 +17,7 @@ const MAX_DIMS: u8 = 16;
 
 /// Reads an IDX stream to its end, raw or gzip (feature `gzip`; told apart by the first bytes).
 ///
-/// Holds at most twice what was really read, plus 64 KiB, whatever the header claims.
+/// Holds at most twice the bytes read plus 64 KiB, whatever the header claims.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) when the header is not IDX, has 0 or more than 16

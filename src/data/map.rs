@@ -1,38 +1,31 @@
 //! Data sets in memory-mapped files.
 
+use super::buffer::Buffer;
 use super::dataset::Dataset;
 use super::targets::Targets;
-use super::values::Values;
 use crate::error::{Error, Result};
 use crate::storage::Mapped;
 use std::path::Path;
 
-/// The values of a file that a data set is made of.
+/// The number of values in the file.
 fn n_values(targets: &Targets, n_features: usize) -> Result<usize> {
-    let rows = match targets {
-        Targets::Classes { labels, .. } => labels.len(),
-        Targets::Values { values, n_outputs } => {
-            values.len().checked_div(*n_outputs).unwrap_or(values.len())
-        }
-    };
+    let rows = targets.len();
     let too_many = || Error::shape("data set", "values that fit in memory's addresses", rows);
     rows.checked_mul(n_features).ok_or_else(too_many)
 }
 
 impl Dataset {
-    /// A data set of byte features that stay in a file (feature `mmap`): the system reads what is
-    /// used and forgets it when memory is short, so the file may be larger than memory. From byte
-    /// `offset` to its end the file holds `n_features` bytes for each target, row after row (an
-    /// IDX file of images is that from byte 16 on). Read as `byte / 255` unless
-    /// [`Dataset::with_scale`] says otherwise.
+    /// A data set of byte features that stay in a file (feature `mmap`), which may be larger than
+    /// memory. From byte `offset` to its end the file holds `n_features` bytes per target, row after
+    /// row (as an IDX file of images from byte 16 on). Read as [`Dataset::from_u8`] reads them.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be mapped, [`Error::Format`] when it has another length,
     /// and as [`Dataset::from_u8`].
     ///
     /// # Safety
-    /// Nobody may change or shorten the file as long as the data set or a clone of it exists: the
-    /// bytes would change under references to them, and those beyond a new end are no memory.
+    /// Nobody may change or shorten the file while the data set or a clone of it exists: its bytes
+    /// would change under references, and bytes beyond a new end are no memory.
     pub unsafe fn map_u8(
         path: impl AsRef<Path>,
         offset: u64,
@@ -42,7 +35,7 @@ impl Dataset {
         let len = n_values(&targets, n_features)?;
         // SAFETY: the caller's promise.
         let mapped = unsafe { Mapped::open(path.as_ref(), offset, len)? };
-        Dataset::of_bytes(Values::Mapped(mapped), n_features, targets)
+        Dataset::of_bytes(Buffer::Mapped(mapped), n_features, targets)
     }
 
     /// A data set of f32 features that stay in a file, as [`Dataset::map_u8`]: little-endian, from
@@ -68,6 +61,6 @@ impl Dataset {
         let len = n_values(&targets, n_features)?;
         // SAFETY: the caller's promise.
         let mapped = unsafe { Mapped::open(path.as_ref(), offset, len)? };
-        Dataset::of_f32(Values::Mapped(mapped), n_features, targets)
+        Dataset::of_f32(Buffer::Mapped(mapped), n_features, targets)
     }
 }

@@ -92,23 +92,13 @@ fn find(dir: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    /// A folder of this test alone, removed at its end.
-    struct Folder(PathBuf);
+    use crate::format::test_folder::Folder;
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-            fs::create_dir_all(&dir).unwrap();
-            Folder(dir)
-        }
-
-        fn write(&self, name: &str, dims: &[u32], body: &[u8]) {
-            let mut file = vec![0, 0, 8, dims.len() as u8];
-            dims.iter().for_each(|d| file.extend(d.to_be_bytes()));
-            file.extend(body);
-            fs::write(self.0.join(name), file).unwrap();
+        fn idx(&self, name: &str, dims: &[u32], body: &[u8]) {
+            let sizes = dims.iter().flat_map(|d| d.to_be_bytes());
+            let head = [0, 0, 8, dims.len() as u8].into_iter().chain(sizes);
+            self.file(name, head.chain(body.iter().copied()).collect::<Vec<_>>());
         }
 
         fn refused(&self, text: &str) {
@@ -117,37 +107,31 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
-
     #[test]
     fn four_files_make_two_sets() {
         let folder = Folder::new("mnist");
         folder.refused("train-images-idx3-ubyte: no such file");
-        folder.write("train-images-idx3-ubyte", &[2, 1, 2], &[0, 255, 255, 0]);
-        folder.write("train-labels.idx1-ubyte", &[2], &[3, 9]);
-        folder.write("t10k-images.idx3-ubyte", &[1, 2, 1], &[255, 0]);
+        folder.idx("train-images-idx3-ubyte", &[2, 1, 2], &[0, 255, 255, 0]);
+        folder.idx("train-labels.idx1-ubyte", &[2], &[3, 9]);
+        folder.idx("t10k-images.idx3-ubyte", &[1, 2, 1], &[255, 0]);
         folder.refused("t10k-labels-idx1-ubyte: no such file");
-        folder.write("t10k-labels-idx1-ubyte", &[1], &[0]);
+        folder.idx("t10k-labels-idx1-ubyte", &[1], &[0]);
         let (train, test) = load(&folder.0).unwrap();
         assert_eq!(train.matrix().as_slice(), [0.0, 1.0, 1.0, 0.0]);
         assert_eq!(train.targets(), &Targets::Classes { labels: vec![3, 9], n_classes: 10 });
         assert_eq!((test.len(), test.n_features()), (1, 2));
 
-        folder.write("t10k-labels-idx1-ubyte", &[2], &[0, 1]);
+        folder.idx("t10k-labels-idx1-ubyte", &[2], &[0, 1]);
         folder.refused("expected 1 labels, one an image, got 2");
-        folder.write("t10k-labels-idx1-ubyte", &[1], &[10]);
+        folder.idx("t10k-labels-idx1-ubyte", &[1], &[10]);
         folder.refused("label in row 0: expected a class below 10, got 10");
-        folder.write("t10k-labels-idx1-ubyte", &[1, 1], &[1]);
+        folder.idx("t10k-labels-idx1-ubyte", &[1, 1], &[1]);
         folder.refused("expected u8 values, count, got u8 values, [1, 1]");
-        folder.write("t10k-labels-idx1-ubyte", &[1], &[1]);
-        folder.write("t10k-images.idx3-ubyte", &[1, 3, 1], &[1, 2, 3]);
+        folder.idx("t10k-labels-idx1-ubyte", &[1], &[1]);
+        folder.idx("t10k-images.idx3-ubyte", &[1, 3, 1], &[1, 2, 3]);
         folder.refused("expected 2 pixels as in training, got 3");
-        folder.write("t10k-images.idx3-ubyte", &[0, 3, 1], &[]);
-        folder.write("t10k-labels-idx1-ubyte", &[0], &[]);
+        folder.idx("t10k-images.idx3-ubyte", &[0, 3, 1], &[]);
+        folder.idx("t10k-labels-idx1-ubyte", &[0], &[]);
         folder.refused("expected at least 1 row, got 0 rows");
     }
 }

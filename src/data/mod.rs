@@ -22,6 +22,7 @@ mod array;
 mod arrays;
 mod augment;
 mod batches;
+mod buffer;
 mod chunked_vec;
 #[cfg(feature = "csv")]
 mod csv;
@@ -45,7 +46,6 @@ mod standardize;
 mod stream;
 pub mod synthetic;
 mod targets;
-mod values;
 #[cfg(feature = "npz")]
 mod zip;
 

@@ -11,27 +11,27 @@ use std::io::Read;
 use std::path::Path;
 
 use super::source::{Source, parse_file, parse_stream};
-use crate::error::{Error, Result};
-use crate::format::{Array, ArrayData, read_array_data};
+use crate::error::Result;
+use crate::format::{Array, read_array_data, with_room};
 use header::{Header, parse_descr};
 
 /// NumPy's own limit.
 const MAX_HEADER: usize = 10_000;
 
-/// Reads an NPY stream to its end: floats of 2 (as f32, which holds them), 4 or 8 bytes, integers
-/// of 1 to 8, and truth values, of either byte order; Fortran order is turned into C order. Also
-/// compressed by gzip (feature `gzip`).
+/// Reads an NPY stream to its end, raw or gzip (feature `gzip`): floats of 2 (as f32, which holds
+/// them), 4 or 8 bytes, integers of 1 to 8, and truth values, of either byte order. Fortran order
+/// becomes C order.
 ///
-/// Holds at most twice the array plus 64 KiB, and what is refused at most twice what was really
-/// read, whatever the header claims.
+/// Holds at most twice the array plus 64 KiB, and at most twice the bytes read of a file that is
+/// refused, whatever the header claims.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) when the header is not NPY, names another type (complex
-/// numbers, strings, objects, records), or claims another number of values than there are
-/// (trailing bytes are an error); [`Error::Memory`](crate::Error::Memory) when the array does not
-/// fit; [`Error::Io`](crate::Error::Io) when reading fails.
+/// [`Error::Format`](crate::Error::Format) when the header is not NPY, names another type, or claims
+/// another number of values than there are (trailing bytes are an error);
+/// [`Error::Memory`](crate::Error::Memory) when the array does not fit;
+/// [`Error::Io`](crate::Error::Io) when reading fails.
 pub fn read_npy(reader: impl Read) -> Result<Array> {
-    parse_stream(reader, parse)?.into_rows()
+    parse_stream(reader, parse)
 }
 
 /// Reads an NPY file, as [`read_npy`]. Allocates the array only, and only once the file is known
@@ -40,16 +40,10 @@ pub fn read_npy(reader: impl Read) -> Result<Array> {
 /// # Errors
 /// As [`read_npy`]; the error names the file.
 pub fn read_npy_file(path: impl AsRef<Path>) -> Result<Array> {
-    parse_file(path.as_ref(), parse)?.into_rows()
+    parse_file(path.as_ref(), parse)
 }
 
-/// An array in the order of its file.
-pub(super) struct Parsed {
-    array: Array,
-    is_fortran: bool,
-}
-
-pub(super) fn parse(source: &mut Source) -> Result<Parsed> {
+pub(super) fn parse(source: &mut Source) -> Result<Array> {
     let [magic @ .., major, _minor] = source.bytes::<8>("NPY magic number")?;
     if magic != *b"\x93NUMPY" {
         return Err(source.refuse(format!("not NPY: starts with {:?}", magic.escape_ascii())));
@@ -79,34 +73,34 @@ pub(super) fn parse(source: &mut Source) -> Result<Parsed> {
         let expected = "expected a real number of 1 to 8 bytes (f4, f8, u1, i8, …)";
         return Err(source.refuse(format!("type: {expected}, got {descr:?}")));
     };
+    let fortran_shape = if is_fortran { Some(&shape[..]) } else { None };
+    let mut body = Body { source, fortran_shape };
     let data = match is_big {
-        true => read_array_data!(element_type, source, count, from_be_bytes),
-        false => read_array_data!(element_type, source, count, from_le_bytes),
+        true => read_array_data!(element_type, body, count, from_be_bytes),
+        false => read_array_data!(element_type, body, count, from_le_bytes),
     };
-    Ok(Parsed { array: Array { shape, data }, is_fortran })
+    Ok(Array { shape, data })
 }
 
-impl Parsed {
-    /// The array, row-major.
-    pub(super) fn into_rows(self) -> Result<Array> {
-        let Array { shape, data } = self.array;
-        if !self.is_fortran || shape.len() < 2 || data.is_empty() {
-            return Ok(Array { shape, data });
+/// The values of a file, and their shape if the first index runs fastest in it.
+struct Body<'a, 's> {
+    source: &'a mut Source<'s>,
+    fortran_shape: Option<&'a [usize]>,
+}
+
+impl Body<'_, '_> {
+    /// As [`Source::values`], the last index running fastest.
+    fn values<T: Copy, const N: usize>(
+        &mut self,
+        count: usize,
+        decode: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>> {
+        let values = self.source.values(count, decode)?;
+        match self.fortran_shape {
+            // Empty also in the first of two passes.
+            Some(shape) if shape.len() > 1 && !values.is_empty() => to_rows(&values, shape),
+            _ => Ok(values),
         }
-        let data = match data {
-            ArrayData::Bool(values) => ArrayData::Bool(to_rows(&values, &shape)?),
-            ArrayData::U8(values) => ArrayData::U8(to_rows(&values, &shape)?),
-            ArrayData::I8(values) => ArrayData::I8(to_rows(&values, &shape)?),
-            ArrayData::U16(values) => ArrayData::U16(to_rows(&values, &shape)?),
-            ArrayData::I16(values) => ArrayData::I16(to_rows(&values, &shape)?),
-            ArrayData::U32(values) => ArrayData::U32(to_rows(&values, &shape)?),
-            ArrayData::I32(values) => ArrayData::I32(to_rows(&values, &shape)?),
-            ArrayData::U64(values) => ArrayData::U64(to_rows(&values, &shape)?),
-            ArrayData::I64(values) => ArrayData::I64(to_rows(&values, &shape)?),
-            ArrayData::F32(values) => ArrayData::F32(to_rows(&values, &shape)?),
-            ArrayData::F64(values) => ArrayData::F64(to_rows(&values, &shape)?),
-        };
-        Ok(Array { shape, data })
     }
 }
 
@@ -120,9 +114,7 @@ fn to_rows<T: Copy>(values: &[T], shape: &[usize]) -> Result<Vec<T>> {
             Some((size, stride))
         })
         .collect();
-    let mut rows = Vec::new();
-    let no_memory = |_| Error::memory(format!("{} values", values.len()));
-    rows.try_reserve_exact(values.len()).map_err(no_memory)?;
+    let mut rows = with_room(values.len(), format_args!("{} values", values.len()))?;
     gather(values, &axes, &mut rows);
     Ok(rows)
 }
@@ -144,6 +136,7 @@ fn gather<T: Copy>(values: &[T], axes: &[(usize, usize)], rows: &mut Vec<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::ArrayData;
 
     fn npy(header: &str, body: &[u8]) -> Vec<u8> {
         let length = (header.len() as u16).to_le_bytes();
@@ -174,29 +167,28 @@ mod tests {
 
     #[test]
     fn every_type_and_byte_order_is_read() {
-        let read = |descr, body: &[u8]| read_npy(&simple(descr, "(1,)", body)[..]).unwrap().data;
-        assert_eq!(read("|u1", &[200]), ArrayData::U8(vec![200]));
-        assert_eq!(read("|b1", &[1]), ArrayData::Bool(vec![true]));
-        assert_eq!(read("|b1", &[0]), ArrayData::Bool(vec![false]));
-        assert_eq!(read("<f2", &[0x55, 0x35]), ArrayData::F32(vec![0.333_251_95]));
-        assert_eq!(read(">f2", &[0x35, 0x55]), ArrayData::F32(vec![0.333_251_95]));
-        assert_eq!(read("|i1", &[200]), ArrayData::I8(vec![-56]));
-        assert_eq!(read("<u2", &[1, 2]), ArrayData::U16(vec![513]));
-        assert_eq!(read(">u2", &[1, 2]), ArrayData::U16(vec![258]));
-        assert_eq!(read("<i2", &[255, 255]), ArrayData::I16(vec![-1]));
-        assert_eq!(read(">i2", &[255, 254]), ArrayData::I16(vec![-2]));
-        assert_eq!(read("<u4", &[1, 0, 0, 0]), ArrayData::U32(vec![1]));
-        assert_eq!(read(">u4", &[0, 0, 0, 1]), ArrayData::U32(vec![1]));
-        assert_eq!(read("<i4", &[255; 4]), ArrayData::I32(vec![-1]));
-        assert_eq!(read(">i4", &[255; 4]), ArrayData::I32(vec![-1]));
-        assert_eq!(read("<u8", &[1, 0, 0, 0, 0, 0, 0, 0]), ArrayData::U64(vec![1]));
-        assert_eq!(read(">u8", &[0, 0, 0, 0, 0, 0, 0, 1]), ArrayData::U64(vec![1]));
-        assert_eq!(read("<i8", &[255; 8]), ArrayData::I64(vec![-1]));
-        assert_eq!(read(">i8", &[255; 8]), ArrayData::I64(vec![-1]));
-        assert_eq!(read("<f4", &0.1f32.to_le_bytes()), ArrayData::F32(vec![0.1]));
-        assert_eq!(read(">f4", &0.1f32.to_be_bytes()), ArrayData::F32(vec![0.1]));
-        assert_eq!(read("<f8", &0.1f64.to_le_bytes()), ArrayData::F64(vec![0.1]));
-        assert_eq!(read(">f8", &0.1f64.to_be_bytes()), ArrayData::F64(vec![0.1]));
+        let third = ArrayData::F32(vec![0.333_251_95]);
+        for (name, little, expected) in [
+            ("u1", &[200][..], ArrayData::U8(vec![200])),
+            ("b1", &[1], ArrayData::Bool(vec![true])),
+            ("b1", &[0], ArrayData::Bool(vec![false])),
+            ("f2", &[0x55, 0x35], third),
+            ("i1", &[200], ArrayData::I8(vec![-56])),
+            ("u2", &[1, 2], ArrayData::U16(vec![513])),
+            ("i2", &[254, 255], ArrayData::I16(vec![-2])),
+            ("u4", &[1, 0, 0, 0], ArrayData::U32(vec![1])),
+            ("i4", &[254, 255, 255, 255], ArrayData::I32(vec![-2])),
+            ("u8", &[1, 0, 0, 0, 0, 0, 0, 0], ArrayData::U64(vec![1])),
+            ("i8", &[254, 255, 255, 255, 255, 255, 255, 255], ArrayData::I64(vec![-2])),
+            ("f4", &0.1f32.to_le_bytes(), ArrayData::F32(vec![0.1])),
+            ("f8", &0.1f64.to_le_bytes(), ArrayData::F64(vec![0.1])),
+        ] {
+            let big: Vec<u8> = little.iter().rev().copied().collect();
+            for (order, body) in [('<', little), ('>', &big)] {
+                let file = simple(&format!("{order}{name}"), "(1,)", body);
+                assert_eq!(read_npy(&file[..]).unwrap().data, expected, "{order}{name}");
+            }
+        }
     }
 
     /// Spellings that `numpy.load` of NumPy 2 reads.

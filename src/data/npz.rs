@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::npy;
-use super::source::{parse_known, parse_twice};
+use super::source::{End, Source, parse_twice};
 use super::zip::{Member, walk};
 use crate::error::{Error, Result};
 use crate::format::Array;
@@ -73,11 +73,10 @@ impl Npz {
         };
         let place = format!("{}: {}", self.path.display(), member.name());
         let open = || member.open(&self.path);
-        let parsed = match member.is_stored() {
-            true => parse_known(&place, open()?, member.size(), npy::parse),
+        match member.is_stored() {
+            true => npy::parse(&mut Source::new(open()?, &place, End::At(member.size()))),
             false => parse_twice(&place, open, npy::parse),
-        };
-        parsed?.into_rows()
+        }
     }
 }
 
@@ -85,6 +84,8 @@ impl Npz {
 mod tests {
     use super::*;
     use crate::format::ArrayData;
+    use crate::format::test_folder::Folder;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     const STORED: &[u8] = include_bytes!("../../tests/data/stored.npz");
     const DEFLATED: &[u8] = include_bytes!("../../tests/data/deflated.npz");
@@ -94,14 +95,10 @@ mod tests {
         bytes: &[u8],
         read: impl Fn(&Npz) -> Result<T>,
     ) -> std::result::Result<T, String> {
-        use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let unique = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(format!("deltarule-{}-{}.npz", unique.0, unique.1));
-        std::fs::write(&path, bytes).unwrap();
-        let result = Npz::open(&path).and_then(|npz| read(&npz)).map_err(|e| e.to_string());
-        std::fs::remove_file(&path).unwrap();
-        result
+        let folder = Folder::new(&format!("npz-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let path = folder.file("npz", bytes);
+        Npz::open(&path).and_then(|npz| read(&npz)).map_err(|e| e.to_string())
     }
 
     /// `bytes` with the first `from` replaced.

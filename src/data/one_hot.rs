@@ -1,6 +1,7 @@
 //! Class labels as rows of zeros with a single one.
 
-use crate::error::{Error, Result};
+use super::targets::check_labels;
+use crate::error::Result;
 use crate::storage::Matrix;
 
 /// A matrix of `labels.len() x n_classes` with a 1 in the column of each row's label.
@@ -12,14 +13,10 @@ use crate::storage::Matrix;
 /// ```
 ///
 /// # Errors
-/// [`Error::Value`] when a label is not below `n_classes`; [`Error::Memory`] when the matrix would
+/// [`Error::Value`](crate::Error::Value) when a label is not below `n_classes`; [`Error::Memory`](crate::Error::Memory) when the matrix would
 /// not fit in memory.
 pub fn one_hot(labels: &[u32], n_classes: usize) -> Result<Matrix> {
-    let mut numbered = labels.iter().enumerate();
-    if let Some((row, label)) = numbered.find(|(_, label)| **label as usize >= n_classes) {
-        let expected = format!("a class below {n_classes}");
-        return Err(Error::value(format!("label in row {row}"), expected, label));
-    }
+    check_labels(labels, n_classes)?;
     let mut rows = Matrix::try_zeros(labels.len(), n_classes)?;
     for (i, &label) in labels.iter().enumerate() {
         if let Some(cell) = rows.view_mut().row_mut(i).get_mut(label as usize) {
@@ -32,6 +29,7 @@ pub fn one_hot(labels: &[u32], n_classes: usize) -> Result<Matrix> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn bad_labels_are_named() {

@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "a data set is well-formed, and as many parts are dealt as there are shares"
+    reason = "a data set is well-formed, and there is one part per share"
 )]
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ impl Dataset {
     /// [`Error::Shape`] when there are so few samples that a part would be empty.
     pub fn split<const N: usize>(&self, shares: [f64; N], seed: u64) -> Result<[Dataset; N]> {
         check_shares(&shares)?;
-        self.parts(&deal(BTreeMap::from([(0, (0..self.len()).collect())]), &shares, seed))
+        self.parts(&deal(self.one_group(), &shares, seed))
     }
 
     /// As [`Dataset::split`], each class being split in these shares (to within one sample).
@@ -69,9 +69,7 @@ impl Dataset {
     /// samples.
     pub fn k_fold(&self, k: usize, seed: u64) -> Result<Folds<'_>> {
         check_folds(k, self.len(), "samples")?;
-        let shares = vec![1.0 / k as f64; k];
-        let parts = deal(BTreeMap::from([(0, (0..self.len()).collect())]), &shares, seed);
-        Ok(Folds { data: self, parts, next: 0 })
+        Ok(self.folds(self.one_group(), k, seed))
     }
 
     /// As [`Dataset::k_fold`], each class being spread evenly over the folds.
@@ -84,8 +82,17 @@ impl Dataset {
         for (class, group) in &groups {
             check_folds(k, group.len(), &format!("samples of class {class}"))?;
         }
+        Ok(self.folds(groups, k, seed))
+    }
+
+    fn folds(&self, groups: BTreeMap<u32, Vec<usize>>, k: usize, seed: u64) -> Folds<'_> {
         let shares = vec![1.0 / k as f64; k];
-        Ok(Folds { data: self, parts: deal(groups, &shares, seed), next: 0 })
+        Folds { data: self, parts: deal(groups, &shares, seed), next: 0 }
+    }
+
+    /// All samples as one group.
+    fn one_group(&self) -> BTreeMap<u32, Vec<usize>> {
+        BTreeMap::from([(0, (0..self.len()).collect())])
     }
 
     fn parts<const N: usize>(&self, parts: &[Vec<usize>]) -> Result<[Dataset; N]> {
@@ -95,10 +102,10 @@ impl Dataset {
         }
         let parts: Vec<Dataset> =
             parts.iter().map(|part| self.select(part)).collect::<Result<_>>()?;
-        Ok(parts.try_into().expect("one part a share"))
+        Ok(parts.try_into().expect("one part per share"))
     }
 
-    /// The samples of each class that has some, as scikit-learn counts classes.
+    /// The samples of each class that occurs, as scikit-learn counts classes.
     fn classes(&self, option: &str) -> Result<BTreeMap<u32, Vec<usize>>> {
         let Targets::Classes { labels, .. } = self.targets() else {
             return Err(Error::config(option, "expected classes as targets, got values"));
@@ -111,8 +118,8 @@ impl Dataset {
     }
 }
 
-/// The folds of a cross-validation, an iterator over (training set, held-out set). Each pair is
-/// made when it is asked for; its `Err` is that of [`Dataset::select`], which does not occur.
+/// The folds of a cross-validation: an iterator over (training set, held-out set). The error is that
+/// of [`Dataset::select`] when memory is short.
 #[derive(Clone, Debug)]
 pub struct Folds<'a> {
     data: &'a Dataset,
@@ -141,12 +148,11 @@ impl Iterator for Folds<'_> {
 
 impl ExactSizeIterator for Folds<'_> {}
 
-/// Deals each group's samples to the parts in their shares; a group's key is the counter of its
-/// shuffle.
+/// Distributes each group's samples over the parts; a group's key is the counter of its shuffle.
 ///
-/// Of a group of n samples a part with share s gets the whole part of n s; what is left over goes
-/// one each to the parts that are most behind what all groups so far owe them. So every group is
-/// within one sample of its shares, and the parts as wholes stay close to theirs.
+/// Of a group of n samples a part with share s gets floor(n s). The rest is distributed, one sample
+/// per part, to the parts that have received least of their share of all groups so far. So every
+/// group is within one sample of its shares, and the parts as wholes stay close to theirs.
 fn deal(groups: BTreeMap<u32, Vec<usize>>, shares: &[f64], seed: u64) -> Vec<Vec<usize>> {
     let mut parts: Vec<Vec<usize>> = vec![Vec::new(); shares.len()];
     let mut dealt = 0;
@@ -171,7 +177,7 @@ fn deal(groups: BTreeMap<u32, Vec<usize>>, shares: &[f64], seed: u64) -> Vec<Vec
     parts
 }
 
-/// The whole part of `n * share`; a product that is a whole number but for rounding counts as it.
+/// The whole part of `n * share`, where 1e-9 absorbs the rounding of a product that is whole.
 fn whole_part(n: usize, share: f64) -> usize {
     (n as f64 * share + 1e-9).floor() as usize
 }
@@ -184,7 +190,7 @@ fn check_shares(shares: &[f64]) -> Result<()> {
     Err(Error::config("shares", format!("expected positive numbers that sum to 1, got {shares:?}")))
 }
 
-/// That a class of `size` samples gives some to every part, whatever the others do.
+/// Checks that every part gets samples of a class of `size` samples.
 fn check_part_sizes(class: u32, size: usize, shares: &[f64]) -> Result<()> {
     match shares.iter().position(|&share| whole_part(size, share) == 0) {
         Some(part) => {

@@ -5,12 +5,10 @@ use super::targets::Targets;
 use crate::error::{Error, Result};
 use crate::storage::{MatMut, MatRef, Matrix};
 
-/// `x -> (x - mean) / std`, a mean and a standard deviation a column. Fit it on the training set
-/// and apply it to every other one.
+/// `x -> (x - mean) / std` per column. Fit it on the training set and apply it to all sets.
 ///
-/// The standard deviation is that of the population (divided by n). A column that is constant is
-/// only shifted. Both are kept as f64, and so is `x - mean`: seconds since 1970 lose nothing but
-/// what the f32 they come in cannot hold.
+/// The standard deviation is that of the population (divided by n). A constant column is only
+/// shifted. Everything is computed in f64, so large values such as seconds since 1970 lose no digits.
 ///
 /// ```
 /// use deltarule::{Matrix, data::Standardizer};
@@ -91,8 +89,8 @@ impl Standardizer {
         Ok(Standardizer { mean, std })
     }
 
-    /// Measures the features of a data set, as they are after the scaling of bytes. Holds a row at a
-    /// time, so the data set may be a mapped file that is larger than memory.
+    /// Measures the (scaled) features of a data set. Holds one row at a time, so the data set may be a
+    /// mapped file larger than memory.
     #[allow(clippy::expect_used, reason = "a data set with another feature cannot be made")]
     pub fn fit_features(data: &Dataset) -> Self {
         Self::measure(data.len(), data.n_features(), |r, out| data.row_into(r, out))
@@ -108,7 +106,7 @@ impl Standardizer {
         Self::fit(MatRef::new(values, data.len(), n_outputs)?)
     }
 
-    /// The standardizer with these means and standard deviations, for example from a saved model.
+    /// The standardizer with these means and standard deviations.
     ///
     /// # Errors
     /// [`Error::Shape`] when the two differ in length or are empty; [`Error::Value`] when a number
@@ -158,8 +156,8 @@ impl Standardizer {
     /// The data set with standardised features, as f32.
     ///
     /// # Errors
-    /// [`Error::Shape`] when it has another number of features; [`Error::Value`] when a feature is
-    /// so far out that f32 cannot hold it any more.
+    /// [`Error::Shape`] when it has another number of features; [`Error::Value`] when f32 cannot hold
+    /// a standardised feature.
     pub fn apply_to_features(&self, data: &Dataset) -> Result<Dataset> {
         let mut x: Matrix = data.matrix();
         self.apply(x.view_mut())?;

@@ -2,20 +2,21 @@
 
 use super::batches::shuffled;
 use super::dataset::Dataset;
+use super::source::open;
 use super::targets::Targets;
 use crate::error::{Error, Result};
+use crate::format::with_room;
 use crate::math::{Purpose, RandomStream};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// A file of rows of bytes, one for each target, that is read chunk by chunk: for data larger than
-/// memory where a memory map (`Dataset::map_u8`, feature `mmap`) is not wanted. The targets are in
-/// memory.
+/// A file with a row of bytes per target, read chunk by chunk: for data larger than memory where a
+/// memory map (`Dataset::map_u8`, feature `mmap`) is not wanted. The targets are in memory.
 ///
-/// An epoch is shuffled in two ways: the order of the chunks, and the order within each. Both are
-/// functions of the seed and the epoch. Samples of one chunk stay near each other, so a file that
-/// is sorted by class needs chunks that are much larger than a batch.
+/// An epoch shuffles the order of the chunks and the rows within each, as a function of seed and
+/// epoch. Samples of one chunk stay together, so a file that is sorted by class needs chunks much
+/// larger than a batch.
 ///
 /// ```no_run
 /// use deltarule::{Activation, Adam, Mlp, Trainer, data};
@@ -57,19 +58,13 @@ impl Stream {
         targets: Targets,
     ) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let rows = match &targets {
-            Targets::Classes { labels, .. } => labels.len(),
-            Targets::Values { values, n_outputs } => {
-                values.len().checked_div(*n_outputs).unwrap_or(0)
-            }
-        };
+        let rows = targets.len();
         targets.check(rows)?;
         if rows == 0 || n_features == 0 || u32::try_from(rows).is_err() {
             let got = format!("{rows} x {n_features}");
-            return Err(Error::shape("stream", "1 to 2^32 rows of at least 1 feature", got));
+            return Err(Error::shape("stream", "1 to 2^32 - 1 rows of at least 1 feature", got));
         }
-        let length = File::open(&path).and_then(|file| Ok(file.metadata()?.len()));
-        let length = length.map_err(|e| Error::io(&path, e))?;
+        let length = open(&path)?.metadata().map_err(|e| Error::io(&path, e))?.len();
         let expected = rows.checked_mul(n_features).and_then(|n| offset.checked_add(n as u64));
         if expected != Some(length) {
             let expected = format!("expected {offset} bytes and {rows} rows of {n_features}");
@@ -79,13 +74,14 @@ impl Stream {
         Ok(Stream { path, offset, n_features, targets, rows, chunk_rows: 1 << 16 })
     }
 
-    /// Rows of a chunk; the last one holds what is left. While a chunk is read it is there twice.
+    /// Sets the rows per chunk; the last chunk holds the rest. A chunk is in memory twice while it
+    /// is read.
     pub fn chunk_rows(mut self, rows: usize) -> Self {
         self.chunk_rows = rows;
         self
     }
 
-    /// The chunks of an epoch, in an order of their own, each shuffled.
+    /// The chunks of an epoch, in a random order, each shuffled.
     ///
     /// # Errors
     /// [`Error::Config`] for chunks of 0 rows, [`Error::Io`] when the file cannot be opened.
@@ -93,7 +89,7 @@ impl Stream {
         if self.chunk_rows == 0 {
             return Err(Error::config("rows of a chunk", "expected at least 1, got 0"));
         }
-        let file = File::open(&self.path).map_err(|e| Error::io(&self.path, e))?;
+        let file = open(&self.path)?;
         let mut order = vec![0; self.rows.div_ceil(self.chunk_rows)];
         shuffled(seed, epoch, &mut order);
         Ok(Chunks { stream: self, file, seed, epoch, order: order.into_iter() })
@@ -113,32 +109,17 @@ pub struct Chunks<'a> {
 impl Chunks<'_> {
     fn read(&mut self, chunk: usize) -> Result<Dataset> {
         let Stream { path, offset, n_features, targets, rows, chunk_rows } = self.stream;
-        // Fits: `open` compared the end of the file with the same numbers.
+        // Nothing overflows: `open` compared the file's length with the same products.
         let first = chunk.saturating_mul(*chunk_rows);
         let n = rows.saturating_sub(first).min(*chunk_rows);
         let start = offset.saturating_add(first.saturating_mul(*n_features) as u64);
         let n_bytes = n.saturating_mul(*n_features);
-        let mut bytes = Vec::new();
-        let no_memory = |_| Error::memory(format!("{n_bytes} bytes of a chunk"));
-        bytes.try_reserve_exact(n_bytes).map_err(no_memory)?;
+        let mut bytes = with_room(n_bytes, format_args!("{n_bytes} bytes of a chunk"))?;
         bytes.resize(n_bytes, 0);
         let read = self.file.seek(SeekFrom::Start(start));
         let read = read.and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|e| Error::io(path, e))?;
-        let part = |width: usize| {
-            let start = first.saturating_mul(width);
-            start..start.saturating_add(n.saturating_mul(width))
-        };
-        let targets = match targets {
-            Targets::Classes { labels, n_classes } => Targets::Classes {
-                labels: labels.get(part(1)).unwrap_or_default().to_vec(),
-                n_classes: *n_classes,
-            },
-            Targets::Values { values, n_outputs } => Targets::Values {
-                values: values.get(part(*n_outputs)).unwrap_or_default().to_vec(),
-                n_outputs: *n_outputs,
-            },
-        };
+        let targets = targets.select(first..first.saturating_add(n))?;
         let mut order: Vec<usize> = (0..n).collect();
         // Counter 0 is the order of the chunks.
         let counter = (chunk as u64).saturating_add(1);
@@ -160,15 +141,15 @@ impl Iterator for Chunks<'_> {
 mod tests {
     use super::*;
     use crate::data::dataset::Features;
+    use crate::format::test_folder::Folder;
 
     /// Rows of two bytes, (i, 255 − i), with the label i.
-    fn stream(name: &str, rows: u8, chunk: usize) -> (Stream, PathBuf) {
-        let path = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
+    fn stream(folder: &Folder, rows: u8, chunk: usize) -> Stream {
         let bytes = (0..rows).flat_map(|i| [i, 255 - i]);
-        std::fs::write(&path, [7; 3].into_iter().chain(bytes).collect::<Vec<u8>>()).unwrap();
+        let path = folder.file("rows", [7; 3].into_iter().chain(bytes).collect::<Vec<u8>>());
         let labels = (0..u32::from(rows)).collect();
         let targets = Targets::Classes { labels, n_classes: 256 };
-        (Stream::open(&path, 3, 2, targets).unwrap().chunk_rows(chunk), path)
+        Stream::open(path, 3, 2, targets).unwrap().chunk_rows(chunk)
     }
 
     fn labels(stream: &Stream, seed: u64, epoch: u64) -> Vec<u32> {
@@ -187,8 +168,9 @@ mod tests {
 
     #[test]
     fn every_row_comes_once_with_its_target_in_an_order_of_its_epoch() {
+        let folder = Folder::new("stream");
         for (rows, chunk) in [(1, 1), (10, 3), (10, 10), (10, 100), (255, 16)] {
-            let (stream, path) = stream(&format!("stream-{rows}-{chunk}"), rows, chunk);
+            let stream = stream(&folder, rows, chunk);
             let first = labels(&stream, 1, 0);
             assert_eq!(first, labels(&stream, 1, 0));
             let mut sorted = first.clone();
@@ -198,23 +180,23 @@ mod tests {
                 assert_ne!(first, labels(&stream, 1, 1));
                 assert_ne!(first, labels(&stream, 2, 0));
             }
-            std::fs::remove_file(path).unwrap();
         }
     }
 
     #[test]
     fn files_that_do_not_fit_are_refused() {
-        let (stream, path) = stream("stream-bad", 4, 2);
+        let folder = Folder::new("stream-bad");
+        let stream = stream(&folder, 4, 2);
         let open = |offset, n_features, labels: usize| {
             let targets = Targets::Classes { labels: vec![0; labels], n_classes: 2 };
-            Stream::open(&path, offset, n_features, targets)
+            Stream::open(folder.0.join("rows"), offset, n_features, targets)
         };
         assert!(open(3, 2, 4).is_ok() && open(0, 11, 1).is_ok());
         assert!(open(2, 2, 4).is_err() && open(3, 2, 5).is_err() && open(u64::MAX, 2, 4).is_err());
         assert!(open(3, 0, 4).is_err() && open(11, 2, 0).is_err());
         assert!(open(3, usize::MAX, 4).is_err());
         assert!(stream.clone().chunk_rows(0).epoch(0, 0).is_err());
-        std::fs::write(&path, [0; 5]).unwrap();
+        let path = folder.file("rows", [0; 5]);
         assert!(stream.epoch(0, 0).unwrap().any(|chunk| chunk.is_err()));
         std::fs::remove_file(&path).unwrap();
         assert!(stream.epoch(0, 0).is_err());

@@ -1,13 +1,14 @@
 //! Classification problems in the plane, generated from a seed: the same bits everywhere.
 //!
-//! Samples come with their classes in turn (0, 1, …, 0, 1, …); `noise` is the standard deviation
-//! of a normal error added to each coordinate.
+//! The classes alternate (0, 1, …, 0, 1, …); `noise` is the standard deviation of a normal error that
+//! is added to each coordinate.
 
 #![allow(clippy::arithmetic_side_effects, reason = "there are at least two classes, checked")]
 
 use super::dataset::Dataset;
 use super::targets::Targets;
 use crate::error::{Error, Result};
+use crate::format::with_room;
 use crate::math::{Purpose, RandomStream, sin_cos};
 
 /// A circle of radius 1 (class 0) around one of radius 1/2 (class 1).
@@ -23,7 +24,7 @@ pub fn circles(n: usize, noise: f64, seed: u64) -> Result<Dataset> {
     })
 }
 
-/// Two half circles of radius 1 that reach into each other.
+/// Two interlocking half circles of radius 1.
 ///
 /// # Errors
 /// As [`circles`].
@@ -46,7 +47,7 @@ pub fn spirals(n: usize, n_classes: usize, noise: f64, seed: u64) -> Result<Data
     })
 }
 
-/// `n_classes` heaps around points evenly spaced on the unit circle.
+/// `n_classes` clusters around points evenly spaced on the unit circle.
 ///
 /// # Errors
 /// As [`spirals`].
@@ -78,10 +79,8 @@ fn plane(
         return Err(Error::config("noise", reason));
     }
     let mut errors = RandomStream::new(seed, Purpose::Synthetic, 0, 0);
-    let (mut features, mut labels) = (Vec::new(), Vec::new());
-    let no_memory = |_| Error::memory(format!("{n} samples"));
-    features.try_reserve_exact(2 * n).map_err(no_memory)?;
-    labels.try_reserve_exact(n).map_err(no_memory)?;
+    let mut features = with_room(2 * n, format_args!("{n} samples"))?;
+    let mut labels = with_room(n, format_args!("{n} samples"))?;
     for i in 0..n {
         let class = i % n_classes;
         let of_class = (n - class).div_ceil(n_classes);
@@ -113,9 +112,9 @@ mod tests {
         for (i, (x, y)) in points(spirals(99, 3, 0.0, 1)).into_iter().enumerate() {
             assert!((x.hypot(y) - (i / 3) as f32 / 33.0).abs() < 1e-6);
         }
-        let heaps = points(blobs(8, 4, 0.0, 1));
-        assert_eq!(heaps[..4], heaps[4..]);
-        assert_eq!(heaps[..2], [(1.0, 0.0), (0.0, 1.0)]);
+        let clusters = points(blobs(8, 4, 0.0, 1));
+        assert_eq!(clusters[..4], clusters[4..]);
+        assert_eq!(clusters[..2], [(1.0, 0.0), (0.0, 1.0)]);
     }
 
     #[test]
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn senseless_requests_are_refused() {
+    fn invalid_options_are_refused() {
         assert!(circles(1, 0.1, 1).is_err() && moons(0, 0.1, 1).is_err());
         assert!(spirals(10, 1, 0.1, 1).is_err() && blobs(2, 3, 0.1, 1).is_err());
         assert!(moons(10, -0.1, 1).is_err() && moons(10, f64::NAN, 1).is_err());

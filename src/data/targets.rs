@@ -1,6 +1,7 @@
 //! The targets of the samples.
 
 use crate::error::{Error, Result};
+use crate::format::with_room;
 
 /// The targets of a data set: one entry (or one row) per sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,22 +9,45 @@ use crate::error::{Error, Result};
 pub enum Targets {
     /// Classification: `labels[i] < n_classes`.
     Classes {
-        /// One class a sample.
+        /// One class per sample.
         labels: Vec<u32>,
         /// The number of classes, at least 2.
         n_classes: usize,
     },
-    /// Regression: `n_outputs` values a sample, row-major.
+    /// Regression: `n_outputs` values per sample, row-major.
     Values {
         /// `len x n_outputs` values.
         values: Vec<f32>,
-        /// Values a sample, at least 1.
+        /// Values per sample, at least 1.
         n_outputs: usize,
     },
 }
 
 impl Targets {
-    /// That there is one target for each of `len` samples, and that it is one.
+    /// The number of samples.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Targets::Classes { labels, .. } => labels.len(),
+            Targets::Values { values, n_outputs } => {
+                values.len().checked_div(*n_outputs).unwrap_or(0)
+            }
+        }
+    }
+
+    /// The targets of the samples of `indices`, in that order.
+    pub(super) fn select(&self, indices: impl ExactSizeIterator<Item = usize>) -> Result<Targets> {
+        Ok(match self {
+            Targets::Classes { labels, n_classes } => {
+                Targets::Classes { labels: select_rows(labels, 1, indices)?, n_classes: *n_classes }
+            }
+            Targets::Values { values, n_outputs } => Targets::Values {
+                values: select_rows(values, *n_outputs, indices)?,
+                n_outputs: *n_outputs,
+            },
+        })
+    }
+
+    /// Checks that there is one valid target per sample, for `len` samples.
     pub(super) fn check(&self, len: usize) -> Result<()> {
         match self {
             Targets::Classes { labels, n_classes } => {
@@ -34,16 +58,7 @@ impl Targets {
                     let got = format!("{} labels", labels.len());
                     return Err(Error::shape("targets", format!("{len} labels, one per row"), got));
                 }
-                let outside =
-                    |&label: &u32| usize::try_from(label).map_or(true, |l| l >= *n_classes);
-                match labels.iter().position(outside) {
-                    Some(row) => Err(Error::value(
-                        format!("label in row {row}"),
-                        format!("a class below {n_classes}"),
-                        labels.get(row).map_or(String::new(), u32::to_string),
-                    )),
-                    None => Ok(()),
-                }
+                check_labels(labels, *n_classes)
             }
             Targets::Values { values, n_outputs } => {
                 if *n_outputs == 0 {
@@ -63,7 +78,42 @@ impl Targets {
     }
 }
 
-/// That every value is finite; the error names row and column.
+/// Row `i` of `data`, whose rows have `width` values.
+pub(super) fn row<T>(data: &[T], width: usize, i: usize) -> Result<&[T]> {
+    let found = i.checked_mul(width).and_then(|start| data.get(start..)?.get(..width));
+    found.ok_or_else(|| {
+        let rows = data.len().checked_div(width).unwrap_or(0);
+        Error::shape("sample", format!("an index below {rows}"), i)
+    })
+}
+
+/// The rows of `indices`, in that order.
+pub(super) fn select_rows<T: Copy>(
+    data: &[T],
+    width: usize,
+    indices: impl ExactSizeIterator<Item = usize>,
+) -> Result<Vec<T>> {
+    let n = indices.len();
+    let mut rows = with_room(n.saturating_mul(width), format_args!("{n} x {width} values"))?;
+    for i in indices {
+        rows.extend_from_slice(row(data, width, i)?);
+    }
+    Ok(rows)
+}
+
+/// Checks that every label is below `n_classes`; the error names the row.
+pub(super) fn check_labels(labels: &[u32], n_classes: usize) -> Result<()> {
+    let is_outside = |label: u32| usize::try_from(label).map_or(true, |l| l >= n_classes);
+    match labels.iter().enumerate().find(|(_, label)| is_outside(**label)) {
+        Some((row, label)) => {
+            let expected = format!("a class below {n_classes}");
+            Err(Error::value(format!("label in row {row}"), expected, label))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks that every value is finite; the error names row and column.
 pub(super) fn check_finite(what: &str, values: &[f32], width: usize) -> Result<()> {
     for (r, row) in values.chunks(width).enumerate() {
         if let Some((c, x)) = row.iter().enumerate().find(|(_, x)| !x.is_finite()) {

@@ -1,17 +1,16 @@
-//! The directory and the members of a zip file, as much as NPZ needs: stored and deflated members,
-//! sizes beyond 4 GiB, comments, something in front of the archive. A few hundred lines here weigh
-//! less than the eight crates behind `zip`; decompression and CRC-32 come from `flate2`, which
-//! `.gz` needs anyway.
+//! The part of zip files that NPZ needs: stored and deflated members, sizes beyond 4 GiB, comments,
+//! bytes in front of the archive. The crate `zip` brings eight crates; decompression and CRC-32 come
+//! from `flate2`, which `.gz` needs anyway.
 //!
-//! The directory is never held: it is walked again for each question. A member that cannot be read
-//! (encrypted, or compressed in another way) is refused when it is asked for, not before.
+//! The directory is never held but read for each call. A member that cannot be read (encrypted, or
+//! compressed in another way) is refused when it is read, not before.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::source::Source;
+use super::source::{End, Source, open};
 use crate::error::{Error, Result};
 
 const LOCAL_HEADER: u32 = 0x0403_4b50;
@@ -19,25 +18,25 @@ const DIRECTORY_ENTRY: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 const END_BYTES: u64 = 22;
 const END_64: u32 = 0x0606_4b50;
-/// Without what a later version may add to it.
+/// The fields of the first version; later ones may add some.
 const END_64_BYTES: u64 = 56;
 const END_64_LOCATOR: u32 = 0x0706_4b50;
 const END_64_LOCATOR_BYTES: u64 = 20;
-/// NumPy's are the names of keyword arguments.
+/// Bytes of a name at most; NumPy's are the names of keyword arguments.
 const MAX_NAME: u16 = 1024;
 /// Bit 0 of a member's flags encrypts, 5 patches, 6 and 13 encrypt more.
 const UNREADABLE: u16 = 0b10_0000_0110_0001;
 
 /// An entry of the directory.
 pub(super) struct Member {
-    /// Of a name that is longer than [`MAX_NAME`] its beginning.
+    /// The name, cut off after [`MAX_NAME`] bytes.
     raw_name: Vec<u8>,
     is_cut: bool,
     flags: u16,
     method: u16,
     crc: u32,
-    /// Bytes of the member, bytes that it takes in the file, and where its local header begins.
-    /// None if the entry says that they stand in a zip64 field and there is none.
+    /// Bytes of the member, its bytes in the file, and the offset of its local header. None if the
+    /// entry refers to a zip64 field that does not exist.
     sizes: Option<[u64; 3]>,
     /// Bytes in front of the archive, which its offsets do not count.
     shift: u64,
@@ -110,11 +109,6 @@ fn find_end(path: &Path, length: u64) -> Result<u64> {
         let comment = comment.map(|bytes| u64::from(u16::from_le_bytes(bytes)));
         tail.starts_with(&END.to_le_bytes()) && comment == Some(last.saturating_sub(at))
     };
-    let mut tail = [0; END_BYTES as usize];
-    source_at(path, last, END_BYTES)?.fill_with("zip end record", &mut tail)?;
-    if is_end(&tail, last) {
-        return Ok(last);
-    }
     let first = last.saturating_sub(u64::from(u16::MAX));
     // At most 64 KiB, and no more than the file has.
     let mut tail = vec![0; usize::try_from(length.saturating_sub(first)).unwrap_or(0)];
@@ -124,8 +118,8 @@ fn find_end(path: &Path, length: u64) -> Result<u64> {
     found.map(|(_, at)| at).ok_or_else(|| Error::format(name(), "not a zip file: no end record"))
 }
 
-/// Entries, bytes, first byte of the directory, and where the larger end record begins that says
-/// so, if a locator that ends at `end` leads to one.
+/// Entries, bytes and first byte of the directory, and where the zip64 end record begins that states
+/// them, if a locator that ends at `end` refers to one.
 fn find_end_64(path: &Path, end: u64) -> Result<Option<[u64; 4]>> {
     let Some(locator_at) = end.checked_sub(END_64_LOCATOR_BYTES) else { return Ok(None) };
     let mut locator = source_at(path, locator_at, END_64_LOCATOR_BYTES)?;
@@ -174,8 +168,8 @@ fn member_name(source: &mut Source, length: u16) -> Result<Vec<u8>> {
     Ok(name)
 }
 
-/// The three sizes, those that do not fit 32 bits from the extra fields of `length` bytes. What is
-/// no extra field there is passed over, as padding is.
+/// The three sizes; those that do not fit 32 bits come from the extra fields of `length` bytes.
+/// Padding is skipped.
 fn extra_sizes(source: &mut Source, length: u16, sizes: [u32; 3]) -> Result<Option<[u64; 3]>> {
     let mut sizes = sizes.map(|size| (size != u32::MAX).then_some(u64::from(size)));
     let mut left = u64::from(length);
@@ -255,7 +249,7 @@ impl Member {
     }
 }
 
-/// A reader whose end is an error unless size and CRC-32 are as stated.
+/// A reader that fails at its end unless size and CRC-32 are those stated.
 struct Checked {
     reader: Box<dyn Read>,
     sum: flate2::Crc,
@@ -287,13 +281,14 @@ fn wrong(reason: &str) -> io::Error {
 
 /// The `length` bytes of the file from `at`.
 fn reader_at(path: &Path, at: u64, length: u64) -> Result<BufReader<io::Take<File>>> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut file = open(path)?;
     file.seek(SeekFrom::Start(at)).map_err(|e| Error::io(path, e))?;
     Ok(BufReader::with_capacity(4 * 1024, file.take(length)))
 }
 
 fn source_at(path: &Path, at: u64, length: u64) -> Result<Source<'static>> {
-    Ok(Source::unbounded(Box::new(reader_at(path, at, length)?), &path.display().to_string()))
+    let reader = Box::new(reader_at(path, at, length)?);
+    Ok(Source::new(reader, &path.display().to_string(), End::Unknown))
 }
 
 /// Little-endian fields.
@@ -322,6 +317,7 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::test_folder::Folder;
 
     /// A stored member whose sizes stand in zip64 fields, as in archives beyond 4 GiB.
     fn zip64(body: &[u8]) -> Vec<u8> {
@@ -346,8 +342,8 @@ mod tests {
 
     #[test]
     fn sizes_of_64_bits_are_read() {
-        let path = std::env::temp_dir().join(format!("deltarule-zip64-{}", std::process::id()));
-        std::fs::write(&path, zip64(b"the body")).unwrap();
+        let folder = Folder::new("zip64");
+        let path = folder.file("zip", zip64(b"the body"));
         let mut content = String::new();
         walk(&path, |member| {
             assert_eq!((&*member.name(), member.size()), ("a", 8));
@@ -356,6 +352,5 @@ mod tests {
         })
         .unwrap();
         assert_eq!(content, "the body");
-        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What the array files (IDX, NPY, safetensors) hold.
+//! The contents of array files (IDX, NPY, safetensors).
 
 use crate::error::{Error, Result};
 
@@ -97,7 +97,7 @@ impl ArrayData {
     }
 }
 
-/// What every type of values becomes.
+/// The conversions of every element type.
 trait Number: Copy {
     fn to_f32(self) -> f32;
     /// The value of a whole number or of a truth value; i128 holds all of them.

@@ -1,8 +1,8 @@
-//! Replacing a file as a whole: after a crash at any moment there is the old one or the new one.
+//! Replaces a file as a whole: after a crash at any moment the old or the new one exists.
 //!
-//! The new contents are written beside the old file, synced, renamed over it, and the directory is
-//! synced. Every error is returned, with the path; the old file is then as it was,
-//! except after the rename, when the new file is there whole but may not survive a power failure.
+//! The new contents are written beside the old file, synced and renamed over it; then the directory is
+//! synced. After an error the old file is unchanged. Only if the last step fails, the new file is in
+//! place, but may not survive a power failure.
 
 use crate::error::{Error, Result};
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the names of unfinished files end in.
+/// The suffix of unfinished files.
 const SUFFIX: &str = ".tmp";
 
 /// A new file.
@@ -45,7 +45,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory(&mut self, path: &Path) -> io::Result<()> {
-        // Elsewhere directories cannot be opened; renaming is durable there or cannot be made so.
+        // Other systems cannot open directories.
         if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
     }
 
@@ -105,7 +105,7 @@ fn directory(path: &Path) -> &Path {
     }
 }
 
-/// A name in the same directory that nobody else uses: `.model.safetensors.1234-0.tmp`, with the
+/// A unique name in the same directory: `.model.safetensors.1234-0.tmp`, with the
 /// number of this process and a counter.
 fn beside(path: &Path) -> Result<PathBuf> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -113,16 +113,16 @@ fn beside(path: &Path) -> Result<PathBuf> {
         return Err(Error::io(path, io::Error::new(ErrorKind::InvalidInput, "not a file name")));
     };
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let mut own = std::ffi::OsString::from(".");
-    own.push(name);
-    // Asking panics where there are no processes; there is no disk to write to either, says an error.
+    let mut unique = std::ffi::OsString::from(".");
+    unique.push(name);
+    // `id` panics on wasm, where there are no processes.
     let process = if cfg!(target_family = "wasm") { 0 } else { std::process::id() };
-    own.push(format!(".{process}-{count}{SUFFIX}"));
-    Ok(directory(path).join(own))
+    unique.push(format!(".{process}-{count}{SUFFIX}"));
+    Ok(directory(path).join(unique))
 }
 
-/// Removes what processes that no longer live left unfinished beside `path`. Only on Linux, where
-/// it can be told who lives; a failure is no error, for nothing depends on it.
+/// Removes the unfinished files of dead processes beside `path`. Only on Linux, where `/proc` lists
+/// the living; failures are ignored, since nothing depends on it.
 pub(crate) fn remove_unfinished(path: &Path) {
     if !cfg!(target_os = "linux") {
         return;
@@ -132,8 +132,8 @@ pub(crate) fn remove_unfinished(path: &Path) {
     for entry in entries.flatten() {
         let found = entry.file_name();
         let process = found.to_str().and_then(|found| {
-            let own = found.strip_prefix('.')?.strip_prefix(name)?.strip_prefix('.')?;
-            own.strip_suffix(SUFFIX)?.split_once('-')?.0.parse::<u32>().ok()
+            let rest = found.strip_prefix('.')?.strip_prefix(name)?.strip_prefix('.')?;
+            rest.strip_suffix(SUFFIX)?.split_once('-')?.0.parse::<u32>().ok()
         });
         if let Some(process) = process
             && !Path::new("/proc").join(process.to_string()).exists()
@@ -146,6 +146,7 @@ pub(crate) fn remove_unfinished(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::test_folder::Folder;
 
     /// A disk on which the call of number `fails` fails, counted from 0.
     struct Failing {
@@ -182,12 +183,6 @@ mod tests {
         }
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
-
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
         let mut names: Vec<_> =
@@ -198,7 +193,8 @@ mod tests {
 
     #[test]
     fn every_failing_call_is_an_error_and_leaves_a_whole_file() {
-        let dir = folder("atomic");
+        let folder = Folder::new("atomic");
+        let dir = &folder.0;
         let path = dir.join("file");
         fs::write(&path, "old").unwrap();
         let mut new = |file: &mut dyn WriteSeek| Ok(file.write_all(b"new")?);
@@ -208,7 +204,7 @@ mod tests {
             assert!(error.to_string().contains("planted"));
             let expected = if fails < 3 { "old" } else { "new" };
             assert_eq!(fs::read_to_string(&path).unwrap(), expected, "call {fails}");
-            assert_eq!(names(&dir), ["file"]);
+            assert_eq!(names(dir), ["file"]);
         }
         fs::write(&path, "old").unwrap();
         let mut refuse = |file: &mut dyn WriteSeek| {
@@ -219,13 +215,13 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         replace(&mut Failing { calls: 0, fails: 4 }, &path, &mut new).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(names(&dir), ["file"]);
-        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(names(dir), ["file"]);
     }
 
     #[test]
     fn what_cannot_be_written_is_an_error_with_its_path() {
-        let dir = folder("atomic-errors");
+        let folder = Folder::new("atomic-errors");
+        let dir = &folder.0;
         let mut new = |file: &mut dyn WriteSeek| Ok(file.write_all(b"new")?);
         for path in [dir.clone(), dir.join("missing/file"), PathBuf::from("/"), PathBuf::new()] {
             let error = write_atomically(&path, &mut new).unwrap_err().to_string();
@@ -242,13 +238,13 @@ mod tests {
             assert_eq!(fs::read_to_string(dir.join("file")).unwrap(), "new");
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         }
-        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_unfinished_files_of_the_dead_are_removed() {
-        let dir = folder("atomic-dead");
+    fn unfinished_files_of_dead_processes_are_removed() {
+        let folder = Folder::new("atomic-dead");
+        let dir = &folder.0;
         let own = format!(".file.{}-7.tmp", std::process::id());
         let others = [".file.4294967295-0.tmp", ".file.x-0.tmp", ".other.4294967295-0.tmp", "file"];
         others.iter().for_each(|name| fs::write(dir.join(name), "").unwrap());
@@ -256,7 +252,6 @@ mod tests {
         remove_unfinished(&dir.join("file"));
         let mut expected = vec![own, others[1].into(), others[2].into(), others[3].into()];
         expected.sort();
-        assert_eq!(names(&dir), expected);
-        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(names(dir), expected);
     }
 }

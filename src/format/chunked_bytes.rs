@@ -1,4 +1,4 @@
-//! The bytes of a stream, in the chunks in which they came.
+//! The bytes of a stream, in chunks.
 
 use crate::error::{Error, Result};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -7,7 +7,7 @@ use std::path::Path;
 /// The name of a stream in errors.
 pub(crate) const STREAM: &str = "stream";
 
-/// An end that comes too early is the file's fault, anything else the system's.
+/// The error of a failed read. An early end is an error of the file, any other of the system.
 pub(crate) fn read_error(file: &str, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedEof => Error::format(file, "ends too early"),
@@ -17,7 +17,7 @@ pub(crate) fn read_error(file: &str, error: io::Error) -> Error {
     }
 }
 
-/// Bytes of a stream, never joined: that would need all of them twice.
+/// Bytes of a stream, never joined, which would take twice their memory.
 pub(crate) struct ChunkedBytes {
     pub(crate) chunks: Vec<Vec<u8>>,
     /// The bytes before the end of each chunk.
@@ -26,7 +26,7 @@ pub(crate) struct ChunkedBytes {
 }
 
 impl ChunkedBytes {
-    /// The next `n` bytes; beyond a few KiB never more memory than what came.
+    /// The next `n` bytes; beyond 4 KiB never with more memory than twice the bytes read.
     pub(crate) fn take(reader: &mut dyn Read, n: u64, file: &str) -> Result<Self> {
         let mut taken = ChunkedBytes { chunks: Vec::new(), ends: Vec::new(), at: 0 };
         let mut so_far = 0u64;

@@ -10,10 +10,10 @@ const TYPE_NAME: std::ops::RangeInclusive<usize> = 2..=16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) name: &'a str,
-    /// Where the values begin and end in the data.
+    /// The range of the values in the data.
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Where in the header the shape's array stands; a header has at most [`MAX_HEADER`](super::header::MAX_HEADER) bytes.
+    /// The position of the shape's array in the header; a header has at most [`MAX_HEADER`](super::header::MAX_HEADER) bytes.
     pub(crate) shape_at: (u32, u32),
     /// None for a type that this crate does not read.
     pub(crate) element_type: Option<ElementType>,
@@ -72,7 +72,7 @@ pub(crate) fn read_entry<'a>(json: &mut Json<'a>, name: &'a str) -> Reason<Entry
     let Numbers { count: 2, values: [start, end], .. } = offsets else {
         return Err(format!("{name:?}: expected two data_offsets"));
     };
-    // Of a type that is not known nobody knows how many bytes its values take.
+    // The size of a value of an unknown type is unknown.
     let fits = match element_type.map(ElementType::size) {
         Some(size) => {
             let n_bytes = shape.product.and_then(|n| n.checked_mul(size));

@@ -1,9 +1,9 @@
 //! The header of a safetensors file: one JSON object, read strictly and without trust.
 //!
-//! Any tensor may stand in it, of any number of dimensions and any type of values, known or not;
-//! whether it can be used is judged when it is asked for. The tensors have to fill the data without
-//! overlap or hole; no key twice; tensor names without escapes (so they are borrowed, and a hostile
-//! header costs less than its own size); at most [`MAX_METADATA`] entries of metadata.
+//! A tensor may have any number of dimensions and any type, known or not; it is checked further when
+//! it is read. The tensors have to fill the data without overlap or hole; no key twice; tensor names
+//! without escapes (so they are borrowed, and a hostile header costs less memory than its size); at
+//! most [`MAX_METADATA`] entries of metadata.
 
 use super::entry::{Entry, read_entry};
 use super::json::{Json, Numbers, Reason};
@@ -24,7 +24,7 @@ pub(crate) const CHECKSUM: &str = "deltarule.checksum";
 /// What the checksum's digits count as in the checksum.
 pub(crate) const NO_DIGITS: &str = "0000000000000000";
 
-/// What a header says.
+/// A parsed header.
 #[derive(Debug)]
 pub(crate) struct Header<'a> {
     text: &'a str,
@@ -66,7 +66,7 @@ impl<'a> Header<'a> {
         self.entries.iter().find(|e| e.name == name)
     }
 
-    /// The sizes of a tensor's dimensions, as far as they are sizes at all here.
+    /// The sizes of a tensor's dimensions.
     pub(crate) fn shape(&self, entry: &Entry) -> Vec<usize> {
         let mut sizes = Vec::new();
         let all = |size: u64| sizes.push(usize::try_from(size).unwrap_or(usize::MAX));

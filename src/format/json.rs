@@ -1,4 +1,4 @@
-//! JSON, as much of it as a header has: objects, strings, and arrays of whole numbers.
+//! The JSON of a header: objects, strings, and arrays of whole numbers.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Space, then this byte.
+    /// Skips space and this byte.
     pub(crate) fn expect(&mut self, byte: u8) -> Reason<()> {
         self.space();
         if self.peek() != Some(byte) {

@@ -24,14 +24,20 @@ mod half;
 mod header;
 mod json;
 mod protobuf;
+mod reserve;
 mod safetensors;
+#[cfg(test)]
+#[path = "../../tests/support/folder.rs"]
+pub(crate) mod test_folder;
 mod writer;
 
 pub(crate) use array::read_array_data;
 pub use array::{Array, ArrayData};
 pub(crate) use atomic::{remove_unfinished, write_atomically};
+pub(crate) use chunked_bytes::STREAM;
 pub(crate) use element_type::ElementType;
 pub(crate) use half::{from_bf16, from_f16};
 pub(crate) use protobuf::Message;
+pub(crate) use reserve::with_room;
 pub(crate) use safetensors::{Contents, Target, read_file, read_stream};
 pub(crate) use writer::{Stored, Values, encode, write, write_file};

@@ -5,7 +5,7 @@ use super::writer::{Buffers, Values};
 use crate::error::Result;
 use std::io::Write;
 
-/// A protobuf message: its bytes in segments, of which the large ones stay where they are.
+/// A protobuf message: its bytes in segments; tensors are not copied.
 #[derive(Default)]
 pub(crate) struct Message<'a> {
     segments: Vec<Segment<'a>>,

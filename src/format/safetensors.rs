@@ -1,18 +1,17 @@
 //! The safetensors container: 8 bytes with the length of the header, the header, the data.
 //!
-//! Why an own reader and not the `safetensors` crate: that crate brings `serde`, `serde_json` and
-//! what they need, against the few hundred lines here; and these are stricter (one kind of
-//! number, every key known and once, no holes, a checksum) and stream: neither reading nor writing
-//! holds a second copy of the model. The crate is the oracle of our tests.
+//! The `safetensors` crate is only the reference of the tests: it brings `serde` and `serde_json`,
+//! accepts more (holes, unknown keys, any numbers, no checksum) and holds a second copy of the model.
 //!
-//! A file is read in two passes. The first allocates nothing that depends on the data: it
-//! compares the checksum and looks for numbers that are not finite. Only then is anything built.
+//! A file is read in two passes. The first compares the checksum and finds numbers that are not
+//! finite, with a fixed amount of memory. Only the second builds anything.
 
 use super::array::{Array, read_array_data};
 use super::chunked_bytes::{ChunkedBytes, STREAM, read_error, take_some};
 use super::element_type::ElementType;
 use super::entry::Entry;
 use super::header::{CHECKSUM, Header, MAX_HEADER, NO_DIGITS};
+use super::reserve::with_room;
 use crate::error::{Error, Result};
 use crate::math::Hasher;
 use crate::simd::LINE;
@@ -23,7 +22,7 @@ use std::path::Path;
 
 /// Bytes read at once in the first pass; a multiple of 4.
 const BUFFER: usize = 32 * 1024;
-/// Dimensions of an array at most: NumPy's own limit.
+/// Dimensions of an array at most, as in NumPy.
 const MAX_DIMS: usize = 64;
 
 /// A file that passed all checks, before its values are read.
@@ -63,8 +62,8 @@ impl<'a> Contents<'a> {
             .map(|e| (e.name, e.element_type.is_some_and(ElementType::is_float)))
     }
 
-    /// Refuses what no network of ours is made of: other kinds of values, and what is not a number.
-    /// (Bytes are skipped: a checkpoint has some.)
+    /// Refuses tensors that no network has: of another type than F32, or with values that are not
+    /// finite. (U8 is skipped: checkpoints have some.)
     pub(crate) fn check_finite(&self) -> Result<()> {
         let other =
             |e: &&Entry| !matches!(e.element_type, Some(ElementType::F32 | ElementType::U8));
@@ -74,7 +73,7 @@ impl<'a> Contents<'a> {
         self.header.entries.iter().try_for_each(|e| self.check_entry(e))
     }
 
-    /// Refuses a tensor with a number that is not finite.
+    /// Checks that all values of a tensor are finite.
     fn check_entry(&self, entry: &Entry) -> Result<()> {
         if entry.is_finite {
             return Ok(());
@@ -91,18 +90,11 @@ impl<'a> Contents<'a> {
         if !found.is_f32() {
             return Err(self.refuse(format!("{name:?}: expected F32, got {}", found.type_name())));
         }
-        let (expected, fits) = match target {
-            Target::Matrix(t) => (
-                format!("{} x {}", t.cols(), t.rows()),
-                (self.header.n_dims(found), self.header.matrix(found))
-                    == (2, Some([t.cols(), t.rows()])),
-            ),
-            Target::Row(t) => (
-                t.cols().to_string(),
-                (self.header.n_dims(found), self.header.matrix(found)) == (1, Some([1, t.cols()])),
-            ),
+        let (n_dims, sizes, expected) = match target {
+            Target::Matrix(t) => (2, [t.cols(), t.rows()], format!("{} x {}", t.cols(), t.rows())),
+            Target::Row(t) => (1, [1, t.cols()], t.cols().to_string()),
         };
-        if !fits {
+        if (self.header.n_dims(found), self.header.matrix(found)) != (n_dims, Some(sizes)) {
             let place = format!("{}: {name}", self.file);
             return Err(Error::shape(place, expected, self.shape_text(found)));
         }
@@ -123,13 +115,12 @@ impl<'a> Contents<'a> {
 
     /// The bytes of a tensor of U8.
     pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
-        let Some(found) =
-            self.header.entry(name).filter(|e| e.element_type == Some(ElementType::U8))
-        else {
-            return Err(self.refuse(format!("there are no bytes {name:?}")));
-        };
-        let found = *found;
-        self.values(found, |[byte]| byte)
+        match self.header.entry(name) {
+            Some(&entry) if entry.element_type == Some(ElementType::U8) => {
+                self.values(entry, |[byte]| byte)
+            }
+            _ => Err(self.refuse(format!("there are no bytes {name:?}"))),
+        }
     }
 
     /// The values of a tensor, `N` bytes each.
@@ -138,12 +129,9 @@ impl<'a> Contents<'a> {
         entry: Entry,
         decode: impl Fn([u8; N]) -> T,
     ) -> Result<Vec<T>> {
-        // As many as the file is known to hold.
+        // The file is known to hold them.
         let count = entry.n_bytes().checked_div(N).unwrap_or(0);
-        let mut values = Vec::new();
-        values
-            .try_reserve_exact(count)
-            .map_err(|_| Error::memory(format!("{count} values of {:?}", entry.name)))?;
+        let mut values = with_room(count, format_args!("{count} values of {:?}", entry.name))?;
         let start = self.data_at.saturating_add(entry.start);
         let mut buffer = [0u8; BUFFER];
         let mut rest = entry.n_bytes();
@@ -179,8 +167,8 @@ impl<'a> Contents<'a> {
         Ok(Array { shape: self.header.shape(&entry), data })
     }
 
-    /// Reads all values of F32, in the order of the data. `target` says where a tensor goes, whose
-    /// shape was checked; nowhere skips it.
+    /// Reads all tensors of F32, in the order of the data, into the matrices that `target` returns,
+    /// whose shapes were checked. `None` skips a tensor.
     pub(crate) fn read<'t>(
         self,
         mut target: impl FnMut(&str) -> Option<&'t mut PanelMatrix>,
@@ -206,7 +194,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Where the values of a tensor go.
+/// The destination of a tensor.
 #[derive(Clone, Copy)]
 pub(crate) enum Target<'a> {
     /// columns x rows
@@ -215,7 +203,7 @@ pub(crate) enum Target<'a> {
     Row(&'a PanelMatrix),
 }
 
-/// What is read in two passes.
+/// A reader for two passes.
 trait ReadSeek: Read + Seek {}
 impl<R: Read + Seek> ReadSeek for R {}
 
@@ -225,7 +213,7 @@ pub(crate) fn read_file<T>(path: &Path, visit: impl FnOnce(Contents) -> Result<T
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
     if !metadata.is_file() {
-        // A pipe: what is read once is gone.
+        // A pipe cannot be rewound.
         return read_once(&mut file, &name, visit);
     }
     let refuse = |reason: String| Err(Error::format(name.as_str(), reason));
@@ -254,7 +242,7 @@ pub(crate) fn read_stream<T>(
     read_once(&mut reader, STREAM, visit)
 }
 
-/// Reads what can be read once only.
+/// Reads a stream that cannot be rewound.
 fn read_once<T>(
     reader: &mut dyn Read,
     file: &str,
@@ -278,7 +266,7 @@ fn head(reader: &mut dyn Read, file: &str) -> Result<[u8; 8]> {
     Ok(head)
 }
 
-/// The length of the header, if it may be.
+/// The length of the header, if it is allowed.
 fn header_length(bytes: [u8; 8], file: &str) -> Result<usize> {
     match u64::from_le_bytes(bytes) {
         n @ 0..=MAX_HEADER => Ok(usize::try_from(n).unwrap_or(usize::MAX)),
@@ -286,8 +274,8 @@ fn header_length(bytes: [u8; 8], file: &str) -> Result<usize> {
     }
 }
 
-/// Checks the values, whose `reader` is where they begin, at `data_at`; then lets `visit` read
-/// them. `head` and `bytes` are what stands before them.
+/// Checks the values, which begin at the position of `reader`, `data_at`; then lets `visit` read them.
+/// `head` and `bytes` precede them.
 fn read_checked<R: Read + Seek, T>(
     (head, bytes): ([u8; 8], &[u8]),
     mut header: Header,
@@ -321,7 +309,7 @@ fn read_checked<R: Read + Seek, T>(
     visit(Contents { header, reader, data_at, file })
 }
 
-/// The first pass over a tensor's values; whether those of F32 are all finite.
+/// The first pass over a tensor's values; returns whether all values of F32 are finite.
 fn first_pass(reader: &mut dyn Read, entry: &Entry, hasher: &mut Hasher) -> io::Result<bool> {
     let mut buffer = [0u8; BUFFER];
     let mut rest = entry.n_bytes();

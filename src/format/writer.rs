@@ -2,13 +2,14 @@
 
 use super::header::{CHECKSUM, MAX_HEADER, NO_DIGITS};
 use super::json::push_string;
+use super::reserve::with_room;
 use crate::error::{Error, Result};
 use crate::math::Hasher;
 use crate::simd::LINE;
 use crate::storage::{PanelMatrix, bytes_of};
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
-/// What is to be written.
+/// A tensor to write.
 pub(crate) struct Stored<'a> {
     pub(crate) name: String,
     pub(crate) values: Values<'a>,
@@ -37,7 +38,7 @@ pub(crate) struct Buffers {
 impl Values<'_> {
     pub(crate) fn n_bytes(self) -> usize {
         match self {
-            // What is in memory with padding fits without.
+            // The padded values are in memory, so the product fits.
             Values::Matrix(t) | Values::Row(t) => {
                 t.rows().saturating_mul(t.cols()).saturating_mul(4)
             }
@@ -66,7 +67,7 @@ impl Values<'_> {
                 for panel in panels {
                     values.resize(t.panel_len(panel), 0.0);
                     t.export_panel(panel, values);
-                    // Columns beyond the last one are padding, or another unit's.
+                    // Columns beyond the last one are padding or belong to another unit.
                     values.truncate(rest);
                     rest = rest.saturating_sub(values.len());
                     each(bytes_of(values, bytes))?;
@@ -76,6 +77,15 @@ impl Values<'_> {
             Values::Bytes(bytes) => each(bytes),
         }
     }
+}
+
+/// Calls `each` with the bytes of all tensors, chunk by chunk.
+fn for_each_chunk(
+    tensors: &[Stored],
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffers = Buffers::default();
+    tensors.iter().try_for_each(|tensor| tensor.values.for_each_chunk(&mut buffers, &mut each))
 }
 
 /// The 8 bytes of length and the header, with a checksum.
@@ -107,7 +117,7 @@ fn preamble(metadata: &[(&str, String)], tensors: &[Stored], checksum: &str) -> 
         start = end;
     }
     text.push('}');
-    // So that the data begins at a multiple of 8 bytes.
+    // Aligns the data to 8 bytes.
     while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
@@ -122,40 +132,30 @@ fn preamble(metadata: &[(&str, String)], tensors: &[Stored], checksum: &str) -> 
 pub(crate) fn encode(metadata: &[(&str, String)], tensors: &[Stored]) -> Result<Vec<u8>> {
     let n_head = preamble(metadata, tensors, NO_DIGITS)?.len();
     let n_bytes = tensors.iter().map(|t| t.values.n_bytes()).fold(n_head, usize::saturating_add);
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(n_bytes)
-        .map_err(|_| Error::memory(format!("{n_bytes} bytes of a file")))?;
+    let bytes = with_room(n_bytes, format_args!("{n_bytes} bytes of a file"))?;
     let mut file = Cursor::new(bytes);
     write_file(&mut file, metadata, tensors)?;
     Ok(file.into_inner())
 }
 
-/// Writes with a checksum to what cannot go back: goes over the tensors twice, since the checksum
-/// comes first.
+/// Writes to a stream. Encodes the tensors twice, since the checksum precedes them.
 pub(crate) fn write(
     writer: &mut dyn Write,
     metadata: &[(&str, String)],
     tensors: &[Stored],
 ) -> Result<()> {
-    let mut buffers = Buffers::default();
     let mut hasher = Hasher::new();
     hasher.update(&preamble(metadata, tensors, NO_DIGITS)?);
-    for tensor in tensors {
-        tensor.values.for_each_chunk(&mut buffers, |chunk| {
-            hasher.update(chunk);
-            Ok(())
-        })?;
-    }
+    for_each_chunk(tensors, |chunk| {
+        hasher.update(chunk);
+        Ok(())
+    })?;
     let checksum = format!("{:016x}", hasher.finish());
     writer.write_all(&preamble(metadata, tensors, &checksum)?)?;
-    for tensor in tensors {
-        tensor.values.for_each_chunk(&mut buffers, |chunk| writer.write_all(chunk))?;
-    }
-    Ok(())
+    Ok(for_each_chunk(tensors, |chunk| writer.write_all(chunk))?)
 }
 
-/// Writes to a new file in one pass, and the checksum at the end of it.
+/// Writes to a new file in one pass, and then the checksum.
 pub(crate) fn write_file<F: Write + Seek + ?Sized>(
     file: &mut F,
     metadata: &[(&str, String)],
@@ -165,13 +165,10 @@ pub(crate) fn write_file<F: Write + Seek + ?Sized>(
     let mut hasher = Hasher::new();
     hasher.update(&head);
     file.write_all(&head)?;
-    let mut buffers = Buffers::default();
-    for tensor in tensors {
-        tensor.values.for_each_chunk(&mut buffers, |chunk| {
-            hasher.update(chunk);
-            file.write_all(chunk)
-        })?;
-    }
+    for_each_chunk(tensors, |chunk| {
+        hasher.update(chunk);
+        file.write_all(chunk)
+    })?;
     let checksum = format!("{:016x}", hasher.finish());
     file.seek(SeekFrom::Start(0))?;
     Ok(file.write_all(&preamble(metadata, tensors, &checksum)?)?)

@@ -9,7 +9,7 @@
 use super::blocking::K_BLOCK;
 use super::microkernel::Chunks;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
-use crate::storage::{Panels, RowsView, lanes};
+use crate::storage::{Panels, RowsView, is_finite};
 
 /// Inputs in a group, which is taken or left out as a whole: few enough that a drawing has many
 /// empty ones, and a divisor of the run of 16.
@@ -64,10 +64,10 @@ impl ActiveInputs {
             let first = b * GROUPS;
             *count = 0;
             for g in first..(first + GROUPS).min(all) {
-                let bits = self.masks[g * GROUP / LINE] >> (g * GROUP % LINE) & 0xf;
+                let is_active = is_active(&self.masks, g);
                 // Written always, kept where it is active: no branch to mispredict.
                 groups[*count] = (g - first) as u8;
-                *count += usize::from(bits != 0);
+                *count += usize::from(is_active);
             }
             active += *count;
             if all < self.n_in.div_ceil(GROUP) && (first..first + GROUPS).contains(&all) {
@@ -88,13 +88,17 @@ impl ActiveInputs {
     ///
     /// `w` is matrices of `width` columns side by side, as in [`lanes`].
     pub(crate) fn without_zeros(&self, level: Level, w: Panels, width: usize) -> Option<&Self> {
-        (self.sparse && dispatch(level, Finite { w, width, masks: &self.masks })).then_some(self)
+        // A last group of less than four rows is never left out.
+        let all = w.rows / GROUP;
+        (self.sparse
+            && is_finite::<GROUP>(level, w, width, |g| g >= all || is_active(&self.masks, g)))
+        .then_some(self)
     }
 
     /// For the gradient xᵀ·d, once the deltas of these rows are there: takes all inputs for active
     /// where one is not finite.
     pub(crate) fn check_deltas(&mut self, level: Level, d: Panels) {
-        self.sparse = self.sparse && dispatch(level, AllFinite(d));
+        self.sparse = self.sparse && is_finite::<LINE>(level, d, d.cols, |_| false);
     }
 
     /// The active groups of a block of the depth.
@@ -103,17 +107,32 @@ impl ActiveInputs {
         &groups[..*count]
     }
 
-    /// The depth steps of a block `k` deep that are active, for rows whose runs are `a_hop` floats
-    /// apart.
+    /// Sets the depth steps of a block `k` deep, for rows whose runs are `a_hop` floats apart: those
+    /// that are active, or all.
     #[inline(always)]
-    pub(super) fn chunks(&self, block: usize, k: usize, a_hop: usize, chunks: &mut Chunks) {
-        chunks.set_groups::<GROUP>(self.groups(block), k, a_hop);
+    pub(super) fn set_chunks(
+        active: Option<&Self>,
+        chunks: &mut Chunks,
+        block: usize,
+        k: usize,
+        a_hop: usize,
+    ) {
+        match active {
+            Some(active) => chunks.set_groups::<GROUP>(active.groups(block), k, a_hop),
+            None => chunks.set_all(k, a_hop),
+        }
     }
 
     /// Adds these inputs to the active ones of other rows.
     pub(crate) fn join(&self, masks: &mut [u16]) {
         masks.iter_mut().zip(&self.masks).for_each(|(all, mask)| *all |= mask);
     }
+}
+
+/// Whether a column of a whole group is not zero in some row.
+#[inline(always)]
+fn is_active(masks: &[u16], group: usize) -> bool {
+    masks[group * GROUP / LINE] >> (group * GROUP % LINE) & 0xf != 0
 }
 
 struct ScanZeros<'a> {
@@ -142,85 +161,6 @@ impl Kernel for ScanZeros<'_> {
             let bit = |(i, x): (usize, &f32)| u16::from(x.to_bits() != 0) << i;
             *mask = found.0.iter().enumerate().map(bit).fold(0, |mask, bit| mask | bit);
         }
-    }
-}
-
-/// Sums of 0 times every value: 0 until a value is NaN or infinite, then NaN for good. Padding is
-/// kept apart from values by its lanes: panels with padding need separate sums.
-struct NonFinite<S: Simd>([S::V; 2]);
-
-impl<S: Simd> NonFinite<S> {
-    #[inline(always)]
-    fn none(s: S) -> Self {
-        NonFinite([s.splat(0.0); 2])
-    }
-
-    #[inline(always)]
-    fn add(&mut self, s: S, line: &Line) {
-        for (lane, sum) in (0..LINE).step_by(S::LANES).zip(&mut self.0) {
-            *sum = s.mul_add(s.load(&line.0[lane..]), s.splat(0.0), *sum);
-        }
-    }
-
-    /// Whether one was found among the first lanes.
-    #[inline(always)]
-    fn found(self, s: S, lanes: usize) -> bool {
-        let mut all = Line::ZERO;
-        for (lane, sum) in (0..LINE).step_by(S::LANES).zip(self.0) {
-            s.store(sum, &mut all.0[lane..]);
-        }
-        all.0[..lanes].iter().any(|sum| sum.is_nan())
-    }
-}
-
-/// Whether the weights of all groups that may be left out are finite.
-struct Finite<'a> {
-    w: Panels<'a>,
-    /// Columns of each of the matrices side by side.
-    width: usize,
-    masks: &'a [u16],
-}
-
-impl Kernel for Finite<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> bool {
-        // Of full panels, and of those with padding, which all have as much of it.
-        let (mut full, mut padded) = (NonFinite::none(s), NonFinite::none(s));
-        let mut least = LINE;
-        for p in 0..self.w.n_panels() {
-            let lanes = lanes(self.width, p);
-            least = least.min(lanes);
-            let sums = if lanes == LINE { &mut full } else { &mut padded };
-            // The last lines may be less than 16, and their whole groups may be left out too.
-            for (lines, mask) in self.w.panel(p).chunks(LINE).zip(self.masks) {
-                for (g, group) in lines.chunks_exact(GROUP).enumerate() {
-                    if mask >> (g * GROUP) & 0xf == 0 {
-                        group.iter().for_each(|line| sums.add(s, line));
-                    }
-                }
-            }
-        }
-        !full.found(s, LINE) && !padded.found(s, least)
-    }
-}
-
-/// Whether all values are finite.
-struct AllFinite<'a>(Panels<'a>);
-
-impl Kernel for AllFinite<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> bool {
-        let mut finite = true;
-        for p in 0..self.0.n_panels() {
-            let mut sums = NonFinite::none(s);
-            self.0.panel(p).iter().for_each(|line| sums.add(s, line));
-            finite &= !sums.found(s, lanes(self.0.cols, p));
-        }
-        finite
     }
 }
 

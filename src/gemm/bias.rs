@@ -1,6 +1,7 @@
 //! The gradient of a bias and its update.
 
 use super::blocking::K_BLOCK;
+use super::epilogue::{Epilogue, Field, Place, Update};
 use super::store::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::Panels;
@@ -20,12 +21,14 @@ pub(crate) struct BiasBlock<'a> {
 pub(crate) fn update_bias<R: UpdateRule>(level: Level, b: BiasBlock, rule: R) {
     assert!(b.bias.len() == b.d.n_panels());
     assert!(b.slots.iter().take(R::SLOTS).all(|s| s.len() == b.bias.len()));
-    dispatch(level, BiasUpdate { b, rule });
+    let field = |lines: &mut [Line]| Field { ptr: lines.as_mut_ptr().cast(), panel: LINE };
+    let epilogue = Update { weight: field(b.bias), slots: b.slots.map(field), rule };
+    dispatch(level, BiasUpdate { d: b.d, epilogue });
 }
 
 struct BiasUpdate<'a, R> {
-    b: BiasBlock<'a>,
-    rule: R,
+    d: Panels<'a>,
+    epilogue: Update<R>,
 }
 
 impl<R: UpdateRule> Kernel for BiasUpdate<'_, R> {
@@ -33,29 +36,19 @@ impl<R: UpdateRule> Kernel for BiasUpdate<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let BiasUpdate { b, rule } = self;
-        for p in 0..b.bias.len() {
+        for panel in 0..self.d.n_panels() {
             let mut totals = Line::ZERO;
-            for block in b.d.panel(p).chunks(K_BLOCK) {
+            for block in self.d.panel(panel).chunks(K_BLOCK) {
                 let mut sums = Line::ZERO;
                 add_lines(s, block, &mut sums);
                 add_lines(s, &[sums], &mut totals);
             }
+            let epilogue = self.epilogue.tile(0, panel);
             for lane in (0..LINE).step_by(S::LANES) {
                 let total = s.load(&totals.0[lane..]);
-                let mut slots = [total; 2];
-                for (value, slot) in slots.iter_mut().zip(&b.slots).take(R::SLOTS) {
-                    *value = s.load(&slot[p].0[lane..]);
-                }
-                let weight = s.load(&b.bias[p].0[lane..]);
-                s.store(rule.update(s, weight, total, &mut slots), &mut b.bias[p].0[lane..]);
-                let [first, second] = slots;
-                if R::SLOTS > 0 {
-                    s.store(first, &mut b.slots[0][p].0[lane..]);
-                }
-                if R::SLOTS > 1 {
-                    s.store(second, &mut b.slots[1][p].0[lane..]);
-                }
+                // SAFETY: `update_bias` checked that the fields have a line for each panel, and they
+                // are exclusively ours.
+                unsafe { epilogue.finish(s, total, Place { row: 0, panel: 0, lane }) };
             }
         }
     }

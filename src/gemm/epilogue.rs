@@ -1,8 +1,10 @@
 //! What happens to a tile's sums while they are in registers: bias and activation, ⊙ σ′, or the
 //! optimiser's update of the very weights whose gradient the sums are.
 
+use super::microkernel::Sums;
 use super::store::UpdateRule;
 use crate::simd::{LINE, Simd};
+use crate::storage::{Panels, PanelsMut};
 
 /// A vector's place relative to the epilogue's first element.
 #[derive(Clone, Copy)]
@@ -12,39 +14,47 @@ pub(super) struct Place {
     pub(super) lane: usize,
 }
 
-/// Memory that tiles read or write: element `place` is at `panel * panel_stride + row * 16 + lane`.
+/// Calls `f` for each vector of a tile and its place.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
+pub(super) fn for_each<S: Simd, const MR: usize, const P: usize, const H: usize>(
+    sums: &mut Sums<S, MR, P, H>,
+    mut f: impl FnMut(&mut S::V, Place),
+) {
+    for row in 0..MR {
+        for panel in 0..P {
+            for h in 0..H {
+                f(&mut sums[row][panel][h], Place { row, panel, lane: h * S::LANES });
+            }
+        }
+    }
+}
+
+/// Memory that tiles read or write: element `place` is at `place.panel * panel + place.row * 16 +
+/// place.lane`.
 #[derive(Clone, Copy)]
-pub(super) struct Field<P> {
-    pub(super) ptr: P,
+pub(super) struct Field {
+    pub(super) ptr: *mut f32,
     /// Floats from one panel to the next.
     pub(super) panel: usize,
 }
 
-impl<P> Field<P> {
+impl Field {
+    /// The field of a whole matrix.
+    pub(super) fn new(m: &mut PanelsMut) -> Self {
+        Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE }
+    }
+
+    /// The field of a matrix that nobody may write.
+    pub(super) fn read_only(m: Panels) -> Self {
+        Field { ptr: m.as_ptr().cast_mut(), panel: m.ld * LINE }
+    }
+
     #[inline(always)]
     fn offset(&self, at: Place) -> usize {
         at.panel * self.panel + at.row * LINE + at.lane
     }
-}
 
-impl Field<*const f32> {
-    /// The field from a tile's first element on.
-    #[inline(always)]
-    fn tile(self, row: usize, panel: usize) -> Self {
-        let ptr = self.ptr.wrapping_add(self.offset(Place { row, panel, lane: 0 }));
-        Field { ptr, ..self }
-    }
-
-    /// # Safety
-    /// The field is readable at `at`.
-    #[inline(always)]
-    unsafe fn load<S: Simd>(&self, s: S, at: Place) -> S::V {
-        // SAFETY: by this function's contract.
-        unsafe { s.load_ptr(self.ptr.add(self.offset(at))) }
-    }
-}
-
-impl Field<*mut f32> {
     /// The field from a tile's first element on.
     #[inline(always)]
     pub(super) fn tile(self, row: usize, panel: usize) -> Self {
@@ -85,11 +95,11 @@ pub(super) trait Epilogue: Copy {
 /// One epilogue for the three, so that each tile is compiled once.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
-    pub(super) out: Field<*mut f32>,
+    pub(super) out: Field,
     /// Of the function, see [`FusedOp::floor`].
     pub(super) floor: f32,
     /// Backward: what forward kept of the layer below, if that has ReLU.
-    pub(super) kept: Option<Field<*const f32>>,
+    pub(super) kept: Option<Field>,
 }
 
 impl Epilogue for Finish {
@@ -119,9 +129,21 @@ impl Epilogue for Finish {
 /// Update: the total is a gradient; the weight and its optimiser state change in place.
 #[derive(Clone, Copy)]
 pub(super) struct Update<R> {
-    pub(super) weight: Field<*mut f32>,
-    pub(super) slots: [Field<*mut f32>; 2],
+    pub(super) weight: Field,
+    pub(super) slots: [Field; 2],
     pub(super) rule: R,
+}
+
+impl<R: UpdateRule> Update<R> {
+    /// The update of weights and the state of the rule, which are shaped like them.
+    pub(super) fn new(w: &mut PanelsMut, slots: &mut [Option<PanelsMut>; 2], rule: R) -> Self {
+        for slot in slots.iter().take(R::SLOTS) {
+            assert!(slot.as_ref().is_some_and(|s| s.rows == w.rows && s.cols == w.cols));
+        }
+        let weight = Field::new(w);
+        let slots = slots.each_mut().map(|slot| slot.as_mut().map_or(weight, Field::new));
+        Update { weight, slots, rule }
+    }
 }
 
 impl<R: UpdateRule> Epilogue for Update<R> {

@@ -4,7 +4,8 @@
 
 use super::active::ActiveInputs;
 use super::blocking::{K_BLOCK, has_vectors, panel_vectors};
-use super::microkernel::{Chunks, Operands, Rows, block_sums};
+use super::epilogue::for_each;
+use super::microkernel::{Chunks, Operands, Rows, Sums, block_sums};
 use super::store::FusedOp;
 use crate::simd::{Kernel, LINE, Line, Simd, next_row_panels, with_const};
 use crate::storage::{Panels, PanelsMut, RowsView};
@@ -56,29 +57,22 @@ impl RowProduct<'_> {
     /// # Safety
     /// The panels exist, and the shapes agree.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const P: usize, const H: usize>(&mut self, s: S, p: usize) {
         let RowProduct { x, inputs, w, bias, out, op } = self;
         let (k, (a, a_row, a_hop)) = (w.rows, x.geometry());
-        let mut totals = [[s.splat(0.0); H]; P];
+        let mut totals: Sums<S, 1, P, H> = [[[s.splat(0.0); H]; P]];
         if let Some(bias) = bias {
-            for q in 0..P {
-                for h in 0..H {
-                    // +0 for −0: so a total is never −0, see `active.rs`.
-                    let bias = s.load(&bias[p + q].0[h * S::LANES..]);
-                    totals[q][h] = s.add(bias, s.splat(0.0));
-                }
-            }
+            for_each::<S, 1, P, H>(&mut totals, |total, at| {
+                // +0 for −0: so a total is never −0, see `active.rs`.
+                *total = s.add(s.load(&bias[p + at.panel].0[at.lane..]), s.splat(0.0));
+            });
         }
         for k0 in (0..k).step_by(K_BLOCK) {
             let depth = K_BLOCK.min(k - k0);
             let mut chunks = Chunks::none();
-            match inputs {
-                Some(inputs) => inputs.chunks(k0 / K_BLOCK, depth, a_hop, &mut chunks),
-                None => chunks.set_all(depth, a_hop),
-            }
+            ActiveInputs::set_chunks(*inputs, &mut chunks, k0 / K_BLOCK, depth, a_hop);
             // SAFETY: the block is inside x and w, whose geometry its constructor checked.
-            let [sums] = unsafe {
+            let sums = unsafe {
                 let operands = Operands {
                     a: a.add(k0 / LINE * a_hop),
                     a_row,
@@ -91,18 +85,14 @@ impl RowProduct<'_> {
             };
             // Without a bias the first sums are the totals, −0 and all.
             let is_total = k0 == 0 && bias.is_none();
-            for q in 0..P {
-                for h in 0..H {
-                    let sum = sums[q][h];
-                    totals[q][h] = if is_total { sum } else { s.add(totals[q][h], sum) };
-                }
-            }
+            for_each::<S, 1, P, H>(&mut totals, |total, at| {
+                let sum = sums[0][at.panel][at.lane / S::LANES];
+                *total = if is_total { sum } else { s.add(*total, sum) };
+            });
         }
         let floor = s.splat(op.floor());
-        for q in 0..P {
-            for h in 0..H {
-                s.store(s.max(floor, totals[q][h]), &mut out.panel_mut(p + q)[0].0[h * S::LANES..]);
-            }
-        }
+        for_each::<S, 1, P, H>(&mut totals, |total, at| {
+            s.store(s.max(floor, *total), &mut out.panel_mut(p + at.panel)[0].0[at.lane..]);
+        });
     }
 }

@@ -4,8 +4,8 @@ use super::active::ActiveInputs;
 use super::blocking::{
     Balanced, K_BLOCK, PREFETCH_ROWS, PREFETCH_WEIGHTS, ROW_BLOCK, has_vectors, panel_vectors,
 };
-use super::epilogue::{Epilogue, Field, Finish, Place};
-use super::microkernel::{Chunk, Chunks, Operands, Rows, block_sums};
+use super::epilogue::{Epilogue, Field, Finish, for_each};
+use super::microkernel::{Chunk, Chunks, Operands, Rows, Sums, block_sums};
 use super::portable;
 use super::row::RowProduct;
 use super::store::{ElementwiseOp, FusedOp};
@@ -33,19 +33,11 @@ pub(crate) struct Forward<'a, A> {
 
 /// out = σ(x·w + bias)
 pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
-    let (m, n) = (f.x.rows(), f.w.cols);
-    let Forward { x, inputs, w, bias, mut out, mut z, activation } = f;
-    assert!(inputs.is_none_or(|inputs| inputs.n_in() == x.cols()));
-    assert!(x.cols() == w.rows && out.rows == m && out.cols == n && bias.len() == w.n_panels());
-    assert!(z.as_ref().is_none_or(|z| z.rows == m && z.cols == n));
-    let bias = Some(bias);
+    let Forward { x, inputs, w, bias, out, mut z, activation } = f;
+    assert!(bias.len() == w.n_panels());
+    assert!(z.as_ref().is_none_or(|z| z.rows == out.rows && z.cols == out.cols));
     let fused = activation.fused().filter(|_| z.is_none());
-    let op = fused.unwrap_or(FusedOp::Identity);
-    let (totals, one_row) = (field(&mut out), m == 1 && level != Level::portable());
-    if one_row {
-        dispatch(level, RowProduct { x, inputs, w, bias, out: out.reborrow(), op });
-    }
-    let mut after = |panel: usize, rows: Range<usize>| {
+    let mut after = |out: &mut PanelsMut, panel: usize, rows: Range<usize>| {
         let lines = &mut out.panel_mut(panel)[rows.clone()];
         if let Some(z) = &mut z {
             z.panel_mut(panel)[rows].copy_from_slice(lines);
@@ -53,11 +45,8 @@ pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
         activation.forward_lines(level, lines);
     };
     let after: Option<After> = if fused.is_none() { Some(&mut after) } else { None };
-    if one_row {
-        return after.into_iter().for_each(|f| (0..w.n_panels()).for_each(|panel| f(panel, 0..1)));
-    }
-    let epilogue = Finish { out: totals, floor: op.floor(), kept: None };
-    dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
+    let (bias, op) = (Some(bias), fused.unwrap_or(FusedOp::Identity));
+    Product { x, inputs, w, bias, out, op, relu: None, after }.run_at(level);
 }
 
 /// One layer's backward product on a block of rows.
@@ -76,57 +65,61 @@ pub(crate) struct BackwardInput<'a, A> {
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
 pub(crate) fn backward_input<A: ElementwiseOp>(level: Level, b: BackwardInput<A>) {
-    let BackwardInput { d: x, wt: w, kept, mut out, activation } = b;
-    assert!(x.cols == w.rows && out.rows == x.rows && out.cols == w.cols);
-    assert!(kept.rows == x.rows && kept.cols == w.cols);
-    let (rows, x) = (x.rows, RowsView::from(x));
-    let (inputs, bias, fused) = (None, None, activation.fused());
-    if rows == 1 && level != Level::portable() {
-        let (to, op) = (out.reborrow(), FusedOp::Identity);
-        dispatch(level, RowProduct { x, inputs, w, bias, out: to, op });
-        if fused != Some(FusedOp::Identity) {
-            for panel in 0..w.n_panels() {
-                activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
-            }
-        }
-        return;
-    }
-    let totals = field(&mut out);
-    let relu = Field { ptr: kept.as_ptr(), panel: kept.ld * LINE };
-    let relu = (fused == Some(FusedOp::Relu)).then_some(relu);
-    let epilogue = Finish { out: totals, floor: FusedOp::Identity.floor(), kept: relu };
-    let mut after = |panel: usize, rows: Range<usize>| {
+    let BackwardInput { d, wt: w, kept, out, activation } = b;
+    assert!(kept.rows == out.rows && kept.cols == out.cols);
+    let fused = activation.fused();
+    let relu = (fused == Some(FusedOp::Relu) && !is_row(level, d.rows)).then_some(kept);
+    let mut after = |out: &mut PanelsMut, panel: usize, rows: Range<usize>| {
         let lines = &mut out.panel_mut(panel)[rows.clone()];
         activation.backward_lines(level, &kept.panel(panel)[rows], lines);
     };
-    let after: Option<After> = if fused.is_none() { Some(&mut after) } else { None };
-    dispatch(level, Product { x, inputs, w, bias, totals, epilogue, after });
+    let is_done = fused == Some(FusedOp::Identity) || relu.is_some();
+    let after: Option<After> = if is_done { None } else { Some(&mut after) };
+    let (x, inputs, bias, op) = (d.into(), None, None, FusedOp::Identity);
+    Product { x, inputs, w, bias, out, op, relu, after }.run_at(level);
 }
 
-/// The field of a whole matrix.
-fn field(m: &mut PanelsMut) -> Field<*mut f32> {
-    Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE }
+/// Whether a product of so many rows is a [`RowProduct`].
+fn is_row(level: Level, rows: usize) -> bool {
+    rows == 1 && level != Level::portable()
 }
 
-/// `epilogue(bias + x·w)`, where x·w is summed block by block into `totals`; at levels with
-/// micro-kernels for two rows or more, so that no tile has one row (`Balanced` cuts none off).
-///
-/// The constructors above checked that all shapes agree, so every field is valid at every place of
-/// the m x n result.
+/// `out = op(bias + x·w)`, summed block by block in `out`; at levels with micro-kernels for two rows or
+/// more, so that no tile has one row (`Balanced` cuts none off).
 struct Product<'a> {
     x: RowsView<'a>,
     inputs: Option<&'a ActiveInputs>,
     w: Panels<'a>,
     /// One line per panel of w.
     bias: Option<&'a [Line]>,
-    totals: Field<*mut f32>,
-    epilogue: Finish,
+    out: PanelsMut<'a>,
+    op: FusedOp,
+    /// Backward: what a layer below with ReLU kept.
+    relu: Option<Panels<'a>>,
     after: Option<After<'a>>,
 }
 
 /// Work that is not worth an instance of every tile: it runs over some rows of a panel right after
 /// their last tile, while they are in L1.
-type After<'a> = &'a mut dyn FnMut(usize, Range<usize>);
+type After<'a> = &'a mut dyn FnMut(&mut PanelsMut, usize, Range<usize>);
+
+impl Product<'_> {
+    #[inline(always)]
+    fn run_at(mut self, level: Level) {
+        let (rows, n_panels) = (self.x.rows(), self.w.n_panels());
+        assert!(self.inputs.is_none_or(|inputs| inputs.n_in() == self.x.cols()));
+        assert!(self.x.cols() == self.w.rows);
+        assert!(self.out.rows == rows && self.out.cols == self.w.cols);
+        if !is_row(level, rows) {
+            return dispatch(level, self);
+        }
+        let Product { x, inputs, w, bias, op, .. } = self;
+        dispatch(level, RowProduct { x, inputs, w, bias, out: self.out.reborrow(), op });
+        if let Some(after) = self.after {
+            (0..n_panels).for_each(|panel| after(&mut self.out, panel, 0..1));
+        }
+    }
+}
 
 impl Kernel for Product<'_> {
     type Output = ();
@@ -134,17 +127,20 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (rows, n_panels) = (self.x.rows(), self.w.n_panels());
+        let out = Field::new(&mut self.out);
+        let epilogue =
+            Finish { out, floor: self.op.floor(), kept: self.relu.map(Field::read_only) };
         if const { S::TILES.is_empty() } {
-            // SAFETY: every field is valid at every place of the result (see `Product`), which is
-            // exclusively ours.
-            unsafe { portable::rows(s, self.x, self.w, self.bias, self.epilogue) };
+            // SAFETY: `run_at` and its callers checked that all shapes agree, so the fields are valid
+            // at every place of the result, which is exclusively ours.
+            unsafe { portable::rows(s, self.x, self.w, self.bias, epilogue) };
             if let Some(after) = self.after {
-                (0..n_panels).for_each(|panel| after(panel, 0..rows));
+                (0..n_panels).for_each(|panel| after(&mut self.out, panel, 0..rows));
             }
             return;
         }
         for (first, rows) in Balanced::new(rows, ROW_BLOCK).iter() {
-            self.rows(s, first..first + rows);
+            self.rows(s, epilogue, first..first + rows);
         }
     }
 }
@@ -152,20 +148,23 @@ impl Kernel for Product<'_> {
 impl Product<'_> {
     /// All panels and blocks of the depth of some rows.
     #[inline(always)]
-    fn rows<S: Simd>(&mut self, s: S, rows: Range<usize>) {
+    fn rows<S: Simd>(&mut self, s: S, epilogue: Finish, rows: Range<usize>) {
         let (k, n_panels) = (self.x.cols(), self.w.n_panels());
         let (a, a_row, a_hop) = self.x.geometry();
         let mut chunks = Chunks::none();
         for k0 in (0..k).step_by(K_BLOCK) {
             let depth = K_BLOCK.min(k - k0);
-            match self.inputs {
-                Some(inputs) => inputs.chunks(k0 / K_BLOCK, depth, a_hop, &mut chunks),
-                None => chunks.set_all(depth, a_hop),
-            }
-            let chunks = chunks.as_slice();
-            let a = a.wrapping_add(k0 / LINE * a_hop);
-            let last = k0 + K_BLOCK >= k;
-            let block = Block { a, a_row, rows: rows.clone(), k0, k: depth, last, chunks };
+            ActiveInputs::set_chunks(self.inputs, &mut chunks, k0 / K_BLOCK, depth, a_hop);
+            let block = Block {
+                a: a.wrapping_add(k0 / LINE * a_hop),
+                a_row,
+                rows: rows.clone(),
+                k0,
+                k: depth,
+                last: k0 + K_BLOCK >= k,
+                chunks: chunks.as_slice(),
+                epilogue,
+            };
             let mut p = 0;
             while p < n_panels {
                 let panels = S::TILES.next_panels(rows.len(), n_panels - p);
@@ -179,7 +178,7 @@ impl Product<'_> {
                 if block.last
                     && let Some(after) = &mut self.after
                 {
-                    (p..p + panels).for_each(|panel| after(panel, rows.clone()));
+                    (p..p + panels).for_each(|panel| after(&mut self.out, panel, rows.clone()));
                 }
                 p += panels;
             }
@@ -197,6 +196,7 @@ struct Block<'a> {
     k: usize,
     last: bool,
     chunks: &'a [Chunk],
+    epilogue: Finish,
 }
 
 /// All rows of P panels, from a panel on, for one block, H vectors per panel.
@@ -260,7 +260,6 @@ impl Product<'_> {
     /// # Safety
     /// The rows and panels exist.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,
@@ -270,7 +269,7 @@ impl Product<'_> {
     ) {
         let w = &self.w;
         // SAFETY: rows, panels and the block's depth are inside x and w, whose geometry their
-        // constructors checked; the fields are valid there (see `Product`), and the result is
+        // constructors checked; the fields are valid there (see `run`), and the result is
         // exclusively ours.
         unsafe {
             let operands = Operands {
@@ -282,41 +281,27 @@ impl Product<'_> {
                 chunks: block.chunks,
             };
             let mut sums = block_sums::<S, Rows, MR, P, H>(s, operands);
-            let totals = self.totals.tile(row, panel);
+            let epilogue = block.epilogue.tile(row, panel);
+            let totals = epilogue.out;
             if block.k0 > 0 {
-                for r in 0..MR {
-                    for p in 0..P {
-                        for h in 0..H {
-                            let at = Place { row: r, panel: p, lane: h * S::LANES };
-                            sums[r][p][h] = s.add(totals.load(s, at), sums[r][p][h]);
-                        }
-                    }
-                }
+                for_each::<S, MR, P, H>(&mut sums, |sum, at| {
+                    *sum = s.add(totals.load(s, at), *sum)
+                });
             } else if let Some(bias) = self.bias {
-                let bias = bias.as_ptr().add(panel).cast::<f32>();
-                for p in 0..P {
-                    for h in 0..H {
-                        // +0 for −0: so a total is never −0, see `active.rs`.
-                        let bias = s.load_ptr(bias.add(p * LINE + h * S::LANES));
-                        let bias = s.add(bias, s.splat(0.0));
-                        for r in 0..MR {
-                            sums[r][p][h] = s.add(bias, sums[r][p][h]);
-                        }
-                    }
-                }
+                let mut vectors: Sums<S, 1, P, H> = [[[s.splat(0.0); H]; P]];
+                for_each::<S, 1, P, H>(&mut vectors, |vector, at| {
+                    // +0 for −0: so a total is never −0, see `active.rs`.
+                    let bias = bias.as_ptr().add(panel + at.panel).cast::<f32>();
+                    *vector = s.add(s.load_ptr(bias.add(at.lane)), s.splat(0.0));
+                });
+                for_each::<S, MR, P, H>(&mut sums, |sum, at| {
+                    *sum = s.add(vectors[0][at.panel][at.lane / S::LANES], *sum);
+                });
             }
-            let epilogue = self.epilogue.tile(row, panel);
-            for r in 0..MR {
-                for p in 0..P {
-                    for h in 0..H {
-                        let at = Place { row: r, panel: p, lane: h * S::LANES };
-                        if block.last {
-                            epilogue.finish(s, sums[r][p][h], at);
-                        } else {
-                            totals.store(s, sums[r][p][h], at);
-                        }
-                    }
-                }
+            if block.last {
+                for_each::<S, MR, P, H>(&mut sums, |sum, at| epilogue.finish(s, *sum, at));
+            } else {
+                for_each::<S, MR, P, H>(&mut sums, |sum, at| totals.store(s, *sum, at));
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Xᵀ·D, the gradient of the weights, with the optimiser's update in its store.
 
 use super::blocking::{BLOCK_PANELS, K_BLOCK, Walk, has_vectors, panel_vectors};
-use super::epilogue::{Epilogue, Field, Place, Update};
+use super::epilogue::{Epilogue, Field, Update, for_each};
 use super::microkernel::{Lanes, Operands, block_sums};
 use super::portable;
 use super::store::UpdateRule;
-use crate::simd::{Kernel, LINE, Level, Simd, dispatch, next_gradient_rows, with_const};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch, next_gradient_rows, with_const};
 use crate::storage::{Panels, PanelsMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -56,20 +56,12 @@ pub(crate) fn update_weights<R: UpdateRule>(level: Level, mut b: WeightBlock, ru
     let (rows, cols) = (b.w.rows, b.w.cols);
     assert!(b.x.rows == b.d.rows && b.x.cols == rows && b.d.cols == cols);
     assert!(b.active.is_empty() || b.active.len() == b.x.n_panels());
-    for slot in b.slots.iter().take(R::SLOTS) {
-        assert!(slot.as_ref().is_some_and(|s| s.rows == rows && s.cols == cols));
-    }
     if let Some(Transposed(wt)) = &b.wt {
         assert!(wt.rows == cols && wt.cols == rows);
         assert!(b.w.ld.is_multiple_of(LINE) && wt.ld.is_multiple_of(LINE));
     }
-    let weight = Field { ptr: b.w.as_mut_ptr(), panel: b.w.ld * LINE };
-    let [first, second] = &mut b.slots;
-    let slot = |m: &mut Option<PanelsMut>| match m {
-        Some(m) => Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE },
-        None => weight,
-    };
-    let epilogue = Update { weight, slots: [slot(first), slot(second)], rule };
+    let weight = Field::new(&mut b.w);
+    let epilogue = Update::new(&mut b.w, &mut b.slots, rule);
     let wt = b.wt.as_mut().map(|Transposed(m)| (m.as_mut_ptr(), m.ld * LINE));
     dispatch(level, Product { x: b.x, d: b.d, active: b.active, epilogue, weight, wt });
 }
@@ -80,7 +72,7 @@ struct Product<'a, E> {
     d: Panels<'a>,
     active: &'a [u16],
     epilogue: E,
-    weight: Field<*mut f32>,
+    weight: Field,
     /// First float and floats from one panel to the next.
     wt: Option<(*mut f32, usize)>,
 }
@@ -130,7 +122,7 @@ struct Pass {
     samples: Range<usize>,
     /// One per panel of d for a single pass, else those of [`BLOCK_PANELS`] panels of x by as many of
     /// d.
-    totals: Field<*mut f32>,
+    totals: Field,
 }
 
 impl<E: Epilogue> Product<'_, E> {
@@ -208,12 +200,11 @@ impl<E: Epilogue> Product<'_, E> {
     /// The lanes and panels exist; `totals` has MR rows of P panels, and holds what the blocks
     /// before left there.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "see `microkernel::chunk_sums`")]
     unsafe fn tile<S: Simd, const MR: usize, const P: usize, const H: usize>(
         &self,
         s: S,
         At { x_panel, row, panel, k0 }: At,
-        totals: Field<*mut f32>,
+        totals: Field,
     ) {
         let active = self.active.get(x_panel).is_none_or(|mask| mask >> row & ((1 << MR) - 1) != 0);
         let (x, d) = (&self.x, &self.d);
@@ -235,29 +226,16 @@ impl<E: Epilogue> Product<'_, E> {
                 false => [[[s.splat(0.0); H]; P]; MR],
             };
             if k0 > 0 {
-                for r in 0..MR {
-                    for p in 0..P {
-                        for h in 0..H {
-                            let at = Place { row: r, panel: p, lane: h * S::LANES };
-                            sums[r][p][h] = s.add(totals.load(s, at), sums[r][p][h]);
-                        }
-                    }
-                }
+                for_each::<S, MR, P, H>(&mut sums, |sum, at| {
+                    *sum = s.add(totals.load(s, at), *sum)
+                });
             }
-            let (last, epilogue) =
-                (k0 + K_BLOCK >= x.rows, self.epilogue.tile(x_panel * LINE + row, panel));
-            for r in 0..MR {
-                for p in 0..P {
-                    for h in 0..H {
-                        let at = Place { row: r, panel: p, lane: h * S::LANES };
-                        if last {
-                            epilogue.finish(s, sums[r][p][h], at);
-                        } else {
-                            totals.store(s, sums[r][p][h], at);
-                        }
-                    }
-                }
-            }
+            let last = k0 + K_BLOCK >= x.rows;
+            let epilogue = self.epilogue.tile(x_panel * LINE + row, panel);
+            for_each::<S, MR, P, H>(&mut sums, |sum, at| match last {
+                true => epilogue.finish(s, *sum, at),
+                false => totals.store(s, *sum, at),
+            });
         }
     }
 
@@ -269,30 +247,21 @@ impl<E: Epilogue> Product<'_, E> {
         // both is exclusively ours (`Transposed::new`; `update_weights` checked the shapes).
         unsafe {
             let block = self.weight.ptr.add(panel * self.weight.panel + x_panel * LINE * LINE);
-            s.enter(Transpose::new(block, wt.add(x_panel * wt_panel + panel * LINE * LINE)));
+            let to = wt.add(x_panel * wt_panel + panel * LINE * LINE);
+            s.enter(Transpose(&*block.cast(), &mut *to.cast()));
         }
     }
 }
 
 /// One copy of the code for all products.
-struct Transpose(*const f32, *mut f32);
+struct Transpose<'a>(&'a [Line; LINE], &'a mut [Line; LINE]);
 
-impl Transpose {
-    /// # Safety
-    /// 16 x 16 floats can be read at the first and written at the second, until it has run.
-    #[inline(always)]
-    unsafe fn new(from: *const f32, to: *mut f32) -> Self {
-        Transpose(from, to)
-    }
-}
-
-impl Kernel for Transpose {
+impl Kernel for Transpose<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: by the contract of `new`.
-        unsafe { s.transpose(self.0, self.1, LINE) }
+        s.transpose_lines(self.0, self.1);
     }
 }
 
@@ -307,7 +276,8 @@ pub(crate) fn transpose(level: Level, w: &mut PanelsMut, Transposed(mut wt): Tra
             // are in them, and both are exclusively ours.
             let block = unsafe {
                 let from = from.add((panel * w.ld + group * LINE) * LINE);
-                Transpose::new(from, to.add((group * wt.ld + panel * LINE) * LINE))
+                let to = to.add((group * wt.ld + panel * LINE) * LINE);
+                Transpose(&*from.cast(), &mut *to.cast())
             };
             dispatch(level, block);
         }

@@ -1,14 +1,14 @@
 //! The comparison of each parameter's gradient with (L(w + h) − L(w − h)) / 2h in f64.
 
-use super::convert::{mask, reference_loss, training_network, wide};
+use super::convert::{self, mask, reference_loss, wide};
 use super::gradients::{Gradients, LayerGradients, gradients};
 use super::kinks;
 use super::rounding::rounding_errors;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::network::Mlp;
-use crate::program::BatchTargets;
-use crate::reference::{self, Batch, Layer, LayerOutput, Network, Target, target_rows};
+use crate::program::{BatchTargets, check_rows};
+use crate::reference::{self, Batch, Layer, LayerOutput, Map, Network, Target, target_rows};
 use crate::storage::MatRef;
 use std::fmt;
 
@@ -73,9 +73,9 @@ pub enum Parameter {
     Weight(usize, usize),
     /// The bias of a column of W.
     Bias(usize),
-    /// γ of a neuron of a normalised layer.
+    /// γ of a neuron of a normalised layer, or of a feature of an affine layer.
     Scale(usize),
-    /// β of a neuron of a normalised layer.
+    /// β of a neuron of a normalised layer, or of a feature of an affine layer.
     Shift(usize),
 }
 
@@ -154,24 +154,18 @@ impl Gradients {
         targets: BatchTargets,
         loss: Loss,
     ) -> Result<GradientCheck> {
-        check_batch(net, x, targets, loss)?;
-        let (labels, values);
-        let target = match targets {
-            // The target of a single output is the class.
-            BatchTargets::Classes(classes) if is_class(net, loss) => {
-                values = classes.iter().map(|&l| f64::from(l)).collect::<Vec<_>>();
-                Target::Values(&values)
-            }
+        loss.check_output(net.output_activation())?;
+        let is_values = matches!(targets, BatchTargets::Values(_));
+        check_rows(net, loss, x, targets, is_values)?;
+        let loss = reference_loss(loss);
+        let y = match targets {
             BatchTargets::Classes(classes) => {
-                labels = classes.iter().map(|&l| l as usize).collect::<Vec<_>>();
-                Target::Labels(&labels)
+                let labels: Vec<_> = classes.iter().map(|&l| l as usize).collect();
+                target_rows(&loss, Target::Labels(&labels), net.n_out())
             }
-            BatchTargets::Values(y) => {
-                values = wide_rows(y);
-                Target::Values(&values)
-            }
+            BatchTargets::Values(y) => wide_rows(y),
         };
-        let network = training_network(net, x.rows())?;
+        let network = convert::network(net, Some(x.rows()))?;
         let mut inputs = wide_rows(x);
         if let Some(mask) = mask(net, net.input_dropout(), 0, (x.rows(), x.cols()))? {
             inputs.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
@@ -179,15 +173,16 @@ impl Gradients {
         if self.layers.len() != network.layers.len() {
             return Err(Error::shape("gradients", network.layers.len(), self.layers.len()));
         }
-        let (batch, loss) = (Batch::new(&inputs, target), reference_loss(loss));
-        let (value, outputs) = (network.loss(&batch, &loss)?, network.layer_outputs(&inputs)?);
+        let value = network.loss(&Batch::new(&inputs, Target::Values(&y)), &loss)?;
+        let outputs = network.layer_outputs(&inputs)?;
         let mut check = GradientCheck { loss: value, compared: 0, at_kinks: 0, worst: None };
-        let errors = rounding_errors(&network, &batch, &loss, &outputs);
+        let errors = rounding_errors(&network, [&inputs, &y], &loss)?;
         for (layer, (gradients, rounding)) in self.layers.iter().zip(errors).enumerate() {
             let mut checked = CheckedLayer {
                 layer,
                 network: network.clone(),
-                batch,
+                x: &inputs,
+                y: &y,
                 loss: &loss,
                 z: &outputs[layer].z,
                 outputs: outputs[..layer].to_vec(),
@@ -204,41 +199,6 @@ fn wide_rows(m: MatRef) -> Vec<f64> {
     (0..m.rows()).flat_map(|r| wide(m.row(r))).collect()
 }
 
-/// Whether the network has one output, whose target is the class itself.
-fn is_class(net: &Mlp, loss: Loss) -> bool {
-    net.n_out() == 1 && loss != Loss::CrossEntropy
-}
-
-/// Checks that a batch and a loss fit the network.
-fn check_batch(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Result<()> {
-    if let Some(output) = net.layers().last() {
-        loss.check_output(output.layer.activation())?;
-    }
-    let shape = |m: MatRef| format!("{} x {}", m.rows(), m.cols());
-    if x.rows() == 0 || x.cols() != net.n_in() {
-        return Err(Error::shape("x", format!("at least one row of {}", net.n_in()), shape(x)));
-    }
-    let n_out = net.n_out();
-    match targets {
-        BatchTargets::Values(y) if (y.rows(), y.cols()) != (x.rows(), n_out) => {
-            Err(Error::shape("targets", format!("{} x {n_out}", x.rows()), shape(y)))
-        }
-        BatchTargets::Classes(labels) if labels.len() != x.rows() => {
-            Err(Error::shape("labels", x.rows(), labels.len()))
-        }
-        BatchTargets::Classes(labels) => {
-            let classes = if is_class(net, loss) { 2 } else { n_out };
-            match labels.iter().find(|&&l| l as usize >= classes) {
-                Some(label) => {
-                    Err(Error::value("labels", format!("classes below {classes}"), label))
-                }
-                None => Ok(()),
-            }
-        }
-        BatchTargets::Values(_) => Ok(()),
-    }
-}
-
 /// A central difference, and the larger loss of its two points.
 struct Slope {
     numeric: f64,
@@ -249,7 +209,8 @@ struct Slope {
 struct CheckedLayer<'a> {
     layer: usize,
     network: Network<f64>,
-    batch: Batch<'a, f64>,
+    x: &'a [f64],
+    y: &'a [f64],
     loss: &'a reference::Loss,
     /// Z of the layer.
     z: &'a [f64],
@@ -262,8 +223,11 @@ struct CheckedLayer<'a> {
 impl CheckedLayer<'_> {
     fn check(&mut self, gradients: &LayerGradients, check: &mut GradientCheck) -> Result<()> {
         let layer = &self.network.layers[self.layer];
-        let (n_in, columns) = (layer.n_in, layer.columns());
-        let norm = layer.norm.as_ref().map_or(0, |norm| norm.gamma.len());
+        let n_in = layer.n_in;
+        let (columns, norm) = match layer.map {
+            Map::Linear => (layer.columns(), layer.norm.as_ref().map_or(0, |n| n.gamma.len())),
+            Map::Affine => (0, layer.weight.len()),
+        };
         let LayerGradients { weights, biases, gamma, beta } = gradients;
         for (what, expected, got) in [
             ("rows of weights", n_in, weights.rows()),
@@ -333,16 +297,7 @@ impl CheckedLayer<'_> {
 
     /// The unit of h: |w|, at least 1.
     fn unit(&mut self, parameter: Parameter) -> f64 {
-        let layer = &mut self.network.layers[self.layer];
-        let columns = layer.columns();
-        let w = match parameter {
-            Parameter::Weight(k, j) => layer.weight[k * columns + j],
-            Parameter::Bias(j) => layer.bias[j],
-            Parameter::Scale(_) | Parameter::Shift(_) => {
-                norm_parameter(layer, parameter).map_or(1.0, |value| *value)
-            }
-        };
-        w.abs().max(1.0)
+        value_of(&mut self.network.layers[self.layer], parameter).abs().max(1.0)
     }
 
     /// (L(w + h) − L(w − h)) / 2h; none if there is a kink between the points.
@@ -352,44 +307,45 @@ impl CheckedLayer<'_> {
         (above.1 == below.1).then(|| Slope { numeric: (above.0 - below.0) / (2.0 * h), loss })
     }
 
-    /// L with h added to the parameter, and the smooth regions of all functions. Z is linear in weights and
-    /// biases: only its column j changes, by h·x_ik for a weight and by h for a bias.
+    /// L with h added to the parameter, and the smooth regions of all functions. A weight and a bias
+    /// change only column j of Z, by h·x_ik and by h.
     fn loss_after(&mut self, parameter: Parameter, h: f64) -> (f64, Vec<u8>) {
         let layer = &mut self.network.layers[self.layer];
         let (mut z, n_in, columns) = (self.z.to_vec(), layer.n_in, layer.columns());
-        let moved =
-            norm_parameter(layer, parameter).map(|value| std::mem::replace(value, *value + h));
-        let x = self.outputs.last().map_or(self.batch.x, |below| &below.a);
-        let rows = z.chunks_mut(columns).zip(x.chunks(n_in));
-        match parameter {
-            Parameter::Weight(k, j) => rows.for_each(|(z, x)| z[j] += h * x[k]),
-            Parameter::Bias(j) => rows.for_each(|(z, _)| z[j] += h),
-            Parameter::Scale(_) | Parameter::Shift(_) => {}
+        let value = value_of(layer, parameter);
+        let before = std::mem::replace(value, *value + h);
+        let x = self.outputs.last().map_or(self.x, |below| &below.a);
+        match (layer.map, parameter) {
+            (_, Parameter::Weight(k, j)) => {
+                z.chunks_mut(columns).zip(x.chunks(n_in)).for_each(|(z, x)| z[j] += h * x[k]);
+            }
+            (_, Parameter::Bias(j)) => z.chunks_mut(columns).for_each(|z| z[j] += h),
+            (Map::Affine, Parameter::Scale(_) | Parameter::Shift(_)) => z = layer.forward(x),
+            (Map::Linear, Parameter::Scale(_) | Parameter::Shift(_)) => {}
         }
-        self.network.extend_outputs(self.batch.x, &mut self.outputs, z);
+        self.network.extend_outputs(self.x, &mut self.outputs, z);
         let (output, n_out) = self.network.loss_input(&self.outputs, self.loss);
         let mut regions = Vec::new();
         for (layer, output) in self.network.layers.iter().zip(&self.outputs).skip(self.layer) {
             kinks::of_layer(layer.activation, &output.y, &mut regions);
         }
-        let target = target_rows(self.loss, self.batch.target, n_out);
-        kinks::of_loss(self.loss, output, &target, &mut regions);
-        let loss = reference::loss_forward(self.loss, output, self.batch.target, None, n_out);
+        kinks::of_loss(self.loss, output, self.y, &mut regions);
+        let target = Target::Values(self.y);
+        let loss = reference::loss_forward(self.loss, output, target, None, n_out);
         self.outputs.truncate(self.layer);
-        let layer = &mut self.network.layers[self.layer];
-        if let Some((value, before)) = norm_parameter(layer, parameter).zip(moved) {
-            *value = before;
-        }
+        *value_of(&mut self.network.layers[self.layer], parameter) = before;
         (loss, regions)
     }
 }
 
-/// The parameter if it belongs to a norm.
-fn norm_parameter(layer: &mut Layer<f64>, parameter: Parameter) -> Option<&mut f64> {
-    let norm = layer.norm.as_mut()?;
-    match parameter {
-        Parameter::Weight(..) | Parameter::Bias(_) => None,
-        Parameter::Scale(j) => Some(&mut norm.gamma[j]),
-        Parameter::Shift(j) => Some(&mut norm.beta[j]),
+fn value_of(layer: &mut Layer<f64>, parameter: Parameter) -> &mut f64 {
+    let columns = layer.columns();
+    match (parameter, &mut layer.norm) {
+        (Parameter::Weight(k, j), _) => &mut layer.weight[k * columns + j],
+        (Parameter::Bias(j), _) => &mut layer.bias[j],
+        (Parameter::Scale(j), Some(norm)) => &mut norm.gamma[j],
+        (Parameter::Shift(j), Some(norm)) => &mut norm.beta[j],
+        (Parameter::Scale(j), None) => &mut layer.weight[j],
+        (Parameter::Shift(j), None) => &mut layer.bias[j],
     }
 }

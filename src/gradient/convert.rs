@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
-use crate::network::{Mlp, NormKind};
+use crate::network::{LayerKind, Mlp, NormKind, NormParameters};
 use crate::passes::DropoutMask;
 use crate::reference;
 use crate::storage::{MatRef, PanelMatrix};
@@ -19,34 +19,36 @@ pub fn reference_network(net: &Mlp) -> Result<reference::Network<f64>> {
             "a reference network has no running statistics; fold batch normalisation first";
         return Err(Error::config(format!("layer {layer}"), reason));
     }
-    network(net, |_, _, _| Ok(None))
+    network(net, None)
 }
 
-/// The reference network, in f64, for the first training step with seed 0 on a batch of `rows` rows.
-pub(super) fn training_network(net: &Mlp, rows: usize) -> Result<reference::Network<f64>> {
-    network(net, |rate, layer, n_out| mask(net, rate, layer + 1, (rows, n_out)))
-}
-
-/// The reference network. `mask` returns the dropout mask for a rate, a layer and its number of outputs.
-fn network(
-    net: &Mlp,
-    mask: impl Fn(f32, usize, usize) -> Result<Option<Vec<f64>>>,
-) -> Result<reference::Network<f64>> {
+/// The reference network, in f64; with a number of rows, for the first training step with seed 0 on a
+/// batch of that size, with dropout.
+pub(super) fn network(net: &Mlp, rows: Option<usize>) -> Result<reference::Network<f64>> {
     let layers = net.layers().enumerate().map(|(i, shape)| {
-        let (weights, biases) = (wide(net.weights(i)?.as_slice()), wide(&net.biases(i)?));
-        let activation = reference_activation(shape.layer.activation());
-        let mut layer =
-            reference::Layer::new(shape.n_in, shape.n_out, activation, weights, biases)?;
-        layer.norm =
-            net.norm_parameters(i)?.zip(shape.layer.norm).map(|(norm, kind)| reference::Norm {
-                kind: match kind {
-                    NormKind::Layer => reference::NormKind::Layer,
-                    NormKind::Batch => reference::NormKind::Batch,
-                },
-                gamma: wide(&norm.gamma),
-                beta: wide(&norm.beta),
-            });
-        layer.mask = mask(shape.layer.dropout, i, shape.n_out)?;
+        let norm = net.norm_parameters(i)?;
+        let mut layer = match shape.layer.kind {
+            LayerKind::Dense { n_out, activation } => {
+                let (weights, biases) = (wide(net.weights(i)?.as_slice()), wide(&net.biases(i)?));
+                let activation = reference_activation(activation);
+                reference::Layer::new(shape.n_in, n_out, activation, weights, biases)?
+            }
+            LayerKind::Affine => {
+                let NormParameters { gamma, beta, .. } = norm.clone().unwrap_or_default();
+                reference::Layer::affine(wide(&gamma), wide(&beta))?
+            }
+        };
+        layer.norm = norm.zip(shape.layer.norm).map(|(norm, kind)| reference::Norm {
+            kind: match kind {
+                NormKind::Layer => reference::NormKind::Layer,
+                NormKind::Batch => reference::NormKind::Batch,
+            },
+            gamma: wide(&norm.gamma),
+            beta: wide(&norm.beta),
+        });
+        if let Some(rows) = rows {
+            layer.mask = mask(net, shape.layer.dropout, i + 1, (rows, shape.n_out))?;
+        }
         layer.residual = shape.layer.residual;
         Ok(layer)
     });
@@ -70,7 +72,6 @@ pub(super) fn mask(
     Ok(Some(wide(values.to_rows().as_slice())))
 }
 
-/// The values in f64.
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| f64::from(x)).collect()
 }

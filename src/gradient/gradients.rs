@@ -31,9 +31,9 @@ pub struct LayerGradients {
     pub weights: Matrix,
     /// ∂L/∂b, in the order of [`Mlp::biases`].
     pub biases: Vec<f32>,
-    /// ∂L/∂γ of the layer's norm; empty without a norm.
+    /// ∂L/∂γ of the layer's norm or of an affine layer; else empty.
     pub gamma: Vec<f32>,
-    /// ∂L/∂β of the layer's norm; empty without a norm.
+    /// ∂L/∂β of the layer's norm or of an affine layer; else empty.
     pub beta: Vec<f32>,
 }
 
@@ -65,14 +65,12 @@ pub fn gradients(net: &Mlp, x: MatRef, targets: BatchTargets, loss: Loss) -> Res
     let gradient =
         |old: f32, new: f32| ((f64::from(old) - f64::from(new)) / f64::from(RATE)) as f32;
     let layers = (0..net.layers().len()).map(|layer| {
-        let mut weights = net.weights(layer)?;
-        let moved_weights = moved.weights(layer)?;
-        for (w, &new) in weights.as_mut_slice().iter_mut().zip(moved_weights.as_slice()) {
-            *w = gradient(*w, new);
-        }
         let differences = |old: Vec<f32>, new: Vec<f32>| {
             old.into_iter().zip(new).map(|(old, new)| gradient(old, new)).collect()
         };
+        let (old, new) = (net.weights(layer)?, moved.weights(layer)?);
+        let (rows, cols) = (old.rows(), old.cols());
+        let weights = Matrix::from_vec(rows, cols, differences(old.into_vec(), new.into_vec()))?;
         let biases = differences(net.biases(layer)?, moved.biases(layer)?);
         let [old, new] =
             [net, &moved].map(|net| net.norm_parameters(layer).map(Option::unwrap_or_default));

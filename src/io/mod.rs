@@ -1,8 +1,6 @@
 //! Files of networks: models, their parameters alone, pipelines, ONNX.
 //!
-//! Every file is treated as hostile: nothing is allocated because a header says so, every product
-//! of sizes is checked, and what does not fit the format exactly is an [`Error`](crate::Error).
-//! `docs/reliability.md` specifies the formats for a second reader.
+//! The rules of `format` hold here too: every file is treated as hostile.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

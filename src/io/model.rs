@@ -9,6 +9,7 @@ use crate::format::{
 };
 use crate::network::{Architecture, LayerKind, LayerParameters, Mlp, MlpBuilder};
 use crate::simd::Level;
+use crate::storage::PanelMatrix;
 use std::fmt::Display;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -68,7 +69,8 @@ impl Mlp {
     /// use deltarule::{Activation, Mlp};
     /// let mut net =
     ///     Mlp::builder(784).dense(128, Activation::Relu).dense(10, Activation::Softmax).build()?;
-    /// net.load_weights("from_pytorch.safetensors")?;
+    /// net.load_weights("fc1_and_fc2.safetensors")?;
+    /// net.load_weights_in_order("others.safetensors", &["hidden", "output"])?;
     /// # Ok::<(), deltarule::Error>(())
     /// ```
     ///
@@ -91,14 +93,6 @@ impl Mlp {
     /// this order: layer i takes `NAME.weight` and `NAME.bias` of the i-th name. Other tensors are
     /// ignored.
     ///
-    /// ```no_run
-    /// use deltarule::{Activation, Mlp};
-    /// let mut net =
-    ///     Mlp::builder(784).dense(128, Activation::Relu).dense(10, Activation::Softmax).build()?;
-    /// net.load_weights_in_order("from_pytorch.safetensors", &["hidden", "output"])?;
-    /// # Ok::<(), deltarule::Error>(())
-    /// ```
-    ///
     /// # Errors
     /// As [`Mlp::load_weights`]; [`Error::Config`] when there is not one name per layer, or a name
     /// is repeated.
@@ -116,26 +110,25 @@ impl Mlp {
 
     /// The tensors of a file that holds this network.
     pub(crate) fn stored(&self) -> Vec<Stored<'_>> {
-        let mut stored = Vec::new();
-        for (i, layer) in self.layers.iter().enumerate() {
-            for (what, tensor) in layer.tensors() {
-                let values = if what == "weight" { Values::Matrix } else { Values::Row };
-                stored.push(Stored { name: format!("layers.{i}.{what}"), values: values(tensor) });
-            }
-        }
-        stored
+        let stored = self.tensors().map(|(i, what, tensor)| {
+            let values = if what == "weight" { Values::Matrix } else { Values::Row };
+            Stored { name: format!("layers.{i}.{what}"), values: values(tensor) }
+        });
+        stored.collect()
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = (usize, &'static str, &PanelMatrix)> {
+        let layers = self.layers.iter().enumerate();
+        layers.flat_map(|(i, layer)| layer.tensors().map(move |(what, tensor)| (i, what, tensor)))
     }
 
     pub(super) fn check_finite(&self) -> Result<()> {
-        for (i, layer) in self.layers.iter().enumerate() {
-            for (what, tensor) in layer.tensors() {
-                if !tensor.is_finite() {
-                    let place = format!("layer {i}: {what}");
-                    return Err(Error::value(place, "finite numbers", "others"));
-                }
+        match self.tensors().find(|(.., tensor)| !tensor.is_finite()) {
+            None => Ok(()),
+            Some((i, what, _)) => {
+                Err(Error::value(format!("layer {i}: {what}"), "finite numbers", "others"))
             }
         }
-        Ok(())
     }
 
     fn replace_parameters(&mut self, file: Contents, order: Option<&[&str]>) -> Result<()> {
@@ -143,9 +136,10 @@ impl Mlp {
             LayerKind::Dense { activation, .. } => {
                 layer.spec.norm.is_none() && !matches!(activation, Activation::Maxout { .. })
             }
+            LayerKind::Affine => false,
         };
         if let Some(i) = self.layers.iter().position(|layer| !is_plain(layer)) {
-            let reason = "weights alone are read for plain layers, not for norms and maxout";
+            let reason = "weights alone are read for dense layers without norms and maxout";
             return Err(Error::config(format!("layer {i}"), reason));
         }
         let names = match order {
@@ -169,9 +163,8 @@ impl Mlp {
             let found = all.iter().position(|(n, _)| *n == name)?;
             Some(all.swap_remove(found).1)
         })?;
-        for (to, from) in self.layers.iter_mut().zip(read.layers) {
-            (to.w, to.b) = (from.w, from.b);
-        }
+        drop(all);
+        *self = read;
         Ok(())
     }
 }
@@ -199,13 +192,11 @@ impl MlpBuilder {
     }
 }
 
-/// Saves a network with this metadata.
 pub(super) fn save(net: &Mlp, metadata: &[(&str, String)], path: &Path) -> Result<()> {
     net.check_finite()?;
     write_atomically(path, &mut |file| write_file(file, metadata, &net.stored()))
 }
 
-/// Writes a network with this metadata.
 pub(super) fn write_to(
     net: &Mlp,
     metadata: &[(&str, String)],
@@ -242,7 +233,7 @@ pub(crate) fn empty_model(file: &Contents) -> Result<Mlp> {
     // Every size is compared with a tensor of the file before anything of that size is allocated.
     let mut matrices = file.matrices().filter(|(name, ..)| !name.starts_with(STATE));
     for (i, shape) in architecture.shapes().enumerate() {
-        for tensor in shape.tensors().iter().filter(|tensor| tensor.cols() > 0) {
+        for tensor in shape.tensors().iter().filter(|tensor| !tensor.is_empty()) {
             let (name, cols) = (format!("layers.{i}.{}", tensor.name), tensor.cols());
             let (rows, cols) =
                 if tensor.name == "weight" { (cols, tensor.rows) } else { (1, cols) };
@@ -278,7 +269,9 @@ mod tests {
         let layers = [
             "20 relu batch-norm dropout:0.5",
             "20 tanh layer-norm residual:1",
+            "affine residual:1",
             "7 maxout:3",
+            "affine",
             "3 softmax",
         ];
         let inputs = Mlp::builder(5).dropout(0.25).seed(4);

@@ -100,6 +100,12 @@ fn add_layer<'a>(
                 steps.push(("a", Box::new(move |g, z, a| activate(g, activation, (z, a)))));
             }
         }
+        LayerKind::Affine => {
+            let operators = [("scaled", "Mul"), ("shifted", "Add")];
+            for ((step, operator), name) in operators.into_iter().zip(vectors(graph, (i, layer))) {
+                steps.push((step, Box::new(move |g, x, y| g.node(operator, &[x, &name], y, &[]))));
+            }
+        }
     }
     let back = layer.spec.residual.checked_sub(1);
     if let Some(source) = back.and_then(|layers| names.iter().rev().nth(layers)) {
@@ -146,7 +152,6 @@ fn product<'a>(
     }
 }
 
-/// Adds the norm of layer `i`.
 fn normalise(
     graph: &mut Graph,
     (i, layer): (usize, &LayerParameters),
@@ -157,16 +162,21 @@ fn normalise(
         NormKind::Layer => "LayerNormalization",
         NormKind::Batch => "BatchNormalization",
     };
-    let parameters = NormParameters::of(layer);
-    let vectors = parameters.vectors().into_iter().filter(|(_, values)| !values.is_empty());
-    let vectors: Vec<_> =
-        vectors.map(|(what, values)| (format!("layers.{i}.{what}"), values)).collect();
-    let names = vectors.iter().map(|(name, _)| name.as_str());
-    let inputs: Vec<&str> = [from].into_iter().chain(names).collect();
+    let names = vectors(graph, (i, layer));
+    let inputs: Vec<&str> = [from].into_iter().chain(names.iter().map(String::as_str)).collect();
     graph.node(operator, &inputs, to, &[("epsilon", Number::Float(EPSILON))]);
-    for (name, values) in &vectors {
-        graph.vector(name, values.iter().copied());
-    }
+}
+
+/// Adds the vectors of layer `i`'s norm, or of an affine layer. Returns their names.
+fn vectors(graph: &mut Graph, (i, layer): (usize, &LayerParameters)) -> Vec<String> {
+    let parameters = NormParameters::of(layer).unwrap_or_default();
+    let vectors = parameters.vectors().into_iter().filter(|(_, values)| !values.is_empty());
+    let names = vectors.map(|(what, values)| {
+        let name = format!("layers.{i}.{what}");
+        graph.vector(&name, values.iter().copied());
+        name
+    });
+    names.collect()
 }
 
 /// Adds an activation from `z` to `to`.
@@ -174,7 +184,7 @@ fn activate(graph: &mut Graph, activation: Activation, (z, to): (&str, &str)) {
     let inner = |what: &str| format!("{to}.{what}");
     // The operation and its attribute. Activations of several nodes or attributes return.
     let (operator, attribute) = match activation {
-        // No step of their own.
+        // `add_layer` has no step for them.
         Activation::Identity | Activation::Maxout { .. } => return,
         Activation::Sigmoid => ("Sigmoid", None),
         Activation::Tanh => ("Tanh", None),

@@ -7,7 +7,6 @@ use std::mem::take;
 pub(super) const FLOAT: u64 = 1;
 const INT: u64 = 2;
 
-/// The value of an attribute.
 pub(super) enum Number {
     Float(f32),
     Int(u64),
@@ -93,19 +92,16 @@ impl<'a> Graph<'a> {
         name
     }
 
-    /// Adds a matrix of parameters.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2], values: Values<'a>) {
         self.parameters.message(5, tensor(name, &shape, |tensor| tensor.values(9, values)));
     }
 
-    /// Adds a vector of parameters.
     pub(super) fn vector(&mut self, name: &str, values: impl IntoIterator<Item = f32>) {
         let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
         let vector = tensor(name, &[bytes.len() / 4], |tensor| tensor.bytes(9, &bytes));
         self.parameters.message(5, vector);
     }
 
-    /// Ends a layer.
     pub(super) fn end_layer(&mut self) {
         self.tensors.append(take(&mut self.parameters));
     }

@@ -51,54 +51,35 @@ impl Loss {
     /// with another loss, an output activation with a derivative of zero, or a δ that is not positive.
     pub fn check_output(self, activation: Activation) -> Result<()> {
         let refuse = |reason: String| Err(Error::config("loss", reason));
-        match self {
-            Loss::CrossEntropy if activation == Activation::Softmax => return Ok(()),
-            Loss::CrossEntropy => {
-                return refuse(format!(
-                    "cross-entropy needs a softmax output layer, got {activation}"
-                ));
+        match (self, activation) {
+            (Loss::CrossEntropy, Activation::Softmax)
+            | (Loss::BinaryCrossEntropy, Activation::Sigmoid) => Ok(()),
+            (Loss::CrossEntropy, _) => {
+                refuse(format!("cross-entropy needs a softmax output layer, got {activation}"))
             }
-            Loss::BinaryCrossEntropy if activation == Activation::Sigmoid => return Ok(()),
-            Loss::BinaryCrossEntropy => {
-                return refuse(format!(
-                    "binary cross-entropy needs a sigmoid output layer, got {activation}"
-                ));
+            (Loss::BinaryCrossEntropy, _) => refuse(format!(
+                "binary cross-entropy needs a sigmoid output layer, got {activation}"
+            )),
+            (Loss::Huber { delta }, _) if !(delta > 0.0 && delta.is_finite()) => {
+                refuse(format!("Huber's δ must be above 0, got {delta}"))
             }
-            Loss::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
-                return refuse(format!("Huber's δ must be above 0, got {delta}"));
+            (_, Activation::Softmax) => {
+                refuse(format!("a softmax output layer needs cross-entropy, got {self}"))
             }
-            Loss::MeanSquared | Loss::Quadratic | Loss::MeanAbsolute | Loss::Huber { .. } => {}
+            (_, Activation::Step) => {
+                refuse("a step output layer has a derivative of zero everywhere".into())
+            }
+            (Loss::MeanSquared | Loss::Quadratic | Loss::MeanAbsolute | Loss::Huber { .. }, _) => {
+                Ok(())
+            }
         }
-        if activation == Activation::Softmax {
-            return refuse(format!("a softmax output layer needs cross-entropy, got {self}"));
-        }
-        if activation == Activation::Step {
-            return refuse("a step output layer has a derivative of zero everywhere".into());
-        }
-        Ok(())
     }
-}
 
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Loss::CrossEntropy => "cross-entropy",
-            Loss::MeanSquared => "mean squared error",
-            Loss::Quadratic => "quadratic cost",
-            Loss::BinaryCrossEntropy => "binary cross-entropy",
-            Loss::MeanAbsolute => "mean absolute error",
-            Loss::Huber { delta } => return write!(f, "huber:{delta}"),
-        })
-    }
-}
-
-impl Loss {
     /// Whether the loss contains the output activation and so takes logits.
     pub(crate) fn is_on_logits(self) -> bool {
         matches!(self, Loss::CrossEntropy | Loss::BinaryCrossEntropy)
     }
 
-    /// Computes `d` and `losses` of a block.
     pub(crate) fn backward(self, level: Level, o: Output) {
         let (rows, n) = (o.a.rows, o.a.cols);
         assert!(o.d.rows == rows && o.d.cols == n && o.losses.len() == rows);
@@ -116,5 +97,18 @@ impl Loss {
             Loss::MeanAbsolute => errors::backward(level, o, Error::Absolute, mean),
             Loss::Huber { delta } => errors::backward(level, o, Error::Huber { delta }, mean),
         }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Loss::CrossEntropy => "cross-entropy",
+            Loss::MeanSquared => "mean squared error",
+            Loss::Quadratic => "quadratic cost",
+            Loss::BinaryCrossEntropy => "binary cross-entropy",
+            Loss::MeanAbsolute => "mean absolute error",
+            Loss::Huber { delta } => return write!(f, "huber:{delta}"),
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Which classes are taken for which, and the scores that follow from it.
+//! The confusion matrix and the scores that follow from it.
 
 mod print;
 
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::pairs::check_pairs;
 use crate::error::{Error, Result};
 
-/// How often each true class (row) was predicted as each class (column).
+/// The number of samples of each true class (row) that were predicted as each class (column).
 ///
-/// Only pairs that occurred take memory, at most one per sample, so that any number of classes can be
-/// counted. Clones share it until one of them counts on.
+/// Only pairs that occurred take memory, at most one per sample, so any number of classes can be
+/// counted. Clones share their memory until one of them counts more samples.
 ///
 /// ```
 /// use deltarule::metrics::ConfusionMatrix;
@@ -31,7 +31,7 @@ pub struct ConfusionMatrix {
 const MAX_CLASSES: u64 = 1 << 32;
 
 impl ConfusionMatrix {
-    /// A matrix that has counted nothing yet.
+    /// A matrix without counts.
     ///
     /// # Errors
     /// [`Error::Value`] when `n_classes` is less than 2 or more than 2^32.
@@ -61,8 +61,8 @@ impl ConfusionMatrix {
         Ok(matrix)
     }
 
-    /// A matrix of counts that are not 0; nothing if a class is not below `n_classes`, or a pair of
-    /// classes comes twice.
+    /// A matrix of these counts; `None` if a class is not below `n_classes`, a count is 0, or a pair
+    /// of classes occurs twice.
     pub(crate) fn from_cells(
         n_classes: usize,
         cells: impl IntoIterator<Item = (u32, u32, u64)>,
@@ -105,14 +105,14 @@ impl ConfusionMatrix {
         self.n_classes
     }
 
-    /// How many samples of class `truth` were predicted as `predicted`; 0 for classes there
-    /// are not.
+    /// The number of samples of class `truth` that were predicted as `predicted`; 0 for classes that
+    /// do not exist.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         let pair = u32::try_from(truth).ok().zip(u32::try_from(predicted).ok());
         pair.and_then(|pair| self.counts.get(&pair)).copied().unwrap_or(0)
     }
 
-    /// How many samples were counted.
+    /// The number of samples.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
@@ -123,14 +123,11 @@ impl ConfusionMatrix {
         right as f64 / self.total() as f64
     }
 
-    /// Precision, recall and F1 of one class against the others; 0 for what is 0/0, as for a class
-    /// there is not.
+    /// Precision, recall and F1 of one class against the others. A score of 0/0 is 0, also for a class
+    /// that does not exist.
     pub fn scores(&self, class: usize) -> Scores {
-        let mut tally = Tally::default();
-        for (truth, predicted, count) in self.cells() {
-            tally.add(truth as usize == class, predicted as usize == class, count);
-        }
-        tally.scores()
+        let tally = u32::try_from(class).ok().and_then(|class| self.tallies().remove(&class));
+        tally.unwrap_or_default().scores()
     }
 
     /// The mean of the scores of the classes that occur, as truth or as prediction, each counting
@@ -145,9 +142,8 @@ impl ConfusionMatrix {
         self.mean_scores(|scores| scores.support as f64)
     }
 
-    /// The mean recall of the classes that occur as truth: the accuracy if each class were as
-    /// frequent as any other. NaN when nothing was counted. scikit-learn's
-    /// `balanced_accuracy_score`.
+    /// The mean recall of the classes that occur as truth; NaN when nothing was counted.
+    /// scikit-learn's `balanced_accuracy_score`.
     pub fn balanced_accuracy(&self) -> f64 {
         let tallies = self.tallies();
         let recalls = || tallies.values().filter(|tally| tally.support > 0);
@@ -169,13 +165,14 @@ impl ConfusionMatrix {
         mean
     }
 
-    /// The sums of each class that occurs.
+    /// The tally of each class that occurs.
     fn tallies(&self) -> BTreeMap<u32, Tally> {
         let mut tallies: BTreeMap<u32, Tally> = BTreeMap::new();
         for (truth, predicted, count) in self.cells() {
-            tallies.entry(truth).or_default().add(true, predicted == truth, count);
-            if predicted != truth {
-                tallies.entry(predicted).or_default().add(false, true, count);
+            tallies.entry(truth).or_default().support += count;
+            tallies.entry(predicted).or_default().predicted += count;
+            if truth == predicted {
+                tallies.entry(truth).or_default().right += count;
             }
         }
         tallies
@@ -191,12 +188,6 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, is_true: bool, is_predicted: bool, count: u64) {
-        self.support += count * u64::from(is_true);
-        self.predicted += count * u64::from(is_predicted);
-        self.right += count * u64::from(is_true && is_predicted);
-    }
-
     fn scores(&self) -> Scores {
         let Tally { support, predicted, right } = *self;
         let share =
@@ -210,7 +201,7 @@ impl Tally {
     }
 }
 
-/// How well one class is told from the others, or a mean of that over classes.
+/// The scores of one class against the others, or their means over classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Scores {
@@ -266,32 +257,23 @@ mod tests {
         let predicted: Vec<u32> = (0..60).map(|i| (i * i + i / 5) % 4).collect();
         // Class 4 is neither there nor predicted: it has no part in the means.
         let confusion = ConfusionMatrix::from_classes(&truth, &predicted, 5).unwrap();
-        let close = |scores: Scores, expected: [f64; 3], support| {
+        let macros = [0.1597222222222222, 0.15600198412698413, 0.15736551030668678];
+        let weighted = [0.16944444444444443, 0.16666666666666666, 0.16757164404223227];
+        for (scores, expected, support) in [
+            (confusion.scores(0), [0.2222222222222222; 3], 18),
+            (confusion.scores(1), [0.25, 0.21428571428571427, 0.23076923076923078], 14),
+            (confusion.scores(2), [0.16666666666666666, 0.1875, 0.17647058823529413], 16),
+            (confusion.scores(3), [0.0; 3], 12),
+            (confusion.scores(4), [0.0; 3], 0),
+            (confusion.macro_scores(), macros, 60),
+            (confusion.weighted_scores(), weighted, 60),
+        ] {
             let got = [scores.precision, scores.recall, scores.f1];
             for (got, expected) in got.iter().zip(expected) {
                 assert!((got - expected).abs() < 1e-15, "{got} {expected}");
             }
             assert_eq!(scores.support, support);
-        };
-        close(
-            confusion.scores(0),
-            [0.2222222222222222, 0.2222222222222222, 0.2222222222222222],
-            18,
-        );
-        close(confusion.scores(1), [0.25, 0.21428571428571427, 0.23076923076923078], 14);
-        close(confusion.scores(2), [0.16666666666666666, 0.1875, 0.17647058823529413], 16);
-        close(confusion.scores(3), [0.0, 0.0, 0.0], 12);
-        close(confusion.scores(4), [0.0, 0.0, 0.0], 0);
-        close(
-            confusion.macro_scores(),
-            [0.1597222222222222, 0.15600198412698413, 0.15736551030668678],
-            60,
-        );
-        close(
-            confusion.weighted_scores(),
-            [0.16944444444444443, 0.16666666666666666, 0.16757164404223227],
-            60,
-        );
+        }
         assert!((confusion.balanced_accuracy() - 0.15600198412698413).abs() < 1e-15);
     }
 

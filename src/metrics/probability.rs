@@ -1,4 +1,4 @@
-//! Metrics of scores and probabilities, one row a sample and one column a class.
+//! Metrics of scores and probabilities, one row per sample and one column per class.
 
 use super::pairs::check_pairs;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::storage::MatRef;
 /// (scikit-learn prefers the higher class).
 ///
 /// # Errors
-/// [`Error::Config`] when `k` is 0; [`Error::Shape`] when there is not one row a sample, at least
+/// [`Error::Config`] when `k` is 0; [`Error::Shape`] when there is not one row per sample, at least
 /// one; [`Error::Value`] when a true class has no column or a score is NaN.
 pub fn top_k_accuracy(truth: &[u32], scores: MatRef<'_>, k: usize) -> Result<f64> {
     if k == 0 {
@@ -25,11 +25,11 @@ pub fn top_k_accuracy(truth: &[u32], scores: MatRef<'_>, k: usize) -> Result<f64
     Ok(truth.iter().enumerate().filter(is_hit).count() as f64 / truth.len() as f64)
 }
 
-/// The mean of `-ln p` of the true class, in nats. A probability of zero counts as
-/// `f32::EPSILON`, so that one confident mistake is a large number and not infinity.
+/// The mean of `-ln p` of the true class, in nats. Probabilities are clipped to
+/// `f32::EPSILON ..= 1 - f32::EPSILON`, so that a confident mistake is finite.
 ///
 /// # Errors
-/// [`Error::Shape`] when there is not one row a sample, at least one; [`Error::Value`] when a
+/// [`Error::Shape`] when there is not one row per sample, at least one; [`Error::Value`] when a
 /// true class has no column or a value is not in 0..=1.
 pub fn log_loss(truth: &[u32], probabilities: MatRef<'_>) -> Result<f64> {
     check_scores(truth, probabilities)?;
@@ -70,7 +70,7 @@ pub fn roc_auc(truth: &[u32], scores: &[f32]) -> Result<f64> {
 /// `multi_class="ovr"`, `average="macro"`).
 ///
 /// # Errors
-/// [`Error::Shape`] when there is not one row a sample, at least one; [`Error::Value`] when a
+/// [`Error::Shape`] when there is not one row per sample, at least one; [`Error::Value`] when a
 /// true class has no column, a column's class does not occur, or a score is NaN.
 pub fn roc_auc_one_vs_rest(truth: &[u32], scores: MatRef<'_>) -> Result<f64> {
     check_scores(truth, scores)?;
@@ -87,8 +87,8 @@ pub fn roc_auc_one_vs_rest(truth: &[u32], scores: MatRef<'_>) -> Result<f64> {
     Ok(sum / scores.cols() as f64)
 }
 
-/// The area under the curve of (score, is positive) by the rank sum of Mann and Whitney; none
-/// when only one kind is there.
+/// The area under the curve of (score, is positive) by the rank sum of Mann and Whitney; `None`
+/// without positives or without negatives.
 fn area(pairs: &mut [(f32, bool)]) -> Option<f64> {
     // `+ 0.0` makes the two zeros one: `total_cmp` would rank them apart.
     pairs.sort_unstable_by(|a, b| (a.0 + 0.0).total_cmp(&(b.0 + 0.0)));
@@ -104,7 +104,7 @@ fn area(pairs: &mut [(f32, bool)]) -> Option<f64> {
     (all > 0.0).then(|| wins / all)
 }
 
-/// One row a sample, a column for each true class, no NaN.
+/// Checks for one row per sample, a column for each true class, and no NaN.
 fn check_scores(truth: &[u32], scores: MatRef<'_>) -> Result<()> {
     check_pairs(truth.len(), scores.rows())?;
     for (i, &class) in truth.iter().enumerate() {

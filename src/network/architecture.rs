@@ -26,7 +26,6 @@ impl Architecture {
         })
     }
 
-    /// Checks that there is such a network.
     pub(super) fn check(&self) -> Result<()> {
         if self.n_in == 0 {
             return Err(Error::config("network", "expected at least one input, got 0"));
@@ -68,6 +67,10 @@ fn check_layer(shapes: &[LayerShape], i: usize) -> Result<()> {
                 return refuse("softmax belongs to the output layer");
             }
         }
+        LayerKind::Affine if norm.is_some() => {
+            return refuse("an affine layer cannot be normalised");
+        }
+        LayerKind::Affine => {}
     }
     check_dropout(&format!("{place}: dropout"), dropout)?;
     if is_output && (norm.is_some() || dropout > 0.0 || residual > 0) {
@@ -120,13 +123,14 @@ mod tests {
     #[test]
     fn words_are_written_and_read() {
         let words = "5 dropout:0.25, 20 relu batch-norm dropout:0.5, \
-                     20 tanh layer-norm residual:1, 7 maxout:3, 3 softmax";
+                     20 tanh layer-norm residual:1, affine dropout:0.125, 7 maxout:3, 3 softmax";
         let architecture = Architecture {
             n_in: 5,
             input_dropout: 0.25,
             layers: vec![
                 Layer::dense(20, Activation::Relu).batch_norm().dropout(0.5),
                 Layer::dense(20, Activation::Tanh).layer_norm().residual(1),
+                Layer::affine().dropout(0.125),
                 Layer::maxout(7, 3),
                 Layer::dense(3, Activation::Softmax),
             ],
@@ -139,8 +143,16 @@ mod tests {
 
     #[test]
     fn unknown_words_are_refused() {
-        for text in ["", "x relu", "3", "3 relu ", "3 relu norm", "3 relu dropout:x", "3 relu a:1"]
-        {
+        for text in [
+            "",
+            "x relu",
+            "3",
+            "3 relu ",
+            "3 relu norm",
+            "3 affine",
+            "3 relu dropout:x",
+            "3 relu a:1",
+        ] {
             assert!(text.parse::<Layer>().is_err(), "{text}");
         }
         for text in ["", "3 dropout:x", "3 x", "3, ", "3,2 relu", "3, 2 relu,"] {

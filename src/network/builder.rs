@@ -4,7 +4,6 @@ use super::architecture::Architecture;
 use super::init::Init;
 use super::layer::Layer;
 use super::mlp::Mlp;
-use super::parameters::LayerParameters;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::simd::Level;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 /// Describes a network, layer by layer. Everything is checked by [`MlpBuilder::build`].
 ///
 /// ```
-/// use deltarule::{Activation, Init, Mlp};
+/// use deltarule::{Activation, Init, Layer, Mlp};
 ///
 /// let net = Mlp::builder(784)
 ///     .dense(128, Activation::Relu)
@@ -23,14 +22,8 @@ use std::sync::Arc;
 ///     .seed(1)
 ///     .build()?;
 /// assert_eq!(net.n_parameters(), 784 * 128 + 128 + 128 * 10 + 10);
-/// # Ok::<(), deltarule::Error>(())
-/// ```
 ///
-/// Layers can also be [values](Layer), and options can follow a layer:
-///
-/// ```
-/// use deltarule::{Activation, Layer, Mlp};
-///
+/// // Layers can also be values, and options can follow a layer.
 /// let block = Layer::dense(240, Activation::Relu).batch_norm().residual(1);
 /// let net = Mlp::builder(784)
 ///     .dropout(0.2) // of the inputs
@@ -93,6 +86,11 @@ impl MlpBuilder {
     /// Adds a layer of `n_out` maxout neurons with `units` linear functions each: [`Layer::maxout`].
     pub fn maxout(self, n_out: usize, units: usize) -> Self {
         self.layer(Layer::maxout(n_out, units))
+    }
+
+    /// Adds a learned scale and shift per feature: [`Layer::affine`].
+    pub fn affine(self) -> Self {
+        self.layer(Layer::affine())
     }
 
     /// Dropout of the outputs of the last layer: [`Layer::dropout`]; before the first layer, of the
@@ -163,15 +161,24 @@ impl MlpBuilder {
     /// # Errors
     /// [`Error::Config`] for an empty network, a layer without neurons, softmax below the output
     /// layer, a norm, dropout, residual connection or maxout at the output layer, a residual
-    /// connection between different widths, a normalised maxout layer, two initialisations, or a
-    /// parameter out of range; [`Error::Value`] when the function of [`MlpBuilder::init_with`] returns
+    /// connection between different widths, a normalised maxout or affine layer, two initialisations, or
+    /// a parameter out of range; [`Error::Value`] when the function of [`MlpBuilder::init_with`] returns
     /// a weight that is not finite; [`Error::Level`] when `DELTARULE_SIMD` names a level that this CPU
     /// lacks.
     pub fn build(self) -> Result<Mlp> {
         let mut net = self.zeros()?;
-        for (i, layer) in net.layers.iter_mut().enumerate() {
+        for i in 0..net.layers.len() {
+            let layer = &mut net.layers[i];
             match &self.init_with {
-                Some(InitWith(weight)) => fill_with(layer, i, weight.as_ref())?,
+                Some(InitWith(weight)) => {
+                    let mut weights = layer.weights();
+                    let columns = weights.cols();
+                    for (at, w) in weights.as_mut_slice().iter_mut().enumerate() {
+                        *w = weight(i, at / columns, at % columns);
+                    }
+                    let biases = layer.biases();
+                    net.set_parameters(i, weights.view(), &biases)?;
+                }
                 None => {
                     let suited = || Init::for_activation(layer.spec.activation());
                     self.init.unwrap_or_else(suited).fill(layer, (self.seed, i));
@@ -192,23 +199,4 @@ impl MlpBuilder {
         self.init.map_or(Ok(()), Init::validate)?;
         Mlp::zeros(&self.architecture, self.level.map_or_else(Level::from_env, Ok)?)
     }
-}
-
-/// Fills the weights with the values of a user's function.
-fn fill_with(
-    parameters: &mut LayerParameters,
-    layer: usize,
-    weight: &(dyn Fn(usize, usize, usize) -> f32 + Send + Sync),
-) -> Result<()> {
-    for row in 0..parameters.n_in() {
-        for column in 0..parameters.n_columns() {
-            let value = weight(layer, row, column);
-            if !value.is_finite() {
-                let place = format!("layer {layer}: weight ({row}, {column})");
-                return Err(Error::value(place, "a finite number", value));
-            }
-            *parameters.weight_mut(row, column) = value;
-        }
-    }
-    Ok(())
 }

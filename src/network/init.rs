@@ -12,7 +12,7 @@ use crate::math::{Purpose, RandomStream};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Init {
-    /// Normal with variance 2/fan-in (He et al. 2015): for ReLU and its kin.
+    /// Normal with variance 2/fan-in (He et al. 2015): for ReLU and its variants.
     He,
     /// Uniform with variance 2/fan-in.
     HeUniform,
@@ -62,14 +62,19 @@ impl Init {
     /// # Errors
     /// [`Error::Config`] when it is not finite (or, as a deviation or limit, negative).
     pub fn validate(self) -> Result<()> {
-        let (what, x, least) = match self {
+        let (what, x, min) = match self {
             Init::Normal(x) => ("standard deviation of at least 0", x, 0.0),
             Init::Uniform(x) => ("limit of at least 0", x, 0.0),
             Init::Constant(x) => ("constant", x, f32::MIN),
             Init::Orthogonal(x) => ("gain", x, f32::MIN),
-            _ => return Ok(()),
+            Init::He
+            | Init::HeUniform
+            | Init::Glorot
+            | Init::GlorotUniform
+            | Init::LeCun
+            | Init::LeCunUniform => return Ok(()),
         };
-        if x.is_finite() && x >= least {
+        if x.is_finite() && x >= min {
             return Ok(());
         }
         Err(Error::config("initialisation", format!("expected a finite {what}, got {x}")))
@@ -111,7 +116,7 @@ impl Init {
 }
 
 /// Rows or columns, whichever are longer vectors, made orthonormal one after the other by the
-/// modified Gram–Schmidt process, twice: once more takes away what rounding left.
+/// modified Gram–Schmidt process, twice, because the first time leaves rounding errors.
 fn orthogonal(layer: &mut LayerParameters, gain: f64, (seed, index): (u64, usize)) {
     let (rows, columns) = (layer.n_in(), layer.n_columns());
     let (vectors, length) = (rows.min(columns), rows.max(columns));

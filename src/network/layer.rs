@@ -11,8 +11,8 @@ use std::str::FromStr;
 
 /// The description of a layer; [`MlpBuilder::layer`](crate::MlpBuilder::layer) adds it to a network.
 ///
-/// Text form, as in the files of networks: the number of neurons, the activation, then the options in
-/// any order: `128 relu batch-norm dropout:0.5 residual:1`.
+/// Text form, as in the files of networks: the number of neurons and the activation, or `affine`; then the
+/// options in any order: `128 relu batch-norm dropout:0.5 residual:1`.
 ///
 /// ```
 /// use deltarule::{Activation, Layer};
@@ -47,6 +47,8 @@ pub enum LayerKind {
         /// σ
         activation: Activation,
     },
+    /// a = γ ⊙ x + β: a learned scale and shift per feature, with as many outputs as inputs
+    Affine,
 }
 
 /// How a layer's z = x·W + b is normalised to ẑ; the activation takes γ ⊙ ẑ + β.
@@ -87,11 +89,24 @@ impl NormKind {
     }
 }
 
+/// The word of files for [`LayerKind::Affine`].
+const AFFINE: &str = "affine";
+
 impl Layer {
+    fn new(kind: LayerKind) -> Self {
+        Layer { kind, norm: None, dropout: 0.0, residual: 0 }
+    }
+
     /// A dense layer: a = σ(x·W + b), with `n_out` neurons.
     pub fn dense(n_out: usize, activation: Activation) -> Self {
-        let kind = LayerKind::Dense { n_out, activation };
-        Layer { kind, norm: None, dropout: 0.0, residual: 0 }
+        Layer::new(LayerKind::Dense { n_out, activation })
+    }
+
+    /// A learned scale and shift per feature: a = γ ⊙ x + β, with as many outputs as inputs. γ begins as
+    /// 1 and β as 0, whatever the initialisation. [`Mlp::norm_parameters`](crate::Mlp::norm_parameters)
+    /// returns both. Below the first dense layer it learns the scale of the inputs.
+    pub fn affine() -> Self {
+        Layer::new(LayerKind::Affine)
     }
 
     /// A dense layer with [`Activation::Maxout`]: each of the `n_out` neurons is the largest of `units`
@@ -132,13 +147,15 @@ impl Layer {
     pub fn activation(&self) -> Activation {
         match self.kind {
             LayerKind::Dense { activation, .. } => activation,
+            LayerKind::Affine => Activation::Identity,
         }
     }
 
-    /// Number of outputs. Every kind so far chooses it, whatever the number of inputs.
-    pub(crate) fn n_out(&self, _n_in: usize) -> usize {
+    /// Number of outputs, for `n_in` inputs.
+    pub(crate) fn n_out(&self, n_in: usize) -> usize {
         match self.kind {
             LayerKind::Dense { n_out, .. } => n_out,
+            LayerKind::Affine => n_in,
         }
     }
 
@@ -148,6 +165,7 @@ impl Layer {
         let Layer { kind, norm, dropout, residual } = self;
         let mut words = match kind {
             LayerKind::Dense { n_out: _, activation } => activation.to_string(),
+            LayerKind::Affine => AFFINE.into(),
         };
         if let Some(norm) = norm {
             words += &format!(" {}", norm.word());
@@ -166,6 +184,7 @@ impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             LayerKind::Dense { n_out, .. } => write!(f, "{n_out} ")?,
+            LayerKind::Affine => {}
         }
         f.write_str(&self.words())
     }
@@ -180,10 +199,15 @@ impl FromStr for Layer {
     fn from_str(text: &str) -> Result<Layer> {
         let refuse = |reason: &str| Error::config("layer", reason);
         let mut words = text.split(' ');
-        let n_out = words.next().and_then(|n| n.parse().ok());
-        let n_out = n_out.ok_or_else(|| refuse("expected a number of neurons"))?;
-        let activation = words.next().ok_or_else(|| refuse("expected an activation"))?;
-        let mut layer = Layer::dense(n_out, activation.parse()?);
+        let mut layer = match words.next() {
+            Some(AFFINE) => Layer::affine(),
+            n_out => {
+                let n_out = n_out.and_then(|n| n.parse().ok());
+                let n_out = n_out.ok_or_else(|| refuse("expected a number of neurons"))?;
+                let activation = words.next().ok_or_else(|| refuse("expected an activation"))?;
+                Layer::dense(n_out, activation.parse()?)
+            }
+        };
         for word in words {
             let unknown = || refuse(&format!("{word:?} is unknown"));
             match word.split_once(':') {

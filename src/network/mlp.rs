@@ -47,7 +47,6 @@ impl Mlp {
         self.layers[self.layers.len() - 1].n_out()
     }
 
-    /// The activation of the output layer.
     pub(crate) fn output_activation(&self) -> Activation {
         self.layers[self.layers.len() - 1].spec.activation()
     }
@@ -62,7 +61,7 @@ impl Mlp {
         self.input_dropout
     }
 
-    /// Number of parameters: weights and biases, and the scales and shifts of norms.
+    /// Number of parameters: weights and biases, and the scales and shifts of norms and affine layers.
     pub fn n_parameters(&self) -> usize {
         self.layers().map(|layer| layer.n_parameters()).sum()
     }
@@ -80,7 +79,8 @@ impl Mlp {
     }
 
     /// A row-major copy of the weights of layer `layer`, n_in x n_out; for maxout
-    /// n_in x (n_out · units), the units of a neuron side by side.
+    /// n_in x (n_out · units), the units of a neuron side by side. An affine layer has no weights
+    /// (n_in x 0) and no biases; [`Mlp::norm_parameters`] returns its γ and β.
     ///
     /// # Errors
     /// [`Error::Config`] when there is no such layer.
@@ -88,7 +88,7 @@ impl Mlp {
         Ok(self.layer(layer)?.weights())
     }
 
-    /// A copy of the n_out biases of layer `layer`; for maxout n_out · units.
+    /// A copy of the n_out biases of layer `layer`; for maxout n_out · units, for an affine layer none.
     ///
     /// # Errors
     /// [`Error::Config`] when there is no such layer.
@@ -97,7 +97,7 @@ impl Mlp {
     }
 
     /// Replaces the weights and biases of layer `layer`, with the shapes of [`Mlp::weights`] and
-    /// [`Mlp::biases`]. [`Mlp::set_norm_parameters`] replaces those of a norm.
+    /// [`Mlp::biases`]. [`Mlp::set_norm_parameters`] replaces those of a norm or an affine layer.
     ///
     /// # Errors
     /// [`Error::Config`] when there is no such layer, [`Error::Shape`] when a shape differs,
@@ -141,8 +141,8 @@ impl Mlp {
     }
 
     /// A hash of the bits of every parameter: FNV-1a over 64 bits. Per layer come the weights
-    /// row by row, the biases, the scales and shifts of a norm, and its running statistics in groups of
-    /// 16, as files hold them. Equal digests mean, in practice, equal bits.
+    /// row by row, the biases, the scales and shifts of a norm or an affine layer, and a norm's running
+    /// statistics in groups of 16, as files hold them. Equal digests mean, in practice, equal bits.
     pub fn digest(&self) -> u64 {
         // Offset basis and prime of the definition.
         let values = self.layers.iter().flat_map(LayerParameters::values);

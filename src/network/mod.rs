@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builder;
+mod holder;
 mod init;
 mod layer;
 mod mlp;
@@ -11,6 +12,7 @@ mod summary;
 
 pub(crate) use architecture::Architecture;
 pub use builder::MlpBuilder;
+pub use holder::{MlpMut, MlpRef};
 pub use init::Init;
 pub use layer::{Layer, LayerKind, LayerShape, NormKind};
 pub use mlp::Mlp;

@@ -1,4 +1,5 @@
-//! The parameters of norms: copies, replacements, and folding them into the weights.
+//! Scales and shifts, and the running statistics of norms: copies, replacements, and folding them into
+//! the weights.
 
 use super::layer::{Layer, NormKind};
 use super::mlp::Mlp;
@@ -7,29 +8,29 @@ use crate::error::{Error, Result};
 use crate::passes::EPSILON;
 use crate::simd::{LINE, Line};
 
-/// The parameters of a layer's norm, one value per neuron.
+/// The parameters of a layer's norm, or of an affine layer; one value per neuron.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NormParameters {
     /// The scale γ.
     pub gamma: Vec<f32>,
     /// The shift β.
     pub beta: Vec<f32>,
-    /// Running means of batch normalisation; empty for layer normalisation.
+    /// Running means of batch normalisation; empty without it.
     pub mean: Vec<f32>,
-    /// Running variances of batch normalisation; empty for layer normalisation.
+    /// Running variances of batch normalisation; empty without it.
     pub variance: Vec<f32>,
 }
 
 impl NormParameters {
-    /// A copy of those of a layer with a norm.
-    pub(crate) fn of(layer: &LayerParameters) -> Self {
+    /// A copy of those of a layer; none where it has neither a norm nor a scale.
+    pub(crate) fn of(layer: &LayerParameters) -> Option<Self> {
+        let [gamma, beta] = layer.scale_and_shift()?.map(|v| layer.vector(v));
         let [mean, variance] = layer.running();
-        let vectors = [layer.vector(1), layer.vector(2), mean, variance];
+        let vectors = [gamma, beta, mean, variance];
         let [gamma, beta, mean, variance] = vectors.map(|lines| layer.unpadded(lines).collect());
-        NormParameters { gamma, beta, mean, variance }
+        Some(NormParameters { gamma, beta, mean, variance })
     }
 
-    /// Each vector with its name.
     pub(crate) fn vectors(&self) -> [(&'static str, &[f32]); 4] {
         let NormParameters { gamma, beta, mean, variance } = self;
         [("gamma", gamma), ("beta", beta), ("mean", mean), ("variance", variance)]
@@ -37,24 +38,23 @@ impl NormParameters {
 }
 
 impl Mlp {
-    /// A copy of the parameters of layer `layer`'s norm; `None` where it has none.
+    /// A copy of the parameters of layer `layer`'s norm, or of an affine layer; `None` for other layers.
     ///
     /// # Errors
     /// [`Error::Config`] when there is no such layer.
     pub fn norm_parameters(&self, layer: usize) -> Result<Option<NormParameters>> {
-        let layer = self.layer(layer)?;
-        Ok(layer.spec.norm.map(|_| NormParameters::of(layer)))
+        Ok(NormParameters::of(self.layer(layer)?))
     }
 
-    /// Replaces the parameters of layer `layer`'s norm.
+    /// Replaces the parameters of layer `layer`'s norm, or of an affine layer.
     ///
     /// # Errors
-    /// [`Error::Config`] when there is no such layer or it has no norm, [`Error::Shape`] when a
+    /// [`Error::Config`] when there is no such layer or it has no such parameters, [`Error::Shape`] when a
     /// vector has another length than now, [`Error::Value`] when a value is not finite or a variance
     /// negative; then nothing is changed.
     pub fn set_norm_parameters(&mut self, layer: usize, new: &NormParameters) -> Result<()> {
         let Some(now) = self.norm_parameters(layer)? else {
-            return Err(Error::config(format!("layer {layer}"), "has no norm"));
+            return Err(Error::config(format!("layer {layer}"), "has no norm, and is not affine"));
         };
         for ((name, new), (_, now)) in new.vectors().into_iter().zip(now.vectors()) {
             let place = format!("layer {layer}: {name}");
@@ -67,7 +67,8 @@ impl Mlp {
             }
         }
         let parameters = &mut self.layers[layer];
-        for (vector, values) in [(1, &new.gamma), (2, &new.beta)] {
+        let vectors = parameters.scale_and_shift().into_iter().flatten();
+        for (vector, values) in vectors.zip([&new.gamma, &new.beta]) {
             for (c, value) in values.iter().enumerate() {
                 *parameters.vector_mut(vector, c) = *value;
             }

@@ -2,7 +2,7 @@
 
 use super::layer::{Layer, LayerKind, LayerShape, NormKind};
 use crate::error::Result;
-use crate::passes::{BatchNorm, LayerNorm};
+use crate::passes::{Affine, BatchNorm, LayerNorm};
 use crate::simd::{LINE, Line};
 use crate::storage::{Matrix, PanelMatrix, lanes};
 
@@ -16,8 +16,9 @@ pub(crate) struct LayerParameters {
     /// can be transposed. One column per neuron. For maxout the linear functions of all neurons follow
     /// each other: n_out columns of the first, padded to a whole panel, then those of the second.
     pub(crate) w: PanelMatrix,
-    /// One value per column, 16 per line: a matrix of one row. With a norm γ and β follow, each like
-    /// the bias: the optimiser treats the three alike.
+    /// Vectors of one value per column, 16 per line: a matrix of one row. Dense layers have the bias, and
+    /// γ and β of a norm; affine layers have no weights (0 rows), and γ and β here. The optimiser treats
+    /// all alike.
     pub(crate) b: PanelMatrix,
     /// Mean and variance of batch normalisation, each one value per neuron in whole panels; empty
     /// without it. The lanes beyond the last neuron are no padding: files and digests include them,
@@ -44,6 +45,10 @@ impl TensorShape {
         if self.n == 1 { self.width } else { padded(self.width).saturating_mul(self.n) }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0 || self.width == 0
+    }
+
     fn zeros(&self) -> Result<PanelMatrix> {
         PanelMatrix::side_by_side(self.rows, self.width, self.n, self.ld)
     }
@@ -59,36 +64,47 @@ impl LayerShape {
     pub(crate) fn n_columns(&self) -> usize {
         match self.layer.kind {
             LayerKind::Dense { n_out, activation } => n_out * activation.units(),
+            LayerKind::Affine => 0,
         }
     }
 
-    /// Number of parameters.
     pub(super) fn n_parameters(&self) -> usize {
-        let norm = if self.layer.norm.is_some() { 2 * self.n_out } else { 0 };
-        (self.n_in + 1) * self.n_columns() + norm
+        let scales = if self.layer.scale().is_some() { 2 * self.n_out } else { 0 };
+        (self.n_in + 1) * self.n_columns() + scales
     }
 
-    /// The tensors of the layer: weights, vectors, running statistics. A tensor without columns is
-    /// left out of files.
+    /// The tensors of the layer: weights, vectors, running statistics. A tensor without values is left
+    /// out of files.
     pub(crate) fn tensors(&self) -> [TensorShape; 3] {
         let LayerShape { n_in, n_out, layer } = *self;
-        match layer.kind {
+        // Inputs of the weights, matrices of weights side by side, vectors.
+        let (rows, units, vectors) = match layer.kind {
             LayerKind::Dense { activation, .. } => {
                 let units = activation.units();
                 // A layer with a norm has one unit per neuron.
-                let vectors = if layer.norm.is_some() { 3 } else { units };
-                let running = match layer.norm {
-                    Some(NormKind::Batch) => padded(n_out).saturating_mul(2),
-                    Some(NormKind::Layer) | None => 0,
-                };
-                let row = |name, width, n| TensorShape { name, rows: 1, width, n, ld: 1 };
-                let (name, rows, ld) = ("weight", n_in, padded(n_in));
-                [
-                    TensorShape { name, rows, width: n_out, n: units, ld },
-                    row("bias", n_out, vectors),
-                    row("running", running, 1),
-                ]
+                (n_in, units, if layer.norm.is_some() { 3 } else { units })
             }
+            LayerKind::Affine => (0, 1, 2),
+        };
+        let running = match layer.norm {
+            Some(NormKind::Batch) => padded(n_out).saturating_mul(2),
+            Some(NormKind::Layer) | None => 0,
+        };
+        let row = |name, width, n| TensorShape { name, rows: 1, width, n, ld: 1 };
+        [
+            TensorShape { name: "weight", rows, width: n_out, n: units, ld: padded(rows) },
+            row("bias", n_out, vectors),
+            row("running", running, 1),
+        ]
+    }
+}
+
+impl Layer {
+    /// The number of the vector γ among the vectors of a layer that has one; β follows it.
+    fn scale(&self) -> Option<usize> {
+        match self.kind {
+            LayerKind::Dense { .. } => self.norm.map(|_| 1),
+            LayerKind::Affine => Some(0),
         }
     }
 }
@@ -100,8 +116,8 @@ impl LayerParameters {
         let [w, b, running] = shape.tensors();
         let (w, b, running) = (w.zeros()?, b.zeros()?, running.zeros()?);
         let mut new = LayerParameters { spec, n_in, n_out, w, b, running };
-        if spec.norm.is_some() {
-            (0..n_out).for_each(|c| *new.vector_mut(1, c) = 1.0);
+        if let Some(gamma) = spec.scale() {
+            (0..n_out).for_each(|c| *new.vector_mut(gamma, c) = 1.0);
         }
         let lines = new.running.lines_mut();
         let half = lines.len() / 2;
@@ -113,23 +129,41 @@ impl LayerParameters {
         LayerShape { n_in: self.n_in, n_out: self.n_out, layer: self.spec }
     }
 
+    /// A matrix for the transposed weights: columns x n_in.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn transposed_zeros(&self) -> Result<PanelMatrix> {
+        let columns = if self.w.is_empty() { 0 } else { self.columns() };
+        PanelMatrix::with_stride(columns, self.n_in, columns.next_multiple_of(LINE))
+    }
+
+    /// Transposes the weights; 0 between the units of maxout.
+    pub(crate) fn transpose_weights(&self, wt: &mut PanelMatrix) {
+        let is_padding = |c: usize| c % LINE >= self.w.lanes(c / LINE);
+        for r in 0..self.w.rows() {
+            for c in 0..self.columns() {
+                *wt.at_mut(c, r) = if is_padding(c) { 0.0 } else { self.w.at(r, c) };
+            }
+        }
+    }
+
     /// Whether every output is in −1..=1, in training too.
     pub(crate) fn is_within_one(&self) -> bool {
         let Layer { kind: _, norm: _, dropout, residual } = self.spec;
-        self.spec.activation().is_within_one() && dropout == 0.0 && residual == 0
+        self.spec.activation().properties().is_within_one && dropout == 0.0 && residual == 0
     }
 
     /// The tensors in a file, with their names, as in [`LayerShape::tensors`].
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&'static str, &PanelMatrix)> {
         let all = [("weight", &self.w), ("bias", &self.b), ("running", &self.running)];
-        all.into_iter().filter(|(_, tensor)| tensor.cols() > 0)
+        all.into_iter().filter(|(_, tensor)| !tensor.is_empty())
     }
 
-    /// As [`LayerParameters::tensors`].
     pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut PanelMatrix)> {
         let LayerParameters { w, b, running, .. } = self;
         let all = [("weight", w), ("bias", b), ("running", running)];
-        all.into_iter().filter(|(_, tensor)| tensor.cols() > 0)
+        all.into_iter().filter(|(_, tensor)| !tensor.is_empty())
     }
 
     pub(crate) fn n_in(&self) -> usize {
@@ -145,7 +179,6 @@ impl LayerParameters {
         self.w.cols()
     }
 
-    /// As [`LayerShape::n_columns`].
     pub(crate) fn n_columns(&self) -> usize {
         self.shape().n_columns()
     }
@@ -161,23 +194,22 @@ impl LayerParameters {
         self.first_panel(column % units) * LINE + column / units
     }
 
-    /// Vectors in `b`: the bias, and with a norm γ and β.
+    /// Vectors in `b`, each with one value per column: the bias, and γ and β where the layer has them.
     pub(crate) fn n_vectors(&self) -> usize {
-        if self.spec.norm.is_some() { 3 } else { 1 }
+        self.spec.scale().map_or(1, |gamma| gamma + 2)
     }
 
-    /// One of the vectors of `b`, one line per panel of columns: 0 the bias, 1 γ, 2 β.
+    /// One of the vectors of `b`, one line per panel of columns.
     pub(crate) fn vector(&self, vector: usize) -> &[Line] {
         let panels = self.columns().div_ceil(LINE);
         &self.b.lines()[vector * panels..][..panels]
     }
 
-    /// The bias, one line per panel.
+    /// The bias of a dense layer, one line per panel.
     pub(crate) fn bias(&self) -> &[Line] {
         self.vector(0)
     }
 
-    /// Weight (row, column as users see it).
     pub(crate) fn weight_mut(&mut self, row: usize, column: usize) -> &mut f32 {
         let place = self.place(column);
         self.w.at_mut(row, place)
@@ -189,7 +221,7 @@ impl LayerParameters {
         self.b.at_mut(0, place)
     }
 
-    /// Value `column` of vector `vector` of `b`, γ or β.
+    /// Value `column` of vector `vector` of `b`.
     pub(super) fn vector_mut(&mut self, vector: usize, column: usize) -> &mut f32 {
         let place = vector * self.columns().next_multiple_of(LINE) + column;
         self.b.at_mut(0, place)
@@ -220,9 +252,10 @@ impl LayerParameters {
 
     /// Every value that decides the outputs: weights row by row, biases, γ and β, running statistics.
     pub(super) fn values(&self) -> impl Iterator<Item = f32> + '_ {
-        let norm = (1..self.n_vectors()).flat_map(|v| self.unpadded(self.vector(v)));
+        let scales = self.scale_and_shift().into_iter().flatten();
+        let scales = scales.flat_map(|v| self.unpadded(self.vector(v)));
         let running = self.running.lines().iter().flat_map(|line| line.0);
-        self.row_major().chain(self.biases()).chain(norm).chain(running)
+        self.row_major().chain(self.biases()).chain(scales).chain(running)
     }
 
     /// Running mean and variance, one line per panel; empty without batch normalisation.
@@ -232,7 +265,6 @@ impl LayerParameters {
         [mean, variance]
     }
 
-    /// As [`LayerParameters::running`].
     pub(super) fn running_mut(&mut self) -> [&mut [Line]; 2] {
         let lines = self.running.lines_mut();
         let (mean, variance) = lines.split_at_mut(lines.len() / 2);
@@ -250,14 +282,22 @@ impl LayerParameters {
             self.running_mut().into_iter().zip(moments).zip([1.0, correction])
         {
             for (p, (running, now)) in running.iter_mut().zip(now).enumerate() {
-                let mut zeros_beyond = Line::ZERO;
-                let lanes = lanes(n_out, p);
-                zeros_beyond.0[..lanes].copy_from_slice(&now.0[..lanes]);
-                for (running, now) in running.0.iter_mut().zip(zeros_beyond.0) {
+                for (lane, running) in running.0.iter_mut().enumerate() {
+                    let now = if lane < lanes(n_out, p) { now.0[lane] } else { 0.0 };
                     *running = (1.0 - MOMENTUM) * *running + MOMENTUM * (factor * now);
                 }
             }
         }
+    }
+
+    /// The numbers of the vectors γ and β of a layer that has them.
+    pub(super) fn scale_and_shift(&self) -> Option<[usize; 2]> {
+        self.spec.scale().map(|gamma| [gamma, gamma + 1])
+    }
+
+    /// γ and β of an affine layer.
+    pub(crate) fn affine(&self) -> Affine<'_> {
+        Affine { gamma: self.vector(0), beta: self.vector(1) }
     }
 
     /// γ and β of layer normalisation.

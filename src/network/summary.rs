@@ -1,6 +1,6 @@
 //! The layers of a network as a table, with the cost of a training step.
 
-use super::layer::LayerShape;
+use super::layer::{LayerKind, LayerShape};
 use super::mlp::Mlp;
 use std::fmt;
 
@@ -21,16 +21,16 @@ pub struct Summary {
 pub struct LayerSummary {
     /// Widths and description.
     pub shape: LayerShape,
-    /// Weights and biases, and the scales and shifts of a norm.
+    /// Weights and biases, and the scales and shifts of a norm or an affine layer.
     pub parameters: u64,
-    /// Floating-point operations of X·W + b per sample: a multiplication and an addition per weight.
-    /// Activations, norms and dropout are not counted.
+    /// Floating-point operations of X·W + b per sample: a multiplication and an addition per weight, or
+    /// per scale of an affine layer. Activations, norms and dropout are not counted.
     pub forward_flops: u64,
     /// The same for a training step: X·W and Xᵀ·D, and D·Wᵀ for every layer but the first.
     pub step_flops: u64,
     /// Bytes that a step reads and writes for its parameters, whatever the batch: W forward, and read
-    /// and written by the update; for every layer but the first also Wᵀ backward, and written by the
-    /// update. The optimiser's state adds 8 bytes per value, read and written.
+    /// and written by the update; for every dense layer but the first also Wᵀ backward, and written by
+    /// the update. The optimiser's state adds 8 bytes per value, read and written.
     pub parameter_bytes: u64,
     /// Bytes per sample that a step reads and writes for its activations and deltas, each value once
     /// per use: X forward and in Xᵀ·D; A written, and read by the derivative (the layer above counts
@@ -42,23 +42,29 @@ pub struct LayerSummary {
 impl LayerSummary {
     fn new(layer: usize, shape: LayerShape) -> Self {
         let (n_in, n_out) = (shape.n_in as u64, shape.n_out as u64);
-        let columns = shape.n_columns() as u64;
-        let weights = n_in * columns;
         // Only the layers after the first have D·Wᵀ.
         let backward = u64::from(layer > 0);
+        // Weights, their columns, and how often a step moves a weight.
+        let (weights, columns, moved) = match shape.layer.kind {
+            LayerKind::Dense { .. } => {
+                let columns = shape.n_columns() as u64;
+                (n_in * columns, columns, 3 + 2 * backward)
+            }
+            LayerKind::Affine => (n_out, n_out, 3 + backward),
+        };
         LayerSummary {
             shape,
             parameters: shape.n_parameters() as u64,
             forward_flops: 2 * weights,
             step_flops: (4 + 2 * backward) * weights,
-            parameter_bytes: F32 * (3 + 2 * backward) * weights,
+            parameter_bytes: F32 * moved * weights,
             sample_bytes: F32 * (2 * n_in + 2 * n_out + (2 + backward) * columns),
         }
     }
 }
 
 impl Summary {
-    /// Weights and biases, and the scales and shifts of norms.
+    /// Weights and biases, and the scales and shifts of norms and affine layers.
     pub fn parameters(&self) -> u64 {
         self.sum(|l| l.parameters)
     }

@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba 2015), in PyTorch's form.
 
-use super::method::{DecayPlace, Method, UpdateBounds};
+use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AdamRule, AnyRule, FusedRule};
 use crate::error::{Result, check_range};
 use crate::math::power;
@@ -33,21 +33,6 @@ impl Adam {
         self.epsilon = epsilon;
         self
     }
-
-    /// The rule of update `step`, with decay. Powers and roots are computed in f64 by IEEE operations, so
-    /// they do not depend on the platform's `pow`.
-    fn decaying_rule(&self, step: u64, lr: f32, decay: f32, decay_biases: bool) -> AnyRule {
-        AnyRule::Fused(FusedRule::Adam(AdamRule {
-            gain1: 1.0 - self.beta1,
-            beta2: self.beta2,
-            gain2: 1.0 - self.beta2,
-            scale: (1.0 / correction(self.beta2, step).sqrt()) as f32,
-            epsilon: self.epsilon,
-            lr: (f64::from(lr) / correction(self.beta1, step)) as f32,
-            decay_factor: (1.0 - f64::from(lr) * f64::from(decay)) as f32,
-            decay_biases,
-        }))
-    }
 }
 
 /// 1 − βᵗ
@@ -66,8 +51,19 @@ impl Method for Adam {
         check_range("epsilon", self.epsilon, f32::MIN_POSITIVE..f32::INFINITY)
     }
 
-    fn rule(&self, step: u64, lr: f32, _: DecayPlace) -> AnyRule {
-        self.decaying_rule(step, lr, 0.0, true)
+    // Powers and roots are computed in f64 by IEEE operations, so they do not depend on the platform's
+    // `pow`.
+    fn rule(&self, step: u64, lr: f32, decay: Decay) -> AnyRule {
+        AnyRule::Fused(FusedRule::Adam(AdamRule {
+            gain1: 1.0 - self.beta1,
+            beta2: self.beta2,
+            gain2: 1.0 - self.beta2,
+            scale: (1.0 / correction(self.beta2, step).sqrt()) as f32,
+            epsilon: self.epsilon,
+            lr: (f64::from(lr) / correction(self.beta1, step)) as f32,
+            decay_factor: (1.0 - f64::from(lr) * f64::from(decay.lambda)) as f32,
+            decay_biases: decay.biases,
+        }))
     }
 
     fn bounds(&self, step: u64, [m, v]: [f64; 2], g: f64) -> UpdateBounds {
@@ -127,11 +123,8 @@ impl Method for AdamW {
         self.adam.check()
     }
 
-    fn rule(&self, step: u64, lr: f32, decay: DecayPlace) -> AnyRule {
-        match decay {
-            DecayPlace::Rule { biases } => self.adam.decaying_rule(step, lr, self.decay, biases),
-            DecayPlace::BeforeRule => self.adam.decaying_rule(step, lr, 0.0, true),
-        }
+    fn rule(&self, step: u64, lr: f32, decay: Decay) -> AnyRule {
+        self.adam.rule(step, lr, decay)
     }
 
     fn bounds(&self, step: u64, slots: [f64; 2], g: f64) -> UpdateBounds {

@@ -5,7 +5,7 @@
 
 use super::optimizer::Optimizer;
 use super::rules::sign;
-use crate::error::{Error, Result, check_range};
+use crate::error::{Result, check_option, check_range};
 use crate::gemm::UpdateRule;
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::Panels;
@@ -43,7 +43,7 @@ impl Adjustments {
     /// Checks the options and their combination.
     ///
     /// # Errors
-    /// [`Error::Config`] that names the option.
+    /// [`Error::Config`](crate::Error::Config) that names the option.
     pub(crate) fn validate(&self, optimizer: &Optimizer) -> Result<()> {
         for (name, value) in [("L1", self.l1), ("L2", self.l2), ("weight decay", self.decay)] {
             check_range(name, value, 0.0..f32::INFINITY)?;
@@ -55,30 +55,21 @@ impl Adjustments {
         ] {
             check_range(name, value.unwrap_or(1.0), f32::MIN_POSITIVE..f32::INFINITY)?;
         }
-        if self.accumulate == 0 {
-            return Err(Error::config("accumulation", "expected at least 1 batch, got 0"));
-        }
-        let decay = self.decay.max(optimizer.decay());
-        if self.decay > 0.0 && optimizer.decay() > 0.0 {
-            return Err(Error::config(
-                "weight decay",
-                "the optimiser has a weight decay already; choose one",
-            ));
-        }
-        if self.l2 > 0.0 && decay > 0.0 {
-            let reason = "L2 and decoupled weight decay both shrink weights; choose one";
-            return Err(Error::config("L2", reason));
-        }
-        if self.clip_value.is_some() && self.clip_norm.is_some() {
-            return Err(Error::config("clipping", "by value or by norm; choose one"));
-        }
+        check_option(self.accumulate > 0, "accumulation", "expected at least 1 batch, got 0")?;
+        let has_decay = optimizer.decay() > 0.0;
+        let reason = "the optimiser has a weight decay already; choose one";
+        check_option(self.decay <= 0.0 || !has_decay, "weight decay", reason)?;
+        let reason = "L2 and decoupled weight decay both shrink weights; choose one";
+        check_option(self.l2 <= 0.0 || !(has_decay || self.decay > 0.0), "L2", reason)?;
+        let fits = self.clip_value.is_none() || self.clip_norm.is_none();
+        check_option(fits, "clipping", "by value or by norm; choose one")?;
         self.check_rate(optimizer, optimizer.learning_rate())
     }
 
     /// Checks that 1 − lr·λ is positive, so that decay does not change the sign of a weight.
     ///
     /// # Errors
-    /// [`Error::Config`] with the product.
+    /// [`Error::Config`](crate::Error::Config) with the product.
     pub(crate) fn check_rate(&self, optimizer: &Optimizer, lr: f32) -> Result<()> {
         check_range("learning rate times decay", lr * self.decay.max(optimizer.decay()), 0.0..1.0)
     }

@@ -1,6 +1,6 @@
 //! Lion (Chen et al. 2023): steps of equal size in the direction of the sign of a momentum.
 
-use super::method::{DecayPlace, Method, UpdateBounds};
+use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AnyRule, LionRule};
 use crate::error::{Result, check_range};
 
@@ -48,7 +48,7 @@ impl Method for Lion {
         check_range("beta2", self.beta2, 0.0..1.0)
     }
 
-    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+    fn rule(&self, _: u64, lr: f32, _: Decay) -> AnyRule {
         AnyRule::Lion(LionRule { lr, beta1: self.beta1, beta2: self.beta2 })
     }
 

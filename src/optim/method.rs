@@ -19,20 +19,21 @@ pub(super) trait Method {
     /// [`Error::Config`](crate::error::Error::Config) that names the number and its range.
     fn check(&self) -> Result<()>;
 
-    /// The rule of update `step` (counted from 1).
-    fn rule(&self, step: u64, lr: f32, decay: DecayPlace) -> AnyRule;
+    /// The rule of update `step` (counted from 1), which applies `decay` if it can run in the store of the
+    /// gradient's product.
+    fn rule(&self, step: u64, lr: f32, decay: Decay) -> AnyRule;
 
     /// Bounds of update `step`, given bounds of |state values| and |gradient|.
     fn bounds(&self, step: u64, slots: [f64; 2], g: f64) -> UpdateBounds;
 }
 
-/// Where an optimiser's decoupled weight decay is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DecayPlace {
-    /// In the rule.
-    Rule { biases: bool },
-    /// Before the rule, as one of the [`StepAdjustments`](super::StepAdjustments).
-    BeforeRule,
+/// The decoupled weight decay of a rule.
+#[derive(Clone, Copy)]
+pub(super) struct Decay {
+    /// λ; 0 if one of the [`StepAdjustments`](super::StepAdjustments) decays the weights.
+    pub(super) lambda: f32,
+    /// Whether it applies to biases, γ and β.
+    pub(super) biases: bool,
 }
 
 /// Bounds of an update.

@@ -2,7 +2,7 @@
 
 use super::adam::{Adam, AdamW};
 use super::lion::Lion;
-use super::method::{DecayPlace, Method};
+use super::method::{Decay, Method};
 use super::rules::{FusedRule, VisitRule};
 use super::scaled::{Adagrad, RmsProp};
 use super::sgd::{Momentum, Sgd};
@@ -56,12 +56,8 @@ optimizers! {
 impl Optimizer {
     /// The rule of update `step` (counted from 1) for the store of the gradient's product, or none if
     /// the optimiser's rule does not run there.
-    pub(crate) fn fused_rule(
-        &self,
-        (step, lr): (u64, f32),
-        decay_biases: bool,
-    ) -> Option<FusedRule> {
-        self.method().rule(step, lr, DecayPlace::Rule { biases: decay_biases }).fused()
+    pub(crate) fn fused_rule(&self, (step, lr): (u64, f32), biases: bool) -> Option<FusedRule> {
+        self.method().rule(step, lr, Decay { lambda: self.decay(), biases }).fused()
     }
 
     /// Whether there is a [fused rule](Optimizer::fused_rule).
@@ -70,9 +66,9 @@ impl Optimizer {
     }
 
     /// Calls `visitor` with the rule of update `step` (counted from 1) for a separate pass, which applies
-    /// [`Optimizer::decay`] itself.
+    /// [`Optimizer::decay`] before.
     pub(crate) fn with_rule<V: VisitRule>(&self, (step, lr): (u64, f32), visitor: V) -> V::Output {
-        self.method().rule(step, lr, DecayPlace::BeforeRule).visit(visitor)
+        self.method().rule(step, lr, Decay { lambda: 0.0, biases: true }).visit(visitor)
     }
 
     /// λ of the optimiser's decoupled weight decay.

@@ -1,6 +1,6 @@
 //! Optimisers that divide each gradient by the root of its mean or summed square: RMSprop and Adagrad.
 
-use super::method::{DecayPlace, Method, UpdateBounds};
+use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AnyRule, ScaledRule};
 use crate::error::{Result, check_range};
 
@@ -43,7 +43,7 @@ impl Method for RmsProp {
         check_range("epsilon", self.epsilon, f32::MIN_POSITIVE..f32::INFINITY)
     }
 
-    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+    fn rule(&self, _: u64, lr: f32, _: Decay) -> AnyRule {
         let (decay, gain) = (self.alpha, 1.0 - self.alpha);
         AnyRule::Scaled(ScaledRule { lr, decay, gain, epsilon: self.epsilon })
     }
@@ -83,7 +83,7 @@ impl Method for Adagrad {
         check_range("epsilon", self.epsilon, f32::MIN_POSITIVE..f32::INFINITY)
     }
 
-    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+    fn rule(&self, _: u64, lr: f32, _: Decay) -> AnyRule {
         AnyRule::Scaled(ScaledRule { lr, decay: 1.0, gain: 1.0, epsilon: self.epsilon })
     }
 

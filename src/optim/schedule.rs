@@ -2,7 +2,7 @@
 
 mod rates;
 
-use crate::error::{Error, Result, check_range};
+use crate::error::{Result, check_option, check_range};
 use crate::math::{power, sin_cos};
 pub(crate) use rates::{Rates, RatesState};
 use std::fmt;
@@ -182,12 +182,17 @@ impl Schedule {
     /// Checks the numbers and their combination.
     ///
     /// # Errors
-    /// [`Error::Config`] that names the number.
+    /// [`Error::Config`](crate::Error::Config) that names the number.
     pub(crate) fn validate(&self) -> Result<()> {
         let fraction = |name, value| check_range(name, value, 0.0..1.0 + f32::EPSILON);
+        let check = |holds, reason| check_option(holds, "schedule", reason);
         match self.shape {
-            Shape::Constant | Shape::Step { every: 0, .. } => {}
-            Shape::Step { factor, .. } | Shape::Exponential { factor } => {
+            Shape::Constant => {}
+            Shape::Step { every, factor } => {
+                check(every > 0, "expected a step of at least 1 tick, got 0")?;
+                check_range("schedule: factor", factor, f32::MIN_POSITIVE..f32::INFINITY)?;
+            }
+            Shape::Exponential { factor } => {
                 check_range("schedule: factor", factor, f32::MIN_POSITIVE..f32::INFINITY)?;
             }
             Shape::Plateau { factor, .. } => {
@@ -201,27 +206,16 @@ impl Schedule {
             }
         }
         fraction("schedule: warm-up", self.warm_up.1)?;
-        if let Some(smallest) = self.smallest {
-            check_range("schedule: smallest rate", smallest, 0.0..f32::INFINITY)?;
-        }
+        check_range("schedule: smallest rate", self.smallest.unwrap_or(0.0), 0.0..f32::INFINITY)?;
         let is_cycle = matches!(self.shape, Shape::OneCycle { .. });
         let has_length = is_cycle || matches!(self.shape, Shape::Cosine { .. });
         let is_plateau = matches!(self.shape, Shape::Plateau { .. });
-        let refusals = [
-            (
-                matches!(self.shape, Shape::Step { every: 0, .. }),
-                "expected a step of at least 1 tick, got 0",
-            ),
-            (self.smallest.is_some() && !is_plateau, "only a plateau has a smallest rate"),
-            (self.length == Some(0), "expected a length of at least 1, got 0"),
-            (self.length.is_some() && !has_length, "only a cosine and one cycle have a length"),
-            (is_cycle && self.warm_up.0 > 0, "one cycle has a warm-up already"),
-            (is_plateau && !self.each_epoch, "a plateau counts in epochs, not in steps"),
-        ];
-        match refusals.into_iter().find(|(refused, _)| *refused) {
-            Some((_, reason)) => Err(Error::config("schedule", reason)),
-            None => Ok(()),
-        }
+        check(self.smallest.is_none() || is_plateau, "only a plateau has a smallest rate")?;
+        check(self.length != Some(0), "expected a length of at least 1, got 0")?;
+        let fits = self.length.is_none() || has_length;
+        check(fits, "only a cosine and one cycle have a length")?;
+        check(!is_cycle || self.warm_up.0 == 0, "one cycle has a warm-up already")?;
+        check(!is_plateau || self.each_epoch, "a plateau counts in epochs, not in steps")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gradient descent, plain and with momentum.
 
-use super::method::{DecayPlace, Method, UpdateBounds};
+use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AnyRule, FusedRule, MomentumRule, SgdRule};
 use crate::error::{Result, check_range};
 
@@ -27,7 +27,7 @@ impl Method for Sgd {
         Ok(())
     }
 
-    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+    fn rule(&self, _: u64, lr: f32, _: Decay) -> AnyRule {
         AnyRule::Fused(FusedRule::Sgd(SgdRule { lr }))
     }
 
@@ -69,7 +69,7 @@ impl Method for Momentum {
         check_range("momentum", self.momentum, 0.0..1.0)
     }
 
-    fn rule(&self, _: u64, lr: f32, _: DecayPlace) -> AnyRule {
+    fn rule(&self, _: u64, lr: f32, _: Decay) -> AnyRule {
         let momentum = self.momentum;
         let (of_g, of_v) = if self.look_ahead { (1.0, momentum) } else { (0.0, 1.0) };
         AnyRule::Fused(FusedRule::Momentum(MomentumRule { lr, momentum, of_g, of_v }))

@@ -26,10 +26,8 @@ impl Moments {
     /// measures the error of the mean. In columns where it would change x̂ by more than [`MAX_ERROR`],
     /// the mean is corrected and the variance is computed around the corrected mean.
     pub(crate) fn of(level: Level, rows: &[Line]) -> [Line; 2] {
-        let m = rows.len() as f32;
-        let by_m = |sums: [Line; 2]| sums.map(|line| Line(line.0.map(|x| x / m)));
-        let around = |mean| by_m(dispatch(level, Sums { a: rows, b: Some(rows), mean }));
-        let [mut mean, _] = by_m(dispatch(level, Sums { a: rows, b: None, mean: Line::ZERO }));
+        let around = |mean| Sums { a: rows, b: rows, mean }.means(level);
+        let [mut mean, _] = around(Line::ZERO);
         let [error, mut variance] = around(mean);
         let is_inexact = |lane: usize| {
             let limit = f64::from(MAX_ERROR).powi(2) * f64::from(variance.0[lane] + EPSILON);
@@ -49,17 +47,23 @@ impl Moments {
 
     /// Means of g and of g ⊙ x̂.
     pub(crate) fn of_deltas(level: Level, g: &[Line], normal: &[Line]) -> [Line; 2] {
-        let m = g.len() as f32;
-        let sums = dispatch(level, Sums { a: g, b: Some(normal), mean: Line::ZERO });
-        sums.map(|line| Line(line.0.map(|x| x / m)))
+        Sums { a: g, b: normal, mean: Line::ZERO }.means(level)
     }
 }
 
 /// Σ (a − mean) and Σ (a − mean)(b − mean) per column.
 struct Sums<'a> {
     a: &'a [Line],
-    b: Option<&'a [Line]>,
+    b: &'a [Line],
     mean: Line,
+}
+
+impl Sums<'_> {
+    /// The sums divided by the number of rows.
+    fn means(self, level: Level) -> [Line; 2] {
+        let m = self.a.len() as f32;
+        dispatch(level, self).map(|line| Line(line.0.map(|x| x / m)))
+    }
 }
 
 impl Kernel for Sums<'_> {
@@ -68,11 +72,10 @@ impl Kernel for Sums<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> [Line; 2] {
         let mut totals = [Line::ZERO; 2];
-        let b = self.b.unwrap_or(self.a);
         for lane in (0..LINE).step_by(S::LANES) {
             let mean = s.load(&self.mean.0[lane..]);
             let mut total = [s.splat(0.0); 2];
-            for (a, b) in self.a.chunks(K_BLOCK).zip(b.chunks(K_BLOCK)) {
+            for (a, b) in self.a.chunks(K_BLOCK).zip(self.b.chunks(K_BLOCK)) {
                 let mut sum = [s.splat(0.0); 2];
                 for (a, b) in a.iter().zip(b) {
                     let a = s.sub(s.load(&a.0[lane..]), mean);

@@ -116,39 +116,7 @@ impl Kernel for Backward<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{MatRef, Matrix, PanelMatrix};
-
-    /// Two neurons of three units.
-    #[test]
-    fn the_first_of_the_largest_wins_and_nan_before_all() {
-        let rows = [[1.0, 5.0, 3.0], [7.0, 7.0, 2.0], [f32::NAN, 9.0, 1.0], [0.0, f32::NAN, 4.0]];
-        let winners = [1, 0, 0, 1];
-        let mut z = vec![0.0; 4 * 3 * LINE];
-        for (r, units) in rows.iter().enumerate() {
-            for (k, value) in units.iter().enumerate() {
-                z[r * 3 * LINE + k * LINE] = *value;
-                z[r * 3 * LINE + k * LINE + 1] = -value;
-            }
-        }
-        let z = PanelMatrix::from_rows(MatRef::new(&z, 4, 3 * LINE).unwrap()).unwrap();
-        let delta = Matrix::from_vec(4, 2, (1..9).map(|i| i as f32).collect()).unwrap();
-        let delta = PanelMatrix::from_rows(delta.view()).unwrap();
-        for level in Level::available() {
-            let mut out = PanelMatrix::zeros(4, 2).unwrap();
-            maxout(level, z.view(), out.view_mut());
-            let out = out.to_rows();
-            assert_eq!((out.row(0), out.row(1)), (&[5.0, -1.0][..], &[7.0, -2.0][..]));
-            assert!(out.row(2)[0].is_nan() && out.row(3)[0].is_nan());
-            let mut d = PanelMatrix::zeros(4, 3 * LINE).unwrap();
-            maxout_backward(level, z.view(), delta.view(), d.view_mut());
-            for (r, &winner) in winners.iter().enumerate() {
-                for k in 0..3 {
-                    let want = if k == winner { (2 * r + 1) as f32 } else { 0.0 };
-                    assert_eq!(d.to_rows().row(r)[k * LINE], want, "row {r}, unit {k}");
-                }
-            }
-        }
-    }
+    use crate::storage::{MatRef, PanelMatrix};
 
     /// Every triple of special values, in a panel and a half of neurons; padding is NaN.
     #[test]

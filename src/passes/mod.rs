@@ -5,12 +5,14 @@
 //! pass writes zeros to the padding between its units, because products read the columns of its deltas
 //! in sequence.
 
+mod affine;
 mod batch_norm;
 mod dropout;
 mod largest;
 mod layer_norm;
 mod maxout;
 
+pub(crate) use affine::Affine;
 pub(crate) use batch_norm::{BatchNorm, Moments};
 pub(crate) use dropout::DropoutMask;
 pub(crate) use largest::largest;

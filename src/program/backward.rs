@@ -1,13 +1,13 @@
 //! The backward pass of a block of rows: the reverse of each operation, from ∂L/∂ of what it makes to
 //! ∂L/∂ of what it reads.
 
-use super::ops::{InputGradient, Norm, Op, Product};
+use super::ops::{Affine, Buffer, InputGradient, Norm, Op, Product};
 use super::phase1::Phase1;
 use super::views::{RowBlock, Side};
 use crate::activation::Activation;
-use crate::gemm::bf16::{self, SplitPart};
+use crate::gemm::bf16::{self, Split, SplitBy};
 use crate::gemm::{self, BackwardInput, ElementwiseOp};
-use crate::passes::{add, copy, maxout_backward};
+use crate::passes::{self, add, copy, maxout_backward};
 use crate::simd::Level;
 use crate::storage::{Panels, PanelsMut};
 
@@ -17,6 +17,7 @@ impl Phase1<'_> {
         let (net, level) = (self.net, self.net.level);
         match *op {
             Op::Product(ref product) => self.backward_product(product, rows),
+            Op::Affine(affine) => self.backward_affine(affine, rows),
             Op::LayerNorm { norm: Norm { layer, z, g, d, .. }, scales } => {
                 let ([g, scales], [z, d]) = rows.get([g, scales], [z, d]);
                 net.layers[layer].layer_norm().backward(level, g, z, d, scales.panel(0));
@@ -38,9 +39,9 @@ impl Phase1<'_> {
             }
             Op::Keep { .. } => {}
             Op::Dropout { layer, rate, g, .. } => {
-                if let Some(g) = g {
+                if let Some(mask) = self.mask(layer, rate).filter(|_| self.wants(g)) {
                     let first = rows.first();
-                    self.mask(layer, rate).apply(level, first, rows.write(g));
+                    mask.apply(level, first, rows.write(g));
                 }
             }
             Op::Add { g, inner, .. } => {
@@ -50,47 +51,81 @@ impl Phase1<'_> {
                 }
             }
             Op::Branch { g, from } => {
-                let ([from], [g]) = rows.get([from], [g]);
-                add(level, from, g);
+                if self.wants(g) {
+                    let ([from], [g]) = rows.get([from], [g]);
+                    add(level, from, g);
+                }
             }
         }
     }
 
+    /// Whether anybody reads a gradient: that of the network's inputs only where it was asked for.
+    fn wants(&self, gradient: Buffer) -> bool {
+        gradient != self.program.dx || self.first_wt.is_some()
+    }
+
+    fn backward_affine(&self, affine: Affine, rows: &mut RowBlock) {
+        let Affine { layer: i, x, g, gx, dx, .. } = affine;
+        let level = self.net.level;
+        {
+            let ([x, g], [gx]) = rows.get([x, g], [gx]);
+            passes::Affine::backward(level, x, g, gx);
+        }
+        self.note_deltas(i, rows);
+        let InputGradient { out, kept, activation } = dx;
+        if !self.wants(out) {
+            return;
+        }
+        {
+            let ([g], [out]) = rows.get([g], [out]);
+            self.net.layers[i].affine().backward_input(level, g, out);
+        }
+        let ([kept], [out]) = rows.get([kept], [out]);
+        derivative(level, activation, kept, out);
+    }
+
     fn backward_product(&self, product: &Product, rows: &mut RowBlock) {
-        let Product { layer: i, d, dx, below, .. } = *product;
+        let Product { layer: i, d, dx, .. } = *product;
         let level = self.net.level;
         if let Some(kept) = product.derivative {
             let ([kept], [d]) = rows.get([kept], [d]);
             derivative(level, product.activation, kept, d);
         }
         self.note_deltas(i, rows);
-        let parts = |layer: usize| self.states[layer].parts.as_ref();
-        let is_filled = product.above.is_some_and(|above| parts(above).is_some());
-        let own = parts(i).map(|_| Side::Deltas(i));
-        if own.is_some() && !is_filled {
+        if let Some((w, by)) = self.states[i].parts.as_ref().zip(rows.split_by(i)) {
+            self.backward_in_parts(product, w, by, rows);
+        }
+        // The gradient of the inputs is always a product of f32.
+        let wt = if i == 0 { self.first_wt } else { self.states[i].wt.as_ref() };
+        if let Some(wt) = wt {
+            let (wt, InputGradient { out, kept, activation }) = (wt.view(), dx);
+            let ([d, kept], [out]) = rows.get([d, kept], [out]);
+            gemm::backward_input(level, BackwardInput { d, wt, kept, out, activation });
+        }
+    }
+
+    /// The same for a layer whose products multiply bf16, with its weights as operands.
+    fn backward_in_parts(&self, product: &Product, w: &Split, by: SplitBy, rows: &mut RowBlock) {
+        let Product { layer: i, d, dx, above, below, .. } = *product;
+        let level = self.net.level;
+        let in_parts = |layer: &usize| self.states[*layer].parts.is_some();
+        let own = Some(Side::Deltas(i));
+        // The store of the product above has split the deltas, if it multiplies bf16 too.
+        if !above.as_ref().is_some_and(in_parts) {
             let ([d], [], [own]) = rows.with_parts([d], [], [own]);
             if let Some(mut own) = own {
                 own.fill(level, d, (0, 0));
             }
         }
-        let Some(InputGradient { out, kept, activation }) = dx else { return };
-        let next = below.filter(|below| own.is_some() && parts(*below).is_some());
-        let by = rows.split_by(i);
-        let sides = [own, next.map(Side::Deltas)];
-        let ([d, kept], [out], [own, next]) = rows.with_parts([d, kept], [out], sides);
-        let own: Option<SplitPart> = own;
-        match (parts(i).zip(by), own, &self.states[i].wt) {
-            (Some((w, by)), Some(own), _) => {
-                let d = own.view();
-                let b = bf16::Backward { by, d, w, kept, out, activation, next };
-                bf16::backward_input(level, b);
-            }
-            (_, _, Some(wt)) => {
-                let wt = wt.view();
-                gemm::backward_input(level, BackwardInput { d, wt, kept, out, activation });
-            }
-            _ => unreachable!("every layer but the first has a second copy of its weights"),
+        let InputGradient { out, kept, activation } = dx;
+        if out == self.program.dx {
+            return;
         }
+        let sides = [own, below.filter(in_parts).map(Side::Deltas)];
+        let ([kept], [out], [own, next]) = rows.with_parts([kept], [out], sides);
+        let Some(own) = own else { unreachable!("such a layer has operands") };
+        let d = own.view();
+        bf16::backward_input(level, bf16::Backward { by, d, w, kept, out, activation, next });
     }
 }
 

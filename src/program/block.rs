@@ -3,10 +3,14 @@
 
 use super::forward::forward;
 use super::ops::{Buffer, INPUTS};
-use super::phase1::{Phase1, Training};
+use super::phase1::{Phase1, Training, Turn};
 use super::stages::Stage;
+use super::step::Step;
 use super::views::{BatchBlock, RowBlock, Side};
+use crate::activation::{Activation, softmax_backward};
+use crate::gemm::ElementwiseOp;
 use crate::loss::{BlockTargets, Output, Weighting};
+use crate::storage::{MatRef, gather};
 
 impl Phase1<'_> {
     /// A stage for a block of rows. Returns whether the batch's values are finite.
@@ -14,16 +18,21 @@ impl Phase1<'_> {
         let Stage { forward: ref ops, loss, ref backward, join } = self.program.stages[stage];
         let BatchBlock { mut rows, labels, losses, inputs } = block;
         let mut finite = true;
-        let first = if stage == 0 { self.done } else { 0 };
-        if stage == 0 && first == 0 {
-            finite &= self.gather(&mut rows);
-        }
         let mut pass = Training { phase: self, inputs };
-        for op in &self.program.ops[ops.start + first..ops.end] {
-            forward(self.net, op, &mut rows, &mut pass);
+        if !matches!(self.turn, Turn::Gradient(_)) {
+            let first = if stage == 0 { self.done } else { 0 };
+            if stage == 0 && first == 0 {
+                finite &= self.gather(&mut rows);
+            }
+            for op in &self.program.ops[ops.start + first..ops.end] {
+                forward(self.net, op, &mut rows, &mut pass);
+            }
         }
-        if loss {
-            finite &= self.loss(&mut rows, labels, losses);
+        match self.turn {
+            Turn::End => return finite,
+            Turn::Loss(step) if loss => finite &= self.loss(step, &mut rows, labels, losses),
+            Turn::Gradient(dy) if loss => self.output_gradient(dy, &mut rows),
+            Turn::Loss(_) | Turn::Gradient(_) => {}
         }
         for op in self.program.ops[backward.clone()].iter().rev() {
             self.backward(op, &mut rows);
@@ -49,7 +58,13 @@ impl Phase1<'_> {
     }
 
     /// The loss, and the deltas of the output layer.
-    fn loss(&self, rows: &mut RowBlock, labels: &mut [u32], losses: &mut [f64]) -> bool {
+    fn loss(
+        &self,
+        step: &Step,
+        rows: &mut RowBlock,
+        labels: &mut [u32],
+        losses: &mut [f64],
+    ) -> bool {
         let (net, output) = (self.net, self.program.output);
         let range = rows.first()..rows.first() + rows.len();
         let mut finite = true;
@@ -62,7 +77,7 @@ impl Phase1<'_> {
         }
         let read = [output.z.unwrap_or(INPUTS), if is_classes { INPUTS } else { targets }];
         let ([z, y], [a, d]) = rows.get(read, [output.a, output.d]);
-        self.step.loss.backward(
+        step.loss.backward(
             net.level,
             Output {
                 a,
@@ -76,12 +91,30 @@ impl Phase1<'_> {
                 scale: 1.0 / self.batch.rows() as f32,
                 weighting: Weighting {
                     rows: self.weights.map(|weights| &weights[range]),
-                    smoothing: self.step.smoothing,
-                    classes: self.step.classes,
+                    smoothing: step.smoothing,
+                    classes: step.classes,
                 },
                 activation: net.output_activation(),
             },
         );
         finite
+    }
+
+    /// The deltas of the output layer, from ∂L/∂outputs of the batch.
+    pub(super) fn output_gradient(&self, dy: MatRef, rows: &mut RowBlock) {
+        let (level, output) = (self.net.level, self.program.output);
+        let first = rows.first();
+        gather(level, dy, first, rows.write(output.d));
+        if output.is_logits {
+            return;
+        }
+        let activation = self.net.output_activation();
+        if activation == Activation::Softmax {
+            let ([], [z, d]) = rows.get([], [output.a, output.d]);
+            return softmax_backward(level, z, d);
+        }
+        let ([kept], [mut d]) = rows.get([output.z.unwrap_or(output.a)], [output.d]);
+        (0..d.n_panels())
+            .for_each(|p| activation.backward_lines(level, kept.panel(p), d.panel_mut(p)));
     }
 }

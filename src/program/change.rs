@@ -16,6 +16,13 @@ pub(crate) struct Waiting {
     pub(crate) unit: f64,
 }
 
+impl Waiting {
+    /// One more gradient waits in a plain sum.
+    pub(crate) fn with_gradient(self) -> Waiting {
+        Waiting { batches: self.batches + 1, weight: 1.0, unit: 1.0 }
+    }
+}
+
 impl Default for Waiting {
     fn default() -> Self {
         Waiting { batches: 0, weight: 0.0, unit: 1.0 }
@@ -81,6 +88,12 @@ impl Change {
         let updates = waiting.batches >= adjustments.accumulate && waiting.weight > 0.0;
         let total = waiting.weight;
         Change { rows, weight: weight as f32, total, accumulates: true, updates, waiting }
+    }
+
+    /// The gradient of `rows` rows as it is: an update, or what is added to the sum for one.
+    pub(crate) fn of_gradient(rows: usize, accumulates: bool) -> Change {
+        let (updates, waiting) = (!accumulates, Waiting::default());
+        Change { rows, weight: 1.0, total: 1.0, accumulates, updates, waiting }
     }
 
     /// The update from what waits, without another batch; none where nothing that counts does.

@@ -98,7 +98,7 @@ impl Deferred {
     ) -> Result<()> {
         let pass = pass(phase, change.scale(), change.accumulates);
         let tiles = target.tiles;
-        if !phase.step.adjustments.needs_all() {
+        if !(phase.step.adjustments.needs_all() || change.accumulates) {
             crew.run_tiles(tiles, target.memory(&mut self.gradients), |mut tile| {
                 keep(phase, &mut tile, StoreGradient);
                 update(phase, tile, pass);
@@ -117,7 +117,8 @@ impl Deferred {
         if change.updates {
             self.update(phase, target, pass, crew)?;
         }
-        if change.updates || self.waiting.batches >= phase.step.adjustments.accumulate {
+        let batches = phase.step.adjustments.accumulate;
+        if change.updates || batches > 1 && self.waiting.batches >= batches {
             self.waiting = Waiting::default();
         }
         Ok(())
@@ -183,7 +184,7 @@ fn keep<R: UpdateRule>(phase: &Phase2, to: &mut TileMut, rule: R) {
 
 /// The sum of the squares of the gradient of a tile.
 fn squares(dense: &LayerParameters, gradient: &Slot, tile: &Tile) -> f64 {
-    let g = gradient.w.view().rows(tile.rows(dense.n_in())).panels(tile.outputs.clone());
+    let g = gradient.w.view().rows(tile.rows(dense)).panels(tile.outputs.clone());
     let mut sum = sum_of_squares(g, |panel| gradient.w.lanes(tile.outputs.start + panel));
     for vector in tile.vectors(dense) {
         let panels = tile.lines(dense, vector);

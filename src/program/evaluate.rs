@@ -1,12 +1,13 @@
 //! Evaluating a network on a data set.
 
-use super::batch::{Ordered, gather_features};
+use super::batch::{BatchTargets, gather_features};
+use super::check::check_data;
 use super::ops::Outputs;
 use super::plan::Plan;
 use super::scratch::{BLOCK_ROWS, Scratch, argmax};
 use crate::activation::Activation;
 use crate::data::{Dataset, Features, Targets};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::network::Mlp;
@@ -20,7 +21,7 @@ impl Mlp {
     /// compared with its history by [`Mlp::evaluate_with`].
     ///
     /// # Errors
-    /// [`Error::Shape`] when the data set's features or targets do not fit the network.
+    /// [`Error::Shape`](crate::Error::Shape) when the data set's features or targets do not fit the network.
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation> {
         self.evaluate_with(data, Loss::for_output(self.output_activation()))
     }
@@ -43,8 +44,8 @@ impl Mlp {
     /// ```
     ///
     /// # Errors
-    /// As [`Mlp::evaluate`]; [`Error::Config`] when the loss does not fit the output layer or the
-    /// kind of targets, [`Error::Value`] when targets of binary cross-entropy are no probabilities.
+    /// As [`Mlp::evaluate`]; [`Error::Config`](crate::Error::Config) when the loss does not fit the output layer or the
+    /// kind of targets, [`Error::Value`](crate::Error::Value) when targets of binary cross-entropy are no probabilities.
     pub fn evaluate_with(&self, data: &Dataset, loss: Loss) -> Result<Evaluation> {
         // What a step lacks for training, it does not need here.
         loss.check_output(match self.output_activation() {
@@ -59,44 +60,6 @@ impl Mlp {
 /// About the multiply-adds of an evaluation.
 pub(crate) fn multiply_adds(net: &Mlp, data: &Dataset) -> usize {
     data.len().saturating_mul(net.n_parameters())
-}
-
-/// Checks that a data set fits a network and a loss.
-pub(crate) fn check_data(net: &Mlp, data: &Dataset, loss: Loss) -> Result<()> {
-    if data.n_features() != net.n_in() {
-        return Err(Error::shape(
-            "data set",
-            format!("{} features a sample, the network's inputs", net.n_in()),
-            data.n_features(),
-        ));
-    }
-    let n_out = net.n_out();
-    // One output decides between two classes, except that softmax over one is always 1.
-    let classes = if n_out == 1 && loss != Loss::CrossEntropy { 2 } else { n_out };
-    match data.targets() {
-        Targets::Values { values, n_outputs }
-            if loss == Loss::BinaryCrossEntropy && *n_outputs == n_out =>
-        {
-            match values.iter().find(|y| !(0.0..=1.0).contains(*y)) {
-                None => Ok(()),
-                Some(y) => Err(Error::value("targets", "probabilities, 0 to 1", y)),
-            }
-        }
-        Targets::Classes { n_classes, .. } if *n_classes > classes => Err(Error::shape(
-            "data set",
-            format!("at most {classes} classes, the network's outputs"),
-            format!("{n_classes} classes"),
-        )),
-        Targets::Values { n_outputs, .. } if *n_outputs != n_out => Err(Error::shape(
-            "data set",
-            format!("{n_out} targets a sample, the network's outputs"),
-            n_outputs,
-        )),
-        Targets::Values { .. } if loss == Loss::CrossEntropy => {
-            Err(Error::config("loss", "cross-entropy needs class labels, got target values"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What a block of a data set adds up to.
@@ -186,11 +149,10 @@ fn block_targets<'a>(
     range: Range<usize>,
     y: &'a mut PanelMatrix,
 ) -> BlockTargets<'a> {
-    match targets {
-        Targets::Classes { labels, .. } => BlockTargets::Classes(&labels[range]),
-        Targets::Values { values, n_outputs } => {
-            let source = Ordered { values, n: *n_outputs, order: None, scaling: None };
-            gather(net.level, source, range.start, y.view_mut().rows(0..range.len()));
+    match targets.into() {
+        BatchTargets::Classes(labels) => BlockTargets::Classes(&labels[range]),
+        BatchTargets::Values(values) => {
+            gather(net.level, values, range.start, y.view_mut().rows(0..range.len()));
             BlockTargets::Values(y.view().rows(0..range.len()))
         }
     }

@@ -1,7 +1,7 @@
 //! The forward pass of a block of rows, operation by operation: the one that predictions, evaluations
 //! and phase 1 of a training step take.
 
-use super::ops::{Norm, Op, Product};
+use super::ops::{Affine, Norm, Op, Product};
 use super::views::RowBlock;
 use crate::gemm::ElementwiseOp;
 use crate::network::Mlp;
@@ -25,6 +25,10 @@ pub(crate) fn forward(net: &Mlp, op: &Op, rows: &mut RowBlock, pass: &mut impl P
     let level = net.level;
     match *op {
         Op::Product(ref product) => pass.product(product, rows),
+        Op::Affine(Affine { layer, x, y, .. }) => {
+            let ([x], [y]) = rows.get([x], [y]);
+            net.layers[layer].affine().forward(level, x, y);
+        }
         Op::LayerNorm { norm: Norm { layer, z, y, .. }, scales } => {
             let ([], [z, y, mut scales]) = rows.get([], [z, y, scales]);
             net.layers[layer].layer_norm().forward(level, z, y, scales.panel_mut(0));

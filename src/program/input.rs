@@ -1,6 +1,6 @@
 //! A batch of bytes that the first layer's products take as they are.
 
-use super::batch::{Batch, Ordered};
+use super::batch::{Batch, ByteRows};
 use super::compile::Program;
 use super::ops::{INPUTS, Op};
 use super::state::LayerState;
@@ -9,7 +9,7 @@ use crate::gemm::bf16::Scaling;
 /// Rows of bytes, and what they stand for.
 #[derive(Clone, Copy)]
 pub(crate) struct Bytes<'a> {
-    pub(crate) rows: Ordered<'a, u8>,
+    pub(crate) rows: ByteRows<'a>,
     pub(crate) scaling: Scaling,
 }
 

@@ -57,8 +57,7 @@ pub(crate) struct Product {
     pub(crate) d: Buffer,
     /// Where `d` is ∂L/∂out when the backward pass comes here: what σ′ is made of.
     pub(crate) derivative: Option<Buffer>,
-    /// None for the inputs of the network, whose gradient nobody needs.
-    pub(crate) dx: Option<InputGradient>,
+    pub(crate) dx: InputGradient,
     /// The layer whose product reads `out` as it is stored here, and stores `d` as it is read here.
     pub(crate) above: Option<usize>,
     /// The layer of which this one is the layer above.
@@ -77,10 +76,24 @@ pub(crate) struct Norm {
     pub(crate) d: Buffer,
 }
 
+/// y = γ ⊙ x + β
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Affine {
+    pub(crate) layer: usize,
+    pub(crate) x: Buffer,
+    pub(crate) y: Buffer,
+    /// ∂L/∂y
+    pub(crate) g: Buffer,
+    /// g ⊙ x
+    pub(crate) gx: Buffer,
+    pub(crate) dx: InputGradient,
+}
+
 /// A step forwards, and its reverse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Op {
     Product(Product),
+    Affine(Affine),
     /// Normalises each row; `scales` is what each was multiplied by.
     LayerNorm {
         norm: Norm,
@@ -107,12 +120,12 @@ pub(crate) enum Op {
         from: Buffer,
         to: Buffer,
     },
-    /// Drops values of `a`, in place. Layer 0 is the inputs, which have no gradient.
+    /// Drops values of `a`, in place. Layer 0 is the inputs.
     Dropout {
         layer: usize,
         rate: f32,
         a: Buffer,
-        g: Option<Buffer>,
+        g: Buffer,
     },
     /// a += from; backward `inner` = `g` where they differ.
     Add {
@@ -131,8 +144,8 @@ pub(crate) enum Op {
 /// What the gradients of a layer's parameters are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parameters {
-    /// x and d of xᵀ·d, the gradient of the weights.
-    pub(crate) weights: (Buffer, Buffer),
+    /// x and d of xᵀ·d, the gradient of the weights; none for a layer without weights.
+    pub(crate) weights: Option<(Buffer, Buffer)>,
     /// The column sums of these are the gradients of the layer's vectors.
     pub(crate) vectors: Vec<Buffer>,
 }
@@ -145,6 +158,8 @@ pub(crate) struct Output {
     pub(crate) z: Option<Buffer>,
     /// ∂L/∂z of the output layer.
     pub(crate) d: Buffer,
+    /// Whether `a` holds logits, which the loss takes.
+    pub(crate) is_logits: bool,
 }
 
 /// What a forward pass leaves of the output layer.
@@ -172,6 +187,7 @@ impl Op {
         match self {
             Op::Keep { .. } | Op::Dropout { .. } | Op::Branch { .. } => false,
             Op::Product(_)
+            | Op::Affine(_)
             | Op::LayerNorm { .. }
             | Op::BatchNorm(_)
             | Op::Maxout { .. }
@@ -183,7 +199,7 @@ impl Op {
     /// The values that it reads when it runs forwards.
     pub(crate) fn reads(&self) -> [Option<Buffer>; 2] {
         match *self {
-            Op::Product(Product { x, .. }) => [Some(x), None],
+            Op::Product(Product { x, .. }) | Op::Affine(Affine { x, .. }) => [Some(x), None],
             Op::LayerNorm { norm: Norm { z, .. }, .. } | Op::BatchNorm(Norm { z, .. }) => {
                 [Some(z), None]
             }
@@ -200,6 +216,7 @@ impl Op {
     pub(crate) fn makes(&self) -> [Option<Buffer>; 2] {
         match *self {
             Op::Product(Product { out, .. }) => [Some(out), None],
+            Op::Affine(Affine { y, .. }) => [Some(y), None],
             Op::LayerNorm { norm: Norm { y, .. }, scales } => [Some(y), Some(scales)],
             Op::BatchNorm(Norm { y, .. }) => [Some(y), None],
             Op::Maxout { a, .. } => [Some(a), None],

@@ -7,14 +7,14 @@ use super::input::Bytes;
 use super::ops::{INPUTS, Product};
 use super::peaks::Peaks;
 use super::state::{LayerState, Moments};
-use super::step::Step;
+use super::step::{DropoutStep, Step};
 use super::views::{RowBlock, Side};
-use crate::gemm::bf16::{self, SplitPart};
+use crate::gemm::bf16::{self, Split, SplitBy, SplitPart};
 use crate::gemm::{self, ActiveInputs, Forward};
 use crate::network::Mlp;
 use crate::passes::{DropoutMask, largest};
 use crate::simd::Line;
-use crate::storage::{PanelMatrix, Panels};
+use crate::storage::{MatRef, PanelMatrix, Panels};
 
 /// What the tasks of phase 1 share.
 pub(crate) struct Phase1<'a> {
@@ -32,7 +32,23 @@ pub(crate) struct Phase1<'a> {
     pub(crate) scan: bool,
     /// Operations of the first stage that are done: those of parts of columns.
     pub(crate) done: usize,
-    pub(crate) step: &'a Step<'a>,
+    /// The transposed weights of the first layer (empty where it has none), if ∂L/∂inputs is wanted.
+    pub(crate) first_wt: Option<&'a PanelMatrix>,
+    /// What happens between the two directions.
+    pub(crate) turn: Turn<'a>,
+    /// What dropout drops; nothing where there is none.
+    pub(crate) dropout: Option<DropoutStep>,
+}
+
+/// What happens between the forward and the backward pass.
+#[derive(Clone, Copy)]
+pub(crate) enum Turn<'a> {
+    /// The loss of a step.
+    Loss(&'a Step<'a>),
+    /// There is no backward pass.
+    End,
+    /// There was a forward pass: this is ∂L/∂outputs, rows x n_out.
+    Gradient(MatRef<'a>),
 }
 
 impl Phase1<'_> {
@@ -69,8 +85,9 @@ impl Phase1<'_> {
     }
 
     /// The dropout of a layer's outputs; layer 0 is the inputs.
-    pub(crate) fn mask(&self, layer: usize, rate: f32) -> DropoutMask {
-        DropoutMask::new(rate, self.step.seed, self.step.number, layer)
+    pub(crate) fn mask(&self, layer: usize, rate: f32) -> Option<DropoutMask> {
+        let DropoutStep { seed, number } = self.dropout?;
+        Some(DropoutMask::new(rate, seed, number, layer))
     }
 }
 
@@ -80,45 +97,56 @@ pub(crate) struct Training<'a> {
     pub(crate) inputs: &'a mut ActiveInputs,
 }
 
-impl Pass for Training<'_> {
-    fn product(&mut self, product: &Product, rows: &mut RowBlock) {
-        let Product { layer: i, x, out, z, activation, above, .. } = *product;
-        let Phase1 { net, states, bytes, .. } = *self.phase;
-        let (layer, parts) = (&net.layers[i], &states[i].parts);
-        let (w, bias) = (layer.w.view(), layer.bias());
-        if x != INPUTS {
-            self.phase.note_inputs(i, rows.read(x));
-        } else if parts.is_none() {
-            self.phase.scan(self.inputs, rows.read(x));
-        } else {
-            self.inputs.take_all();
-        }
+impl Training<'_> {
+    /// The product of a layer whose products multiply f32.
+    fn product_in_f32(&mut self, product: &Product, rows: &mut RowBlock) {
+        let Product { layer: i, x, out, z, activation, .. } = *product;
+        let net = self.phase.net;
+        let (w, bias) = (net.layers[i].w.view(), net.layers[i].bias());
         let inputs = match x {
-            INPUTS => self.inputs.without_zeros(net.level, w, layer.n_out()),
+            INPUTS => {
+                self.phase.scan(self.inputs, rows.read(x));
+                self.inputs.without_zeros(net.level, w, net.layers[i].n_out())
+            }
             _ => None,
         };
-        let bytes = bytes.filter(|_| x == INPUTS).map(|bytes| bytes.scaling);
+        let run = |x: Panels, out, z| {
+            let f = Forward { x: x.into(), inputs, w, bias, out, z, activation };
+            gemm::forward(net.level, f);
+        };
+        match z {
+            None => {
+                let ([x], [out]) = rows.get([x], [out]);
+                run(x, out, None);
+            }
+            Some(z) => {
+                let ([x], [out, z]) = rows.get([x], [out, z]);
+                run(x, out, Some(z));
+            }
+        }
+    }
+
+    /// The product of a layer whose products multiply bf16, with its weights as operands.
+    fn product_in_parts(&mut self, product: &Product, w: &Split, by: SplitBy, rows: &mut RowBlock) {
+        let Product { layer: i, x, out, z, activation, below, above, .. } = *product;
+        let Phase1 { net, states, bytes, .. } = *self.phase;
+        let bias = net.layers[i].bias();
         // Bytes are in the operand; values are, where the store of the product below has split them.
-        let is_filled = bytes.is_some() || product.below.is_some_and(|i| states[i].parts.is_some());
-        let next = above.filter(|above| parts.is_some() && states[*above].parts.is_some());
-        let sides = [parts.as_ref().map(|_| Side::Inputs(i)), next.map(Side::Inputs)];
-        let by = rows.split_by(i);
-        let run = |x: Panels, out, z, [own, next]: [Option<SplitPart>; 2]| match (
-            parts.as_ref().zip(by),
-            own,
-        ) {
-            (Some((w, by)), Some(mut own)) => {
-                if !is_filled {
-                    own.fill(net.level, x, (0, 0));
-                }
-                let x = own.view();
-                let f = bf16::Forward { by, x, bytes, w, bias, out, z, activation, next };
-                bf16::forward(net.level, f);
+        let bytes = bytes.filter(|_| x == INPUTS).map(|bytes| bytes.scaling);
+        let is_filled = bytes.is_some() || below.is_some_and(|i| states[i].parts.is_some());
+        if x == INPUTS {
+            self.inputs.take_all();
+        }
+        let next = above.filter(|above| states[*above].parts.is_some());
+        let sides = [Some(Side::Inputs(i)), next.map(Side::Inputs)];
+        let run = |x: Panels, out, z, [own, next]: [Option<SplitPart>; 2]| {
+            let Some(mut own) = own else { unreachable!("such a layer has operands") };
+            if !is_filled {
+                own.fill(net.level, x, (0, 0));
             }
-            _ => {
-                let x = x.into();
-                gemm::forward(net.level, Forward { x, inputs, w, bias, out, z, activation });
-            }
+            let x = own.view();
+            let f = bf16::Forward { by, x, bytes, w, bias, out, z, activation, next };
+            bf16::forward(net.level, f);
         };
         match z {
             None => {
@@ -131,6 +159,19 @@ impl Pass for Training<'_> {
             }
         }
     }
+}
+
+impl Pass for Training<'_> {
+    fn product(&mut self, product: &Product, rows: &mut RowBlock) {
+        let Product { layer, x, .. } = *product;
+        if x != INPUTS {
+            self.phase.note_inputs(layer, rows.read(x));
+        }
+        match self.phase.states[layer].parts.as_ref().zip(rows.split_by(layer)) {
+            None => self.product_in_f32(product, rows),
+            Some((w, by)) => self.product_in_parts(product, w, by, rows),
+        }
+    }
 
     fn moments<'a>(&'a self, _: &'a Mlp, layer: usize) -> [&'a [Line]; 2] {
         let moments = self.phase.moments[layer].as_ref();
@@ -138,7 +179,7 @@ impl Pass for Training<'_> {
     }
 
     fn mask(&self, layer: usize, rate: f32) -> Option<DropoutMask> {
-        Some(self.phase.mask(layer, rate))
+        self.phase.mask(layer, rate)
     }
 }
 

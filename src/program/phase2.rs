@@ -3,8 +3,8 @@
 
 use super::columns::Columns;
 use super::compile::Program;
+use super::ops::Buffer;
 use super::state::PartRows;
-
 use super::step::Step;
 use super::tiles::Tile;
 use super::views::{TileMut, VectorMut};
@@ -48,8 +48,10 @@ impl<'a> From<PanelsMut<'a>> for TileWeights<'a> {
 }
 
 impl Phase2<'_> {
-    /// w, slots = rule(w, slots, xᵀ·d)
+    /// w, slots = rule(w, slots, xᵀ·d); nothing for a layer without weights
+    #[inline(always)]
     pub(crate) fn weights<R: UpdateRule>(&self, tile: &Tile, to: TileWeights, rule: R) {
+        let Some(operands) = self.program.parameters[tile.layer].weights else { return };
         let TileWeights { w, slots, wt, part } = to;
         if let Some(PartRows { by, x, d }) = &self.parts[tile.layer] {
             let at = (tile.inputs.start * LINE, tile.outputs.start);
@@ -58,7 +60,7 @@ impl Phase2<'_> {
             let gradient = bf16::Gradient { by, x, bytes, d, rows, at, w, slots, split };
             return bf16::update_weights(self.level, gradient, rule);
         }
-        let (x, d) = self.operands(tile);
+        let (x, d) = self.operands(tile, operands);
         let active = self.active_inputs(tile);
         update_weights(self.level, WeightBlock { x, d, active, w, slots, wt }, rule);
     }
@@ -77,6 +79,7 @@ impl Phase2<'_> {
     }
 
     /// Updates a tile with a rule that is fused into the gradient's store.
+    #[inline(always)]
     pub(crate) fn update<R: UpdateRule>(&self, tile: TileMut, rule: R) {
         let TileMut { tile, width, w, slots, mut wt, part, mut vectors, .. } = tile;
         let to = TileWeights { w, slots, wt: wt.as_mut().map(Transposed::reborrow), part };
@@ -89,9 +92,9 @@ impl Phase2<'_> {
         });
     }
 
-    /// The inputs and deltas whose product is a tile's gradient.
-    fn operands(&self, tile: &Tile) -> (Panels<'_>, Panels<'_>) {
-        let (x, d) = self.program.parameters[tile.layer].weights;
+    /// The part of inputs and deltas whose product is a tile's gradient.
+    #[inline(always)]
+    fn operands(&self, tile: &Tile, (x, d): (Buffer, Buffer)) -> (Panels<'_>, Panels<'_>) {
         let x = match self.columns {
             Some(columns) if tile.layer == 0 => columns.x_of_panel(tile.outputs.start),
             _ => &self.matrices[x.0],

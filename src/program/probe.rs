@@ -67,7 +67,9 @@ impl<'a> Probe<'a> {
     /// Tries a tile; returns the sum of the squares of its gradient.
     fn tile(&self, tile: &Tile, worst: &AtomicUsize) -> f64 {
         let mut squares = 0.0;
-        for input in tile.inputs.clone().step_by(PANELS) {
+        // A tile without inputs has the vectors of its outputs.
+        let end = tile.inputs.end.max(tile.inputs.start + 1);
+        for input in (tile.inputs.start..end).step_by(PANELS) {
             for output in tile.outputs.clone().step_by(PANELS) {
                 let block = Tile {
                     layer: tile.layer,
@@ -87,7 +89,7 @@ impl<'a> Probe<'a> {
     /// finite.
     fn block(&self, tile: &Tile) -> f64 {
         let (phase, dense) = (self.phase, &self.before.net.layers[tile.layer]);
-        let rows = tile.rows(dense.n_in());
+        let rows = tile.rows(dense);
         let cols = dense.columns().min(tile.outputs.end * LINE) - tile.outputs.start * LINE;
         let mut squares = 0.0;
         let mut g: Block = [Line::ZERO; PANELS * ROWS];

@@ -37,6 +37,7 @@ impl RowProducts {
     }
 
     /// The outputs of one row. The scratch was made for the same plan.
+    #[inline]
     pub(crate) fn forward(&self, net: &Mlp, scratch: &mut Scratch, x: MatRef, out: &mut [f32]) {
         dispatch(net.level, Row { layers: &self.0, scratch, net, x, out });
     }

@@ -28,7 +28,7 @@ pub(crate) struct SplitWeights {
 impl SplitWeights {
     pub(crate) fn new(net: &Mlp, by: SplitBy) -> Result<SplitWeights> {
         let split = |l: &LayerParameters| {
-            let (n_in, columns) = (l.n_in(), l.columns());
+            let (n_in, columns) = (l.w.rows(), l.columns());
             let Some(by) = by.of_layer(n_in, columns) else { return Ok(None) };
             let w = Split::new(Role::Weights, (n_in, columns), by, Along::Rows)?;
             let mut w = w.side_by_side(l.n_out());

@@ -46,14 +46,15 @@ impl LayerState {
         let layer = &net.layers[i];
         let (n_in, columns) = (layer.n_in(), layer.columns());
         let slot = || Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? });
-        let by = by.and_then(|by| by.of_layer(n_in, columns));
+        let by = by.and_then(|by| by.of_layer(layer.w.rows(), columns));
         let parts = by.map(|by| -> Result<Split> {
             let w = Split::new(Role::Weights, (n_in, columns), by, along(i))?;
             Ok(w.side_by_side(layer.n_out()))
         });
-        let wt = match (i, by) {
-            (0, _) | (_, Some(_)) => None,
-            _ => Some(PanelMatrix::with_stride(columns, n_in, columns.next_multiple_of(LINE))?),
+        let wt = match by {
+            Some(_) => None,
+            None if i == 0 || layer.w.is_empty() => None,
+            None => Some(layer.transposed_zeros()?),
         };
         let slots = (0..slots).map(|_| slot()).collect::<Result<_>>()?;
         Ok(LayerState { wt, parts: parts.transpose()?, slots })
@@ -72,7 +73,7 @@ impl PartRows {
         rows: usize,
         by: Option<SplitBy>,
     ) -> Result<Option<Self>> {
-        let (n_in, columns) = (net.layers[i].n_in(), net.layers[i].columns());
+        let (n_in, columns) = (net.layers[i].w.rows(), net.layers[i].columns());
         let Some(by) = by.and_then(|by| by.of_layer(n_in, columns)) else { return Ok(None) };
         let x = Split::new(Role::Inputs, (rows, n_in), by, Along::Both)?;
         Ok(Some(PartRows { by, x, d: Split::new(Role::Deltas, (rows, columns), by, along(i))? }))

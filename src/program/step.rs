@@ -23,6 +23,20 @@ pub(crate) struct Step<'a> {
     pub(crate) update: u64,
 }
 
+/// A step's part in what dropout drops.
+#[derive(Clone, Copy)]
+pub(crate) struct DropoutStep {
+    pub(crate) seed: u64,
+    pub(crate) number: u64,
+}
+
+impl Step<'_> {
+    /// Its part in what dropout drops.
+    pub(crate) fn dropout(&self) -> DropoutStep {
+        DropoutStep { seed: self.seed, number: self.number }
+    }
+}
+
 /// What a step did.
 pub(crate) struct Outcome {
     /// The mean loss before the update: Σ s·ℓ / Σ s with weights s; 0 where all rows weigh 0.

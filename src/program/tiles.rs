@@ -16,9 +16,10 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// The rows of the weights that it has, in a layer with `n_in` inputs.
-    pub(crate) fn rows(&self, n_in: usize) -> Range<usize> {
-        n_in.min(self.inputs.start * LINE)..n_in.min(self.inputs.end * LINE)
+    /// The rows of the weights that it has.
+    pub(crate) fn rows(&self, layer: &LayerParameters) -> Range<usize> {
+        let rows = layer.w.rows();
+        rows.min(self.inputs.start * LINE)..rows.min(self.inputs.end * LINE)
     }
 
     /// The lines of vector `vector` of its layer that it has.
@@ -90,14 +91,19 @@ impl Tiles {
     /// operands are cut in blocks of 32 x 32.
     pub(crate) fn of_network(net: &Mlp, rows: usize, is_in_parts: &[bool]) -> Tiles {
         let area = |t: &Tile| t.inputs.len() * t.outputs.len();
-        let all: usize = net.layers.iter().map(|l| panels(l.n_in()) * panels(l.columns())).sum();
+        let all: usize = net.layers.iter().map(|l| panels(l.w.rows()) * panels(l.columns())).sum();
         // Saturates: no memory holds so many rows, which is found out when it is allocated.
         let per_panel = rows.saturating_mul(LINE * LINE);
         let all_work = per_panel.saturating_mul(all) / 32;
         let most = (all_work.clamp(*TILE_WORK.start(), *TILE_WORK.end()) / per_panel).max(1);
         let mut tiles = Vec::new();
         for ((layer, l), &is_in_parts) in net.layers.iter().enumerate().zip(is_in_parts) {
-            let (inputs, outputs) = (panels(l.n_in()), panels(l.columns()));
+            let (inputs, outputs) = (panels(l.w.rows()), panels(l.columns()));
+            if inputs == 0 {
+                // The vectors alone.
+                tiles.push(Tile { layer, inputs: 0..0, outputs: 0..outputs });
+                continue;
+            }
             let height = inputs.min((most / outputs).max(HEIGHT));
             let width = (most / height).min(WIDTH / rows).max(1);
             let (down, across) = (inputs.div_ceil(height), outputs.div_ceil(width));
@@ -124,7 +130,7 @@ impl Tiles {
     /// products multiply bf16 is no narrower.
     pub(crate) fn of_columns(net: &Mlp) -> Tiles {
         let columns = net.layers.iter().enumerate().flat_map(|(layer, l)| {
-            let (inputs, n) = (0..panels(l.n_in()), panels(l.columns()));
+            let (inputs, n) = (0..panels(l.w.rows()), panels(l.columns()));
             let tile = move |first| Tile {
                 layer,
                 inputs: inputs.clone(),
@@ -158,6 +164,7 @@ mod tests {
     fn tiles_cover_every_weight_once() {
         let net = Mlp::builder(784)
             .dense(300, Activation::Relu)
+            .affine()
             .dense(17, Activation::Tanh)
             .maxout(20, 3)
             .dense(10, Activation::Softmax)
@@ -165,16 +172,18 @@ mod tests {
             .unwrap();
         let cuts = [(1, false), (10, true), (128, false), (128, true), (5000, true)];
         let cuts = cuts.map(|(rows, parts)| {
-            (Tiles::of_network(&net, rows, &[parts, false, parts, false]), parts)
+            (Tiles::of_network(&net, rows, &[parts, false, false, parts, false]), parts)
         });
         for (tiles, is_in_parts) in cuts.into_iter().chain([(Tiles::of_columns(&net), true)]) {
             let begins_even = |t: &&Tile| (t.inputs.start | t.outputs.start).is_multiple_of(2);
-            let in_parts = || tiles.all().iter().filter(|t| t.layer % 2 == 0);
+            let in_parts = || tiles.all().iter().filter(|t| t.layer % 3 == 0);
             assert!(!is_in_parts || in_parts().all(|t| begins_even(&t)));
             for (i, l) in net.layers.iter().enumerate() {
-                let mut seen = vec![0; panels(l.n_in()) * panels(l.columns())];
+                // The panels of its vectors, in tiles without inputs.
+                let inputs = panels(l.w.rows()).max(1);
+                let mut seen = vec![0; inputs * panels(l.columns())];
                 for t in tiles.all().iter().filter(|t| t.layer == i) {
-                    for a in t.inputs.clone() {
+                    for a in t.inputs.start..t.inputs.end.max(t.inputs.start + 1) {
                         t.outputs.clone().for_each(|b| seen[a * panels(l.columns()) + b] += 1);
                     }
                 }

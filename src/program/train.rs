@@ -18,11 +18,12 @@ use super::deferred::{Deferred, Target};
 use super::input::Bytes;
 use super::memory::{ColumnMemory, ParameterMemory};
 use super::peaks::Peaks;
-use super::phase1::{Phase1, first_non_finite};
+use super::phase1::{Phase1, Turn, first_non_finite};
 use super::phase2::Phase2;
 use super::probe::Probe;
 use super::stages::{Join, Stage};
-use super::step::{Outcome, Step};
+use super::state;
+use super::step::{DropoutStep, Outcome, Step};
 use super::tiles::Tiles;
 use super::views::Crew;
 use super::workspace::{BatchRows, Workspace, rows_of_block};
@@ -103,7 +104,9 @@ fn run_counted(
         ws.keep_sums(net)?;
     }
     let weighted = matches!(weight, BatchWeight::Sum(_));
-    let finite = phase1(net, ws, &mut crew, (batch, bytes, weighted, threads), step);
+    let scan = scans(net, ws, step);
+    let run = Run { batch, bytes, weighted, threads, scan, turn: Turn::Loss(step), dx: false };
+    let finite = phase1(net, ws, &mut crew, &run, step.dropout());
     if !finite {
         return Err(first_non_finite_value(&batch));
     }
@@ -120,28 +123,54 @@ fn run_counted(
     }
     let change = Change::of_batch(waiting(ws), step.adjustments, rows, weight);
     make(net, ws, &mut crew, &change, (Some((bytes, threads)), step))?;
-    for (layer, moments) in net.layers.iter_mut().zip(&ws.moments) {
-        if let Some(moments) = moments {
-            layer.observe(moments.values.each_ref().map(|lines| &lines[..]), rows);
-        }
-    }
+    observe(net, &ws.moments, rows);
     ws.choices.of(rows).done(rows);
     Ok(Outcome { loss, weight: weight.sum(), updated: change.updates })
 }
 
+/// Batch normalisation's running statistics take those of a batch.
+pub(super) fn observe(net: &mut Mlp, moments: &[Option<state::Moments>], rows: usize) {
+    for (layer, moments) in net.layers.iter_mut().zip(moments) {
+        if let Some(moments) = moments {
+            layer.observe(moments.values.each_ref().map(|lines| &lines[..]), rows);
+        }
+    }
+}
+
+/// Whether a step scans which inputs are zero.
+pub(super) fn scans(net: &Mlp, ws: &Workspace, step: &Step) -> bool {
+    let in_f32 = ws.states[0].parts.is_none() && ws.program.first_product().is_some();
+    let scans = net.n_in() >= MIN_SCAN_INPUTS && in_f32;
+    scans && (step.number % SCAN_INTERVAL == 1 || !ws.active.is_empty())
+}
+
+/// A run of phase 1.
+pub(super) struct Run<'a> {
+    pub(super) batch: Batch<'a>,
+    /// The batch, where the first layer takes bytes.
+    pub(super) bytes: Option<Bytes<'a>>,
+    /// Whether rows have weights.
+    pub(super) weighted: bool,
+    pub(super) threads: usize,
+    /// Whether to scan which inputs are zero.
+    pub(super) scan: bool,
+    pub(super) turn: Turn<'a>,
+    /// Whether ∂L/∂inputs is wanted.
+    pub(super) dx: bool,
+}
+
 /// Phase 1 of a batch. Returns whether its values are finite.
-fn phase1(
+pub(super) fn phase1(
     net: &Mlp,
     ws: &mut Workspace,
     crew: &mut Crew,
-    (batch, bytes, weighted, threads): (Batch, Option<Bytes>, bool, usize),
-    step: &Step,
+    run: &Run,
+    dropout: DropoutStep,
 ) -> bool {
+    let Run { batch, bytes, weighted, threads, scan, turn, dx } = *run;
     let rows = batch.rows();
-    let in_f32 = ws.states[0].parts.is_none() && ws.program.first_product().is_some();
-    let scans = net.n_in() >= MIN_SCAN_INPUTS && in_f32;
-    let scan = scans && (step.number % SCAN_INTERVAL == 1 || !ws.active.is_empty());
     let Workspace { program, batch: memory, states, moments, peaks, columns, weights, .. } = ws;
+    let first_wt = ws.first_wt.as_ref().filter(|_| dx);
     let mut columns = columns.as_mut().filter(|_| threads > 1);
     let n_parts = columns.as_ref().map_or(0, |columns| columns.parts());
     // What is left where columns were shared out is one thread's.
@@ -157,7 +186,14 @@ fn phase1(
             is_finite.store(false, Ordering::Relaxed);
         }
     };
-    for (stage, &Stage { join, .. }) in program.stages.iter().enumerate() {
+    for (stage, &Stage { loss, join, .. }) in program.stages.iter().enumerate() {
+        let is_in_run = match turn {
+            Turn::Loss(_) | Turn::End => true,
+            Turn::Gradient(_) => loss || program.stages[..stage].iter().any(|stage| stage.loss),
+        };
+        if !is_in_run {
+            continue;
+        }
         let (states, moments_now) = (&*states, &*moments);
         let phase = Phase1 {
             net,
@@ -170,12 +206,18 @@ fn phase1(
             weights,
             scan,
             done,
-            step,
+            first_wt,
+            turn,
+            dropout: Some(dropout),
         };
-        if let Some(columns) = columns.as_deref_mut().filter(|_| stage == 0) {
+        let is_first = stage == 0 && !matches!(turn, Turn::Gradient(_));
+        if let Some(columns) = columns.as_deref_mut().filter(|_| is_first) {
             first_layer(&phase, columns, memory, crew, &note);
         }
         crew.run_rows(&mut memory.memory(), (rows, block), |block| note(phase.stage(stage, block)));
+        if let (Turn::End, true) = (turn, loss) {
+            return is_finite.into_inner();
+        }
         let Some(join) = join else { continue };
         let (Join::Forward(norm) | Join::Backward(norm)) = join;
         let of = |buffer: super::ops::Buffer| memory.matrices[buffer.0].view().rows(0..rows);
@@ -241,7 +283,7 @@ fn two_of<T>(all: &mut [T], a: usize, b: Option<usize>) -> (&mut T, Option<&mut 
 ///
 /// # Errors
 /// [`Error::NonFinite`].
-fn make(
+pub(super) fn make(
     net: &mut Mlp,
     ws: &mut Workspace,
     crew: &mut Crew,
@@ -278,7 +320,8 @@ fn make(
     bounds.advance();
     let whole_columns = ws.whole_columns.as_ref();
     let target = Target { layers: &mut net.layers, states, tiles, whole_columns };
-    match deferred {
+    let fuses = || step.adjustments.fuse() && step.optimizer.fuses();
+    match deferred.as_mut().filter(|_| change.accumulates || !fuses()) {
         Some(deferred) => {
             let made = deferred.run(&phase, target, change, crew);
             made.inspect_err(|_| bounds.forget())

@@ -54,13 +54,13 @@ impl<'a> RowBlock<'a> {
     }
 
     /// The rows of a buffer, to read.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, buffer: Buffer) -> Panels<'_> {
         // SAFETY: nobody else writes these rows; who writes them through `self` borrows it exclusively.
-        unsafe { self.shared(buffer).rows(self.range.clone()) }
+        unsafe { self.shared(buffer).rows(self.range.clone()).read() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn shared(&self, buffer: Buffer) -> SharedPanels<'a> {
         let Place { matrix, cols } = self.places[buffer.0];
         self.matrices[matrix].shared_as(self.range.end, cols, self.ld)
@@ -75,10 +75,10 @@ impl<'a> RowBlock<'a> {
 
     /// # Safety
     /// As long as the view lives, nobody else reads or writes these rows of the buffer's matrix.
-    #[inline]
+    #[inline(always)]
     unsafe fn writable(&self, buffer: Buffer) -> PanelsMut<'a> {
         // SAFETY: by this function's contract.
-        unsafe { self.shared(buffer).rows_mut(self.range.clone()) }
+        unsafe { self.shared(buffer).rows(self.range.clone()).write() }
     }
 
     /// The rows of two buffers, to keep.
@@ -281,8 +281,8 @@ impl<'a> Crew<'a> {
             let part_of_columns = unsafe {
                 ColumnPart {
                     x: x.get(part..part + 1)[0].view_mut().rows(0..rows),
-                    out: out.block_mut(panels.of(part), 0..rows),
-                    z: z.map(|z| z.block_mut(panels.of(part), 0..rows)),
+                    out: out.panels(panels.of(part)).rows(0..rows).write(),
+                    z: z.map(|z| z.panels(panels.of(part)).rows(0..rows).write()),
                     inputs: &mut inputs.get(part..part + 1)[0],
                 }
             };
@@ -311,21 +311,22 @@ impl<'a> Crew<'a> {
 impl<'a> TileMut<'a> {
     /// # Safety
     /// As long as this lives, nobody else reads or writes the tile in this memory.
-    #[inline]
+    #[inline(always)]
     unsafe fn new(tile: &'a Tile, memory: &'a ParameterMemory) -> Self {
         let Tile { layer, inputs, outputs } = tile;
         let (dense, state) = (&memory.layers[*layer], &memory.states[*layer]);
         let gradient = memory.gradients.get(*layer);
-        let rows = tile.rows(dense.n_in());
+        let rows = tile.rows(dense);
         let slot = |i: usize| state.slots.get(i);
         // SAFETY: by this function's contract.
-        let block =
-            |m: &'a PanelMatrix| unsafe { m.shared().block_mut(outputs.clone(), rows.clone()) };
+        let block = |m: &'a PanelMatrix| unsafe {
+            m.shared().panels(outputs.clone()).rows(rows.clone()).write()
+        };
         let wt = state.wt.as_ref().map(|wt| {
             let cols = outputs.start * LINE..wt.rows().min(outputs.end * LINE);
             // SAFETY: by this function's contract. A layer's weights and their transpose have whole
             // groups of 16 rows, of which the tile has all.
-            unsafe { Transposed::new(wt.shared().block_mut(inputs.clone(), cols)) }
+            unsafe { Transposed::new(wt.shared().panels(inputs.clone()).rows(cols).write()) }
         });
         let part = state.parts.as_ref().map(|w| {
             // SAFETY: by this function's contract; tiles of such layers are whole blocks of 32 x 32.
@@ -356,7 +357,8 @@ impl<'a> VectorsMut<'a> {
             // SAFETY: who made the tile promised that nobody else uses its memory. The vectors of its
             // outputs belong to the tile with the first inputs, the lines of `v` come once, and `self`
             // is borrowed exclusively.
-            let lines = |m: &'a PanelMatrix| unsafe { m.shared().lines_mut(range.clone()) };
+            let lines =
+                |m: &'a PanelMatrix| unsafe { m.shared().panels(range.clone()).lines_mut() };
             let slot = |i: usize| state.slots.get(i).map_or(&mut [][..], |slot| lines(&slot.b));
             let gradient = gradient.map_or(&mut [][..], |gradient| lines(&gradient.b));
             work(v, VectorMut { lines: lines(&dense.b), slots: [slot(0), slot(1)], gradient });

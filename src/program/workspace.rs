@@ -7,6 +7,7 @@ use super::deferred::Deferred;
 use super::memory::{BatchMemory, Place};
 use super::ops::{INPUTS, Outputs, Shape};
 use super::peaks::Peaks;
+use super::pending::Pending;
 use super::state::{LayerState, Moments, PartRows};
 use super::tiles::Tiles;
 use crate::error::Result;
@@ -53,6 +54,10 @@ pub(crate) struct Workspace {
     pub(crate) weights: Vec<f32>,
     /// Room for the rows that count, where something is weighted.
     pub(crate) picked: Vec<u32>,
+    /// columns x n_in: the transposed weights of the first layer, made when ∂L/∂inputs is first wanted.
+    pub(crate) first_wt: Option<PanelMatrix>,
+    /// The part of a step that the next one continues.
+    pub(crate) pending: Option<Pending>,
     pub(crate) tiles: Tiles,
     /// Whole columns of the weights, where their norms are limited.
     pub(crate) whole_columns: Option<Tiles>,
@@ -121,6 +126,8 @@ impl Workspace {
             active: Vec::with_capacity(net.n_in().div_ceil(LINE)),
             weights: Vec::new(),
             picked: Vec::new(),
+            first_wt: None,
+            pending: None,
             tiles,
             whole_columns: max_norm.then(|| Tiles::of_columns(net)),
             deferred,
@@ -151,12 +158,7 @@ impl Workspace {
                 parts.fill_all(net.level, layer.w.view());
             }
             if let Some(wt) = &mut state.wt {
-                let is_padding = |c: usize| c % LINE >= layer.w.lanes(c / LINE);
-                for r in 0..layer.n_in() {
-                    for c in 0..layer.columns() {
-                        *wt.at_mut(c, r) = if is_padding(c) { 0.0 } else { layer.w.at(r, c) };
-                    }
-                }
+                layer.transpose_weights(wt);
             }
         }
     }
@@ -186,11 +188,15 @@ impl BatchRows {
     }
 }
 
-/// A matrix for each buffer of a program, and one for the target values.
+/// A matrix for each buffer of a program, and one for the target values. That of ∂L/∂inputs is made when
+/// it is first wanted.
 fn matrices(net: &Mlp, program: &Program, rows: usize, values: bool) -> Result<Vec<PanelMatrix>> {
     let ld = padded_rows(rows);
-    let matrix = |shape: &Shape| PanelMatrix::side_by_side(rows, shape.width, shape.n, ld);
-    let mut matrices = program.shapes.iter().map(matrix).collect::<Result<Vec<_>>>()?;
+    let matrix = |(i, shape): (usize, &Shape)| {
+        let width = if i == program.dx.0 { 0 } else { shape.width };
+        PanelMatrix::side_by_side(rows, width, shape.n, ld)
+    };
+    let mut matrices = program.shapes.iter().enumerate().map(matrix).collect::<Result<Vec<_>>>()?;
     let targets = if values { net.n_out() } else { 0 };
     matrices.push(PanelMatrix::with_stride(rows, targets, ld)?);
     Ok(matrices)

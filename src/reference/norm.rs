@@ -1,7 +1,7 @@
 //! Normalisation: Y = γ ⊙ Ẑ + β with ẑ = (z − μ)·r and r = 1/√(v + 10⁻⁵), where μ and v are the mean
 //! and variance of a group: a row, or a column of the batch.
 
-use super::real::Real;
+use super::real::{Real, mean};
 
 /// Which values are normalised together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,47 +24,39 @@ pub struct Norm<T> {
 }
 
 /// The values that are normalised together.
-pub(crate) struct Group<T> {
-    /// Their indices in Z.
-    pub(crate) indices: Vec<usize>,
-    /// ẑ of each index.
-    pub(crate) normal: Vec<T>,
-    /// μ
-    pub(crate) mean: T,
-    /// r
-    pub(crate) r: T,
+struct Group<T> {
+    /// Their indices in Z, each with its ẑ.
+    values: Vec<(usize, T)>,
+    r: T,
 }
 
 impl<T: Real> Norm<T> {
     /// The groups of z, which is (rows, columns).
-    pub(crate) fn groups(&self, z: &[T], columns: usize) -> Vec<Group<T>> {
+    fn groups(&self, z: &[T], columns: usize) -> Vec<Group<T>> {
         let rows = z.len() / columns;
-        let groups: Vec<Vec<usize>> = match self.kind {
-            NormKind::Layer => {
-                (0..rows).map(|i| (i * columns..(i + 1) * columns).collect()).collect()
-            }
-            NormKind::Batch => {
-                (0..columns).map(|j| (0..rows).map(|i| i * columns + j).collect()).collect()
-            }
+        let (n_groups, length) = match self.kind {
+            NormKind::Layer => (rows, columns),
+            NormKind::Batch => (columns, rows),
         };
-        let group = |indices: Vec<usize>| {
-            let mean = mean(indices.iter().map(|&at| z[at]));
-            let variance = self::mean(indices.iter().map(|&at| (z[at] - mean) * (z[at] - mean)));
+        let group = |g: usize| {
+            let at = |i: usize| match self.kind {
+                NormKind::Layer => g * columns + i,
+                NormKind::Batch => i * columns + g,
+            };
+            let mu = mean((0..length).map(|i| z[at(i)]));
+            let variance = mean((0..length).map(|i| (z[at(i)] - mu) * (z[at(i)] - mu)));
             let r = T::ONE / (variance + T::from_f64(1e-5)).sqrt();
-            let normal = indices.iter().map(|&at| (z[at] - mean) * r).collect();
-            Group { indices, normal, mean, r }
+            Group { values: (0..length).map(|i| (at(i), (z[at(i)] - mu) * r)).collect(), r }
         };
-        groups.into_iter().map(group).collect()
+        (0..n_groups).map(group).collect()
     }
 }
 
 /// Y for z of (rows, columns).
 pub fn norm_forward<T: Real>(norm: &Norm<T>, z: &[T], columns: usize) -> Vec<T> {
     let mut y = vec![T::ZERO; z.len()];
-    for group in norm.groups(z, columns) {
-        for (&at, &normal) in group.indices.iter().zip(&group.normal) {
-            y[at] = norm.gamma[at % columns] * normal + norm.beta[at % columns];
-        }
+    for (at, normal) in norm.groups(z, columns).into_iter().flat_map(|group| group.values) {
+        y[at] = norm.gamma[at % columns] * normal + norm.beta[at % columns];
     }
     y
 }
@@ -74,23 +66,17 @@ pub fn norm_forward<T: Real>(norm: &Norm<T>, z: &[T], columns: usize) -> Vec<T> 
 pub fn norm_backward<T: Real>(norm: &Norm<T>, dy: &[T], z: &[T], columns: usize) -> [Vec<T>; 3] {
     let mut dz = vec![T::ZERO; z.len()];
     let (mut dgamma, mut dbeta) = (vec![T::ZERO; columns], vec![T::ZERO; columns]);
-    for group in norm.groups(z, columns) {
+    for Group { values, r } in norm.groups(z, columns) {
         let h = |at: usize| norm.gamma[at % columns] * dy[at];
-        let all = || group.indices.iter().copied().zip(group.normal.iter().copied());
-        let shift = mean(all().map(|(at, _)| h(at)));
-        let slope = mean(all().map(|(at, normal)| h(at) * normal));
-        for (at, normal) in all() {
-            dz[at] = group.r * (h(at) - shift - normal * slope);
+        let shift = mean(values.iter().map(|&(at, _)| h(at)));
+        let slope = mean(values.iter().map(|&(at, normal)| h(at) * normal));
+        for (at, normal) in values {
+            dz[at] = r * (h(at) - shift - normal * slope);
             dgamma[at % columns] += dy[at] * normal;
             dbeta[at % columns] += dy[at];
         }
     }
     [dz, dgamma, dbeta]
-}
-
-pub(crate) fn mean<T: Real>(values: impl ExactSizeIterator<Item = T>) -> T {
-    let n = T::from_f64(values.len() as f64);
-    values.fold(T::ZERO, |sum, value| sum + value) / n
 }
 
 #[cfg(test)]

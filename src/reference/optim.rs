@@ -205,9 +205,9 @@ pub fn rmsprop_step<T: Real>(
     epsilon: f64,
 ) {
     let (eta, epsilon) = (T::from_f64(eta), T::from_f64(epsilon));
-    let (keep, take) = (T::from_f64(alpha), T::from_f64(1.0 - alpha));
+    let (decay, rest) = (T::from_f64(alpha), T::from_f64(1.0 - alpha));
     for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
-        *v = keep * *v + take * g * g;
+        *v = decay * *v + rest * g * g;
         *w += -(eta * g / (v.sqrt() + epsilon));
     }
 }
@@ -237,14 +237,14 @@ pub fn adam_step<T: Real>(
     [beta1, beta2]: [f64; 2],
     epsilon: f64,
 ) {
-    let (keep_m, take_m) = (T::from_f64(beta1), T::from_f64(1.0 - beta1));
-    let (keep_v, take_v) = (T::from_f64(beta2), T::from_f64(1.0 - beta2));
+    let (decay_m, rest_m) = (T::from_f64(beta1), T::from_f64(1.0 - beta1));
+    let (decay_v, rest_v) = (T::from_f64(beta2), T::from_f64(1.0 - beta2));
     let step_size = T::from_f64(eta / (1.0 - beta1.powi(t)));
     let v_correction = T::from_f64((1.0 - beta2.powi(t)).sqrt());
     let epsilon = T::from_f64(epsilon);
     for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-        *m = keep_m * *m + take_m * g;
-        *v = keep_v * *v + take_v * g * g;
+        *m = decay_m * *m + rest_m * g;
+        *v = decay_v * *v + rest_v * g * g;
         *w += -(step_size * *m / (v.sqrt() / v_correction + epsilon));
     }
 }
@@ -252,11 +252,11 @@ pub fn adam_step<T: Real>(
 /// u = sign(β₁·m + (1 − β₁)·g); w ← w − η·u; m ← β₂·m + (1 − β₂)·g
 pub fn lion_step<T: Real>(w: &mut [T], g: &[T], m: &mut [T], eta: f64, [beta1, beta2]: [f64; 2]) {
     let eta = T::from_f64(eta);
-    let (keep_u, take_u) = (T::from_f64(beta1), T::from_f64(1.0 - beta1));
-    let (keep_m, take_m) = (T::from_f64(beta2), T::from_f64(1.0 - beta2));
+    let (decay_u, rest_u) = (T::from_f64(beta1), T::from_f64(1.0 - beta1));
+    let (decay_m, rest_m) = (T::from_f64(beta2), T::from_f64(1.0 - beta2));
     for ((w, &g), m) in w.iter_mut().zip(g).zip(m) {
-        *w += -(eta * (keep_u * *m + take_u * g).sign());
-        *m = keep_m * *m + take_m * g;
+        *w += -(eta * (decay_u * *m + rest_u * g).sign());
+        *m = decay_m * *m + rest_m * g;
     }
 }
 
@@ -271,36 +271,6 @@ mod tests {
         }
     }
 
-    /// Runs `steps` steps with a constant gradient of 2 from w = 1.
-    fn run(optimizer: &mut Optimizer<f64>, steps: usize) -> f64 {
-        let mut w = [1.0];
-        for _ in 0..steps {
-            optimizer.step(vec![(&mut w[..], &[2.0][..])]).unwrap();
-        }
-        w[0]
-    }
-
-    #[test]
-    fn constant_gradients_have_closed_forms() {
-        let after = |rule, steps| run(&mut Optimizer::new(rule, 0.1), steps);
-        near(&[after(Rule::Sgd, 3)], &[1.0 - 3.0 * 0.2]);
-        // v = 2, 3, 3.5: w loses a tenth of each.
-        near(&[after(Rule::Momentum { momentum: 0.5 }, 3)], &[1.0 - 0.85]);
-        // g + v/2 = 3, 3.5, 3.75
-        near(&[after(Rule::Nesterov { momentum: 0.5 }, 3)], &[1.0 - 1.025]);
-        // sqrt(v) = 2, 2 sqrt(2), 2 sqrt(3)
-        let adagrad = 1.0 - 0.1 * (1.0 + 0.5f64.sqrt() + (1f64 / 3.0).sqrt());
-        near(&[after(Rule::Adagrad { epsilon: 0.0 }, 3)], &[adagrad]);
-        // v = 3, 3.75 with alpha = 1/4
-        let rmsprop = 1.0 - 0.2 / 3f64.sqrt() - 0.2 / 3.75f64.sqrt();
-        near(&[after(Rule::RmsProp { alpha: 0.25, epsilon: 0.0 }, 2)], &[rmsprop]);
-        // With the corrections, every step of Adam is the learning rate.
-        near(&[after(Rule::Adam { betas: [0.9, 0.999], epsilon: 0.0 }, 3)], &[0.7]);
-        near(&[after(Rule::lion(), 3)], &[0.7]);
-        let adamw = Rule::AdamW { betas: [0.9, 0.999], epsilon: 0.0, weight_decay: 0.5 };
-        near(&[after(adamw, 2)], &[(1.0 * 0.95 - 0.1) * 0.95 - 0.1]);
-    }
-
     #[test]
     fn lion_follows_the_sign_of_the_mean() {
         let (mut w, mut m) = ([1.0], [1.0]);
@@ -310,16 +280,5 @@ mod tests {
         near(&m, &[0.94]);
         lion_step(&mut w, &[-10.0], &mut m, 0.1, [0.9, 0.99]);
         near(&w, &[1.0]);
-    }
-
-    #[test]
-    fn penalties_apply_to_the_chosen_tensors() {
-        let mut sgd = Optimizer::new(Rule::Sgd, 0.5);
-        (sgd.l2, sgd.decay) = (0.1, Decay::WeightsOnly);
-        let (mut weight, mut bias) = ([1.0], [1.0]);
-        let g = [0.0];
-        sgd.step(vec![(&mut weight[..], &g[..]), (&mut bias[..], &g[..])]).unwrap();
-        near(&[weight[0], bias[0]], &[0.95, 1.0]);
-        assert!(sgd.step(vec![(&mut weight[..], &g[..])]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! L1 and L2 penalties with their gradients, and decoupled weight decay.
 
-use super::real::Real;
+use super::real::{Real, sum};
 
 /// w ← (1 − η·λ)·w, the decoupled decay of AdamW and Lion
 pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {
@@ -12,7 +12,7 @@ pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {
 
 /// λ·Σ|w|
 pub fn l1_penalty<T: Real>(w: &[T], lambda: f64) -> T {
-    T::from_f64(lambda) * w.iter().fold(T::ZERO, |sum, &w| sum + w.abs())
+    T::from_f64(lambda) * sum(w.iter().map(|w| w.abs()))
 }
 
 /// g ← g + λ·sign(w), with sign(0) = 0
@@ -24,7 +24,7 @@ pub fn l1_backward<T: Real>(w: &[T], g: &mut [T], lambda: f64) {
 
 /// ½λ·Σw²
 pub fn l2_penalty<T: Real>(w: &[T], lambda: f64) -> T {
-    T::from_f64(0.5 * lambda) * w.iter().fold(T::ZERO, |sum, &w| sum + w * w)
+    T::from_f64(0.5 * lambda) * sum(w.iter().map(|&w| w * w))
 }
 
 /// g ← g + λ·w

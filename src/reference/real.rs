@@ -51,6 +51,17 @@ pub trait Real:
     }
 }
 
+/// Σ of the terms, in their order.
+pub(super) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
+    terms.into_iter().fold(T::ZERO, |sum, term| sum + term)
+}
+
+/// The mean of the terms.
+pub(super) fn mean<T: Real>(terms: impl ExactSizeIterator<Item = T>) -> T {
+    let n = T::from_f64(terms.len() as f64);
+    sum(terms) / n
+}
+
 macro_rules! real {
     ($float:ty: $($function:ident),*) => {
         impl Real for $float {

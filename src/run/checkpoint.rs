@@ -5,12 +5,14 @@
 //! update, the network of the best epoch, and a text with the run's options and where it stands.
 //! Randomness is counted, so no generator has a state.
 
-use super::checkpointer::Checkpointer;
+use super::checkpointer::{CheckpointInterval, Checkpointer};
+use super::early_stopping::Monitor;
 use super::epochs::Epochs;
 use super::history::{History, StopReason};
-use super::spec::{Kind, run_spec};
-use super::state::{self, OptionText, State};
+use super::spec::{CheckpointKind, check_spec, run_spec};
+use super::state::State;
 use super::tensors::{TEXT, encode_checkpoint, fill, parts};
+use super::text::{self, OptionText};
 use super::training::Training;
 use crate::error::{Error, Result};
 use crate::format::{Contents, read_file};
@@ -31,25 +33,32 @@ impl Epochs<'_, '_> {
     }
 
     fn spec(&self) -> Vec<OptionText> {
-        run_spec(self.trainer, self.training.setup(), self.training.network(), self.data)
+        run_spec(self.trainer, &self.training.setup, self.training.network(), self.data)
     }
 
-    /// Whether a checkpoint is due after the step that was just made.
-    pub(super) fn is_due_after_step(&self) -> bool {
-        let steps = self.training.steps();
-        self.checkpointer.as_ref().is_some_and(|c| c.is_due_after_step(steps))
-    }
-
-    /// Whether a checkpoint is due after the epoch that just ended.
-    pub(super) fn is_due_after_epoch(&self) -> bool {
-        let epochs = self.history.epochs.len() as u64;
-        self.checkpointer.as_ref().is_some_and(|c| c.is_due_after_epoch(epochs))
+    /// Whether a checkpoint is due after this number of steps or epochs.
+    pub(super) fn is_due(&self, done: CheckpointInterval) -> bool {
+        self.checkpointer.as_ref().is_some_and(|c| c.is_due(done))
     }
 
     /// Begins to write a checkpoint, if the run writes them.
     pub(super) fn save(&mut self) -> Result<()> {
         let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
-        let bytes = self.encode(&checkpointer.spec)?;
+        let state = State {
+            counts: self.training.counts,
+            partial: self.partial,
+            waiting: self.training.waiting(),
+            rates: self.rates.as_ref().map(|r| r.state),
+            monitor: self.monitor,
+            has_best: self.best.is_some(),
+            history: self.history.clone(),
+        };
+        let mut all = self.training.tensors();
+        for (i, layer) in self.best.iter().flat_map(|n| &n.layers).enumerate() {
+            all.extend(parts("best", i, layer.tensors()));
+        }
+        let text = text::write(&checkpointer.spec, &state);
+        let bytes = encode_checkpoint(self.training.network(), &text, all)?;
         self.checkpointer.as_mut().map_or(Ok(()), |c| c.start(bytes))
     }
 
@@ -58,28 +67,9 @@ impl Epochs<'_, '_> {
         self.checkpointer.as_mut().map_or(Ok(()), Checkpointer::wait)
     }
 
-    /// The bytes of a checkpoint.
-    fn encode(&self, spec: &[OptionText]) -> Result<Vec<u8>> {
-        let training = &self.training;
-        let state = State {
-            counts: training.counts(),
-            partial: self.partial,
-            waiting: training.waiting(),
-            rates: self.rates.as_ref().map(|r| r.state()),
-            monitor: self.monitor.state(),
-            has_best: self.best.is_some(),
-            history: self.history.clone(),
-        };
-        let mut all = training.tensors();
-        for (i, layer) in self.best.iter().flat_map(|n| &n.layers).enumerate() {
-            all.extend(parts("best", i, layer.tensors()));
-        }
-        encode_checkpoint(training.network(), &state::write(spec, &state), all)
-    }
-
     /// Becomes the run of a checkpoint.
     fn take(&mut self, mut file: Contents) -> Result<()> {
-        let state = read_state(&mut file, &self.training, Kind::Run, &self.spec())?;
+        let state = read_state(&mut file, &self.training, CheckpointKind::Run, &self.spec())?;
         let (done, epochs) = (state.history.epochs.len(), self.trainer.epochs);
         if done > epochs {
             let reason = format!("the checkpoint's run has done {done}, this one has {epochs}");
@@ -102,13 +92,14 @@ impl Epochs<'_, '_> {
     /// Checks that a run of these options comes to a state; the line that says otherwise is the
     /// error.
     fn check(&self, state: &State) -> std::result::Result<(), &'static str> {
-        let State { counts, partial, rates, monitor: (best, waited), history, .. } = state;
+        let State { counts, partial, rates, monitor, history, .. } = state;
+        let Monitor { best, waited } = monitor;
         let (done, batches) = (history.epochs.len(), self.batches());
         let steps = done.checked_mul(batches).and_then(|steps| steps.checked_add(partial.batches));
         let of_rates = |r: &RatesState| (r.steps, r.epochs) == (counts.steps, done as u64);
         let best_epoch = best.map_or(0, |(_, epoch)| epoch);
         let samples =
-            partial.batches.saturating_mul(self.training.setup().batch_size).min(self.data.len());
+            partial.batches.saturating_mul(self.training.setup.batch_size).min(self.data.len());
         let monitor_fits = match self.trainer.stopping {
             Some(_) => best_epoch.checked_add(*waited) == Some(done),
             None => (best_epoch, *waited, best.is_some()) == (0, 0, false),
@@ -130,9 +121,9 @@ impl Epochs<'_, '_> {
     fn go_on_from(&mut self, state: State) {
         self.training.resume(state.counts, state.waiting);
         if let (Some(rates), Some(state)) = (&mut self.rates, state.rates) {
-            rates.resume(state);
+            rates.state = state;
         }
-        self.monitor.resume(state.monitor);
+        self.monitor = state.monitor;
         self.partial = state.partial;
         let History { precision, hardware, .. } = self.history;
         self.history = History { precision, hardware, ..state.history };
@@ -143,43 +134,22 @@ impl Epochs<'_, '_> {
     }
 }
 
-/// What a checkpoint of this kind and with these options says; the checks of everything but the
-/// tensors.
+/// The state in a checkpoint of this kind and with these options. Checks everything but the tensors.
 pub(super) fn read_state(
     file: &mut Contents,
     training: &Training,
-    kind: Kind,
+    kind: CheckpointKind,
     local: &[OptionText],
 ) -> Result<State> {
     // For its checks: that it is of a version that this one knows, and well-formed.
     empty_model(file)?;
-    let text = file.bytes(TEXT)?;
-    let text = str::from_utf8(&text).map_err(|e| file.refuse(format!("{TEXT}: {e}")))?;
-    let (options, state) =
-        state::read(text).map_err(|reason| file.refuse(format!("{TEXT}: {reason}")))?;
-    kind.check(&options)?;
-    check_spec(&options, local)?;
-    if state.waiting.batches >= training.setup().adjustments.accumulate {
+    let bytes = file.bytes(TEXT)?;
+    let refuse = |reason: String| file.refuse(format!("{TEXT}: {reason}"));
+    let text = str::from_utf8(&bytes).map_err(|e| refuse(e.to_string()))?;
+    let (options, state) = text::read(text).map_err(refuse)?;
+    check_spec(kind, &options, local)?;
+    if state.waiting.batches >= training.setup.adjustments.accumulate {
         return Err(file.refuse("more gradients than wait for one update"));
     }
     Ok(state)
-}
-
-/// Refuses the checkpoint of another run, with the first option that differs.
-fn check_spec(found: &[(String, String)], local: &[OptionText]) -> Result<()> {
-    let refuse = |option: &str, found: &str, local: &str| {
-        let reason = format!("the checkpoint's run has {found}, this one has {local}");
-        Err(Error::config(option, reason))
-    };
-    for (option, value) in local {
-        let written = found.iter().find(|(name, _)| name == option);
-        match written {
-            Some((_, found)) if found == value => {}
-            found => return refuse(option, found.map_or("none", |(_, v)| v), value),
-        }
-    }
-    match found.iter().find(|(name, _)| local.iter().all(|(option, _)| name != option)) {
-        Some((name, value)) => refuse(name, value, "none"),
-        None => Ok(()),
-    }
 }

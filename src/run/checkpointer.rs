@@ -1,7 +1,7 @@
 //! When a run writes its checkpoints, and the write that is under way.
 
-use super::state::OptionText;
-use crate::error::{Error, Result};
+use super::text::OptionText;
+use crate::error::{Error, Result, check_option};
 use crate::format::{remove_unfinished, write_atomically};
 use crate::threads::Threads;
 use std::path::{Path, PathBuf};
@@ -37,22 +37,23 @@ impl Checkpointer {
         threads: Threads,
         spec: Vec<OptionText>,
     ) -> Result<Self> {
-        if matches!(interval, CheckpointInterval::Epochs(0) | CheckpointInterval::Steps(0)) {
-            return Err(Error::config("checkpoint", "expected every 1 or more, got 0"));
-        }
+        let is_0 = matches!(interval, CheckpointInterval::Epochs(0) | CheckpointInterval::Steps(0));
+        check_option(!is_0, "checkpoint", "expected every 1 or more, got 0")?;
         remove_unfinished(path);
         let alone = threads == Threads::One;
         Ok(Checkpointer { path: path.to_path_buf(), spec, interval, writing: None, alone })
     }
 
-    /// Whether one is due after a step, the run's `steps`th.
-    pub(super) fn is_due_after_step(&self, steps: u64) -> bool {
-        matches!(self.interval, CheckpointInterval::Steps(n) if steps.is_multiple_of(n))
-    }
-
-    /// Whether one is due after an epoch, the run's `epochs`th.
-    pub(super) fn is_due_after_epoch(&self, epochs: u64) -> bool {
-        matches!(self.interval, CheckpointInterval::Epochs(n) if epochs.is_multiple_of(n))
+    /// Whether a checkpoint is due after this number of the run's steps or epochs.
+    pub(super) fn is_due(&self, done: CheckpointInterval) -> bool {
+        match (self.interval, done) {
+            (CheckpointInterval::Epochs(n), CheckpointInterval::Epochs(done))
+            | (CheckpointInterval::Steps(n), CheckpointInterval::Steps(done)) => {
+                done.is_multiple_of(n)
+            }
+            (CheckpointInterval::Epochs(_), CheckpointInterval::Steps(_))
+            | (CheckpointInterval::Steps(_), CheckpointInterval::Epochs(_)) => false,
+        }
     }
 
     /// Begins to write `bytes`; with [`Threads::One`] writes them.
@@ -94,42 +95,20 @@ impl Drop for Checkpointer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use CheckpointInterval::{Epochs, Steps};
 
     #[test]
-    fn checkpoints_are_due_when_they_were_asked_for() {
-        let checkpointer = |interval| {
-            Checkpointer::new(Path::new("nowhere/file"), interval, Threads::One, Vec::new())
-                .unwrap()
-        };
-        let due = |s: Checkpointer, n| (s.is_due_after_step(n), s.is_due_after_epoch(n));
-        assert_eq!(due(checkpointer(CheckpointInterval::Steps(3)), 6), (true, false));
-        assert_eq!(due(checkpointer(CheckpointInterval::Steps(3)), 7), (false, false));
-        assert_eq!(due(checkpointer(CheckpointInterval::Epochs(2)), 4), (false, true));
-        assert_eq!(due(checkpointer(CheckpointInterval::Epochs(2)), 5), (false, false));
-        assert!(
-            Checkpointer::new(
-                Path::new("file"),
-                CheckpointInterval::Steps(0),
-                Threads::One,
-                Vec::new()
-            )
-            .is_err()
-        );
-    }
-
-    #[test]
-    fn an_error_of_the_thread_reaches_the_next_call() {
-        let mut checkpointer = Checkpointer::new(
-            Path::new("/nowhere/at/all"),
-            CheckpointInterval::Steps(1),
-            Threads::Current,
-            Vec::new(),
-        )
-        .unwrap();
-        checkpointer.start(vec![1]).unwrap();
-        assert!(matches!(checkpointer.start(vec![2]), Err(Error::Io { path: Some(_), .. })));
-        assert!(checkpointer.wait().is_ok());
-        checkpointer.alone = true;
-        assert!(matches!(checkpointer.start(vec![3]), Err(Error::Io { path: Some(_), .. })));
+    fn checkpoints_are_due_at_multiples_of_their_interval() {
+        let new = |interval| Checkpointer::new(Path::new("a"), interval, Threads::One, Vec::new());
+        for (interval, done, is_due) in [
+            (Steps(3), Steps(6), true),
+            (Steps(3), Steps(7), false),
+            (Steps(3), Epochs(6), false),
+            (Epochs(2), Epochs(4), true),
+            (Epochs(2), Epochs(5), false),
+            (Epochs(2), Steps(4), false),
+        ] {
+            assert_eq!(new(interval).unwrap().is_due(done), is_due, "{interval:?}, {done:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::history::Epoch;
 use crate::data::{Dataset, Targets};
-use crate::error::{Error, Result};
+use crate::error::{Result, check_option};
 use std::fmt;
 
 /// Monitors one value, epoch after epoch; stops the run when it has not improved for a while, and
@@ -99,23 +99,16 @@ impl<'a> EarlyStopping<'a> {
 
     /// Checks the options, for a run with this validation set.
     pub(super) fn validate(&self, validation: Option<&Dataset>) -> Result<()> {
-        let is_regression = |data: &Dataset| matches!(data.targets(), Targets::Values { .. });
-        let refuse = |reason: &str| Err(Error::config("early stopping", reason));
-        match self {
-            _ if self.patience == 0 => refuse("expected a patience of at least 1 epoch, got 0"),
-            _ if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) => {
-                refuse("expected a finite min_delta of at least 0")
-            }
-            _ => match (self.needs, validation) {
-                (Needs::Validation | Needs::Classes, None) => {
-                    refuse("needs a validation set: Trainer::validation")
-                }
-                (Needs::Classes, Some(data)) if is_regression(data) => {
-                    refuse("a regression has no accuracy to watch")
-                }
-                (Needs::Nothing | Needs::Validation | Needs::Classes, _) => Ok(()),
-            },
-        }
+        let check = |holds, reason| check_option(holds, "early stopping", reason);
+        check(self.patience > 0, "expected a patience of at least 1 epoch, got 0")?;
+        let fits = self.min_delta >= 0.0 && self.min_delta.is_finite();
+        check(fits, "expected a finite min_delta of at least 0")?;
+        let fits = self.needs == Needs::Nothing || validation.is_some();
+        check(fits, "needs a validation set: Trainer::validation")?;
+        let targets = validation.map(|data| data.targets());
+        let is_regression = matches!(targets, Some(Targets::Values { .. }));
+        let fits = self.needs != Needs::Classes || !is_regression;
+        check(fits, "a regression has no accuracy to watch")
     }
 }
 
@@ -130,12 +123,13 @@ impl fmt::Debug for EarlyStopping<'_> {
     }
 }
 
-/// The best value so far.
+/// The progress of the monitored value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Monitor {
-    /// The best value, and its epoch.
+    /// The best value so far, and its epoch.
     pub(super) best: Option<(f64, usize)>,
-    waited: usize,
+    /// Epochs since.
+    pub(super) waited: usize,
 }
 
 /// What an epoch means to the monitor.
@@ -147,16 +141,6 @@ pub(super) enum Verdict {
 }
 
 impl Monitor {
-    /// The best value with its epoch, and the epochs waited since.
-    pub(super) fn state(&self) -> (Option<(f64, usize)>, usize) {
-        (self.best, self.waited)
-    }
-
-    /// Continues from there.
-    pub(super) fn resume(&mut self, (best, waited): (Option<(f64, usize)>, usize)) {
-        *self = Monitor { best, waited };
-    }
-
     /// What a finished epoch means.
     pub(super) fn update(&mut self, stopping: &EarlyStopping, epoch: &Epoch) -> Verdict {
         let value = (stopping.value)(epoch);

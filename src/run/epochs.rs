@@ -1,6 +1,6 @@
 //! A run over a data set, epoch by epoch.
 
-use super::checkpointer::Checkpointer;
+use super::checkpointer::{CheckpointInterval, Checkpointer};
 use super::clock::Moment;
 use super::early_stopping::{Monitor, Verdict};
 use super::history::{Epoch, History, Progress, StepRecord, StopReason};
@@ -14,13 +14,11 @@ use crate::optim::Rates;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// A run, as an iterator over its epochs: for loops of your own around `fit`'s. Made by
-/// [`Trainer::run`]. After an error there are no more epochs; nor is there one that was stopped in
-/// its middle. A checkpoint that is due after an epoch is on the disk when the epoch is returned.
+/// A run, as an iterator over its finished epochs. Made by [`Trainer::run`]. No epoch follows an error.
+/// A checkpoint that is due after an epoch is on the disk when the epoch is returned.
 ///
-/// However the run ends (all epochs, a stop, an error, [`Epochs::finish`], or by being dropped),
-/// with early stopping the network becomes that of the best epoch, and [`Trainer::history`] is the
-/// history.
+/// At the end of the run, however it ends, the network becomes that of the best epoch if there is early
+/// stopping, and [`Trainer::history`] returns the history.
 ///
 /// ```
 /// use deltarule::{Activation, Mlp, Sgd, Trainer, data};
@@ -65,7 +63,7 @@ impl Epochs<'_, '_> {
         &self.history
     }
 
-    /// Ends the run. With early stopping the network becomes that of the best epoch.
+    /// Ends the run.
     pub fn finish(mut self) -> History {
         self.end();
         self.history.clone()
@@ -129,7 +127,9 @@ impl Epochs<'_, '_> {
             }
         }
         self.history.epochs.push(report.clone());
-        if self.is_over() || self.is_due_after_epoch() {
+        if self.is_over()
+            || self.is_due(CheckpointInterval::Epochs(self.history.epochs.len() as u64))
+        {
             self.save()?;
         }
         Ok(Some(report))
@@ -137,7 +137,7 @@ impl Epochs<'_, '_> {
 
     /// Batches of an epoch.
     pub(super) fn batches(&self) -> usize {
-        self.data.len().div_ceil(self.training.setup().batch_size)
+        self.data.len().div_ceil(self.training.setup.batch_size)
     }
 
     /// Whether no epoch follows.
@@ -150,7 +150,7 @@ impl Epochs<'_, '_> {
         let steps = self.batches();
         let mut start = Moment::now();
         let done = self.partial.batches;
-        for (i, batch) in order.chunks(self.training.setup().batch_size).enumerate().skip(done) {
+        for (i, batch) in order.chunks(self.training.setup.batch_size).enumerate().skip(done) {
             if self.trainer.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
                 self.stop(StopReason::Cancelled);
                 self.save()?;
@@ -175,7 +175,7 @@ impl Epochs<'_, '_> {
                 let step = self.training.steps();
                 self.history.step_records.push(StepRecord { epoch, step, loss, learning_rate });
             }
-            let is_due = self.is_due_after_step();
+            let is_due = self.is_due(CheckpointInterval::Steps(self.training.steps()));
             if self.trainer.on_step.is_none() && !is_due {
                 continue;
             }

@@ -163,8 +163,8 @@ pub struct Progress {
     pub learning_rate: f32,
 }
 
-/// Stops a run from another thread, within one step. Clones are the same handle. The current epoch
-/// is then not finished, and not in the history.
+/// Stops a run from another thread, within one step. Clones are the same handle. The history does not
+/// contain the unfinished epoch.
 ///
 /// ```
 /// use deltarule::{Activation, Cancel, Mlp, Sgd, StopReason, Trainer, data};

@@ -3,12 +3,11 @@
 mod checkpoint;
 mod checkpointer;
 mod clock;
-mod counts;
 mod early_stopping;
 mod epochs;
 mod fit;
 mod history;
-mod lines;
+mod own_loop;
 mod range_test;
 mod session;
 mod setup;
@@ -17,8 +16,10 @@ mod state;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod text;
 mod trainer;
 mod training;
+mod words;
 
 pub use checkpointer::CheckpointInterval;
 pub use early_stopping::EarlyStopping;

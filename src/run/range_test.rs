@@ -1,10 +1,8 @@
 //! The learning-rate range test (Smith 2017): which rates are worth trying.
 
-use super::setup::Setup;
 use super::trainer::Trainer;
-use super::training::Training;
-use crate::data::{Dataset, Targets, in_order, shuffled};
-use crate::error::{Error, Result};
+use crate::data::{Dataset, in_order, shuffled};
+use crate::error::{Error, Result, check_option};
 use crate::network::Mlp;
 
 /// Losses at growing learning rates.
@@ -44,17 +42,13 @@ impl Trainer<'_> {
         (from, to): (f32, f32),
         steps: usize,
     ) -> Result<RangeTest> {
-        if !(from > 0.0 && from < to && to.is_finite()) || steps < 2 {
-            let reason = format!("expected 0 < from < to and 2 steps, got {from}..{to}, {steps}");
-            return Err(Error::config("learning-rate range", reason));
-        }
+        let fits = from > 0.0 && from < to && to.is_finite() && steps >= 2;
+        let reason = format!("expected 0 < from < to and 2 steps, got {from}..{to}, {steps}");
+        check_option(fits, "learning-rate range", reason)?;
         let mut order = in_order(data.len())?;
         let mut copy = net.clone();
-        let batch_size = self.setup.batch_size.min(data.len());
-        let setup = Setup { batch_size, ..self.setup.clone() };
-        let values = matches!(data.targets(), Targets::Values { .. });
-        let mut training = Training::new(&mut copy, setup, values)?;
-        training.check(data)?;
+        let mut training = self.session_on(&mut copy, data)?;
+        let batch_size = training.setup.batch_size;
         let batches = data.len().div_ceil(batch_size);
         let mut range = RangeTest { rates: Vec::new(), losses: Vec::new() };
         let (mut mean, mut weight, mut best) = (0.0, 1.0, f64::INFINITY);

@@ -1,9 +1,10 @@
 //! Checkpoints of sessions: everything of a run but the data.
 
 use super::checkpoint::read_state;
-use super::spec::{Kind, session_spec};
-use super::state::{self, OptionText, State};
+use super::spec::{CheckpointKind, session_spec};
+use super::state::State;
 use super::tensors::{encode_checkpoint, fill};
+use super::text::{self, OptionText};
 use super::training::Training;
 use crate::error::Result;
 use crate::format::{Contents, read_file, read_stream, remove_unfinished, write_atomically};
@@ -14,12 +15,12 @@ impl Training<'_> {
     /// Saves a checkpoint: the network with its running statistics, the optimiser's state, gradients
     /// that wait for an update, the learning rate and the number of steps. A session that
     /// [loads](Training::load_checkpoint) it continues to the same bits as one that was never
-    /// interrupted. The loop has to know which batch comes next: it can derive that from
+    /// interrupted. The checkpoint does not contain which batch is next; a loop can derive it from
     /// [`Training::steps`].
     ///
-    /// The checkpoint replaces an older one as a whole: after a crash at any moment there is one
-    /// of them. [`Mlp::load`](crate::Mlp::load) reads its network. The bytes that are written are a
-    /// second copy of all this in memory until they are on the disk.
+    /// The checkpoint replaces an older one atomically: after a crash at any moment one of them is
+    /// complete. [`Mlp::load`](crate::Mlp::load) reads its network. The bytes are a second copy of the
+    /// state in memory while they are written.
     ///
     /// ```
     /// use deltarule::{Activation, Adam, BatchTargets, MatRef, Mlp, Trainer};
@@ -46,17 +47,17 @@ impl Training<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when writing fails,
-    /// [`Error::Value`](crate::Error::Value) when a parameter or a value of the optimiser's state is
-    /// not finite, [`Error::Memory`](crate::Error::Memory) when there is no memory for the bytes; the
-    /// old file is then as it was.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written,
+    /// [`Error::Value`](crate::Error::Value) if a parameter or a value of the optimiser's state is not
+    /// finite, [`Error::Memory`](crate::Error::Memory) if there is no memory for the bytes. The old file
+    /// is then unchanged.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, bytes) = (path.as_ref(), self.encode()?);
         remove_unfinished(path);
         write_atomically(path, &mut |file| Ok(file.write_all(&bytes)?))
     }
 
-    /// Writes a checkpoint as [`Training::save_checkpoint`] does, to anything.
+    /// As [`Training::save_checkpoint`], to a writer.
     ///
     /// # Errors
     /// As [`Training::save_checkpoint`].
@@ -65,23 +66,23 @@ impl Training<'_> {
         Ok(writer.flush()?)
     }
 
-    /// Continues from a checkpoint that [`Training::save_checkpoint`] wrote: network, optimiser's
-    /// state, learning rate and counters become those of the checkpoint. The number of threads may
-    /// differ. Whatever else decides the bits (network, optimiser, options, batch size, seed, the
-    /// kind of targets) has to be the same.
+    /// Continues from a checkpoint that [`Training::save_checkpoint`] wrote: network, optimiser's state,
+    /// learning rate and counters become those of the checkpoint. The number of threads may differ. All
+    /// other options that affect the bits must be the same (network, optimiser, options, batch size,
+    /// seed, kind of targets).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when the file cannot be read,
-    /// [`Error::Format`](crate::Error::Format) when it is damaged in any way or no checkpoint,
-    /// [`Error::Config`](crate::Error::Config) when it is of another session (the first option
-    /// that differs is named) or of a [run over a data set](crate::Trainer::checkpoint). The
-    /// session is then as it was; only where a file fails after all of it was read once and found
-    /// whole is the session partly the file's, to be loaded again or dropped.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be read,
+    /// [`Error::Format`](crate::Error::Format) if it is damaged or no checkpoint,
+    /// [`Error::Config`](crate::Error::Config) if it is of another session (the error names the first
+    /// option that differs) or of a [run over a data set](crate::Trainer::checkpoint). The session is
+    /// then unchanged, unless the file changes between its check and its second reading: load it again
+    /// or drop the session.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         read_file(path.as_ref(), |file| self.take_checkpoint(file))
     }
 
-    /// Reads a checkpoint as [`Training::load_checkpoint`] does, from anything. Reads to the end.
+    /// As [`Training::load_checkpoint`], from a reader, to its end.
     ///
     /// # Errors
     /// As [`Training::load_checkpoint`].
@@ -90,22 +91,24 @@ impl Training<'_> {
     }
 
     fn spec(&self) -> Vec<OptionText> {
-        session_spec(self.setup(), self.network(), self.values())
+        session_spec(&self.setup, self.network(), self.values)
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        let (counts, waiting) = (self.counts(), self.waiting());
+        self.check_nothing_pending("checkpoint")?;
+        let (counts, waiting) = (self.counts, self.waiting());
         let state = State { counts, waiting, ..State::default() };
-        let text = state::write(&self.spec(), &state);
+        let text = text::write(&self.spec(), &state);
         encode_checkpoint(self.network(), &text, self.tensors())
     }
 
     fn take_checkpoint(&mut self, mut file: Contents) -> Result<()> {
-        let state = read_state(&mut file, self, Kind::Session, &self.spec())?;
+        let state = read_state(&mut file, self, CheckpointKind::Session, &self.spec())?;
         let new = State { counts: state.counts, waiting: state.waiting, ..State::default() };
-        if state::write(&[], &state) != state::write(&[], &new) {
+        if state.lines() != new.lines() {
             return Err(file.refuse("its text has lines of a run over a data set"));
         }
+        self.clear_gradients();
         fill(file, self.tensors_mut(state.waiting.batches > 0))?;
         self.resume(state.counts, state.waiting);
         Ok(())

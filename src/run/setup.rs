@@ -2,10 +2,10 @@
 
 use super::state::Counts;
 use crate::activation::Activation;
-use crate::error::{Error, Result, check_range};
+use crate::error::{Result, check_option, check_range};
 use crate::gemm::bf16::Precision;
 use crate::loss::Loss;
-use crate::network::{Mlp, NormKind};
+use crate::network::{LayerShape, Mlp, NormKind};
 use crate::optim::{Adjustments, Optimizer};
 use crate::program::{SampleWeights, Step};
 use crate::threads::Threads;
@@ -74,54 +74,41 @@ impl Setup {
     /// Checks all options, for `net` and targets that are `values` or labels.
     ///
     /// # Errors
-    /// [`Error::Config`] with the first option that is out of range or does not fit.
+    /// [`Error::Config`](crate::Error::Config) with the first option that is out of range or does not fit.
     pub(super) fn check(&self, net: &Mlp, values: bool) -> Result<()> {
         self.optimizer.validate()?;
         self.adjustments.validate(&self.optimizer)?;
-        if self.batch_size == 0 {
-            return Err(Error::config("batch size", "expected at least 1, got 0"));
-        }
+        check_option(self.batch_size > 0, "batch size", "expected at least 1, got 0")?;
         let loss = self.loss(net);
         loss.check_output(net.output_activation())?;
-        if values && loss == Loss::CrossEntropy {
-            let reason = "cross-entropy needs class labels, got target values";
-            return Err(Error::config("loss", reason));
-        }
+        let fits = !values || loss != Loss::CrossEntropy;
+        check_option(fits, "loss", "cross-entropy needs class labels, got target values")?;
         check_range("label smoothing", self.smoothing, 0.0..1.0)?;
-        if self.smoothing > 0.0 && loss != Loss::CrossEntropy {
-            let reason = format!("needs cross-entropy, got {loss}");
-            return Err(Error::config("label smoothing", reason));
-        }
+        let fits = self.smoothing == 0.0 || loss == Loss::CrossEntropy;
+        check_option(fits, "label smoothing", format!("needs cross-entropy, got {loss}"))?;
         check_class_weights(&self.class_weights, loss, net.n_out())?;
-        if let Some(i) = net.layers().position(|l| l.layer.activation() == Activation::Step) {
+        for (i, LayerShape { layer, .. }) in net.layers().enumerate() {
             let reason = "the step function has no derivative to train through";
-            return Err(Error::config(format!("layer {i}"), reason));
+            check_option(layer.activation() != Activation::Step, &format!("layer {i}"), reason)?;
         }
-        let batch_norm = net.layers().position(|l| l.layer.norm == Some(NormKind::Batch));
-        match batch_norm {
-            Some(i) if self.batch_size == 1 => {
-                let reason =
-                    format!("layer {i} has batch normalisation: expected at least 2, got 1");
-                Err(Error::config("batch size", reason))
-            }
-            _ => Ok(()),
+        for (i, LayerShape { layer, .. }) in net.layers().enumerate() {
+            let fits = self.batch_size > 1 || layer.norm != Some(NormKind::Batch);
+            let reason = format!("layer {i} has batch normalisation: expected at least 2, got 1");
+            check_option(fits, "batch size", reason)?;
         }
+        Ok(())
     }
 }
 
 fn check_class_weights(weights: &[f32], loss: Loss, n_out: usize) -> Result<()> {
-    let bad = weights.iter().find(|w| !(**w >= 0.0 && w.is_finite()));
-    let reason = match bad {
-        _ if weights.is_empty() => return Ok(()),
-        _ if !loss.is_on_logits() => {
-            format!("need cross-entropy or binary cross-entropy, got {loss}")
-        }
-        _ if weights.len() != n_out => {
-            format!("expected {n_out}, one per output, got {}", weights.len())
-        }
-        Some(w) => format!("expected finite numbers of at least 0, got {w}"),
-        None if weights.iter().all(|w| *w == 0.0) => "all are 0".into(),
-        None => return Ok(()),
-    };
-    Err(Error::config("class weights", reason))
+    let check = |holds, reason| check_option(weights.is_empty() || holds, "class weights", reason);
+    let needed = "need cross-entropy or binary cross-entropy";
+    check(loss.is_on_logits(), format!("{needed}, got {loss}"))?;
+    let n = weights.len();
+    check(n == n_out, format!("expected {n_out}, one per output, got {n}"))?;
+    for w in weights {
+        let fits = *w >= 0.0 && w.is_finite();
+        check(fits, format!("expected finite numbers of at least 0, got {w}"))?;
+    }
+    check(weights.iter().any(|w| *w > 0.0), "all are 0".into())
 }

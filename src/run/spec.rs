@@ -2,7 +2,7 @@
 //! checkpoint only with the same spec.
 
 use super::setup::Setup;
-use super::state::OptionText;
+use super::text::OptionText;
 use super::trainer::Trainer;
 use crate::data::{Dataset, Features, Targets};
 use crate::error::{Error, Result};
@@ -15,31 +15,49 @@ use crate::simd::Level;
 /// The option that only the spec of a session has.
 const LOOP: &str = "loop";
 
-/// Whose loop makes the steps. No checkpoint of one kind serves the other: a run's says which
-/// samples come next, a session's does not.
+/// The loop that makes the steps. A checkpoint of one kind does not serve the other: that of a run
+/// contains which samples come next, that of a session does not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CheckpointKind {
     /// A run over a data set.
     Run,
     /// A session, for a loop of the caller's.
     Session,
 }
 
-impl Kind {
-    /// Refuses the options of a checkpoint of the other kind.
-    pub(super) fn check(self, options: &[(String, String)]) -> Result<()> {
-        let of_session = options.iter().any(|(name, _)| name == LOOP);
-        let reason = match (self, of_session) {
-            (Kind::Run, false) | (Kind::Session, true) => return Ok(()),
-            (Kind::Run, true) => {
-                "is of a loop of one's own: `Training::load_checkpoint` goes on from it"
-            }
-            (Kind::Session, false) => {
-                "is of a run over a data set: `Trainer::resume` goes on from it"
-            }
-        };
-        Err(Error::config("checkpoint", reason))
+/// Compares the options of a checkpoint with those of a run or session of this kind.
+///
+/// # Errors
+/// [`Error::Config`] with the other kind, or the first option that differs.
+pub(super) fn check_spec(
+    kind: CheckpointKind,
+    found: &[(&str, &str)],
+    local: &[OptionText],
+) -> Result<()> {
+    let of_session = found.iter().any(|(name, _)| *name == LOOP);
+    let other_kind = |reason| Err(Error::config("checkpoint", reason));
+    match (kind, of_session) {
+        (CheckpointKind::Run, false) | (CheckpointKind::Session, true) => {}
+        (CheckpointKind::Run, true) => {
+            return other_kind(
+                "is of a loop of one's own: `Training::load_checkpoint` goes on from it",
+            );
+        }
+        (CheckpointKind::Session, false) => {
+            return other_kind("is of a run over a data set: `Trainer::resume` goes on from it");
+        }
     }
+    let names = local.iter().map(|(name, _)| *name).chain(found.iter().map(|(name, _)| *name));
+    for name in names {
+        let ours = local.iter().find(|(local, _)| *local == name).map(|(_, v)| v.as_str());
+        let theirs = found.iter().find(|(found, _)| *found == name).map(|(_, v)| *v);
+        if ours != theirs {
+            let [theirs, ours] = [theirs, ours].map(|value| value.unwrap_or("none"));
+            let reason = format!("the checkpoint's run has {theirs}, this one has {ours}");
+            return Err(Error::config(name, reason));
+        }
+    }
+    Ok(())
 }
 
 /// The options of a run over `data`, with the setup of its session.
@@ -104,10 +122,10 @@ fn step_spec(setup: &Setup, net: &Mlp) -> Vec<OptionText> {
     options
 }
 
-/// The adjustments that are not the default: further kinds do not change the words for the others.
-pub(super) fn adjustments(a: &Adjustments) -> String {
+/// The adjustments that are not the default, so that a new one does not change the text of the others.
+fn adjustments(a: &Adjustments) -> String {
     let none = Adjustments::default();
-    // By name, so that a new kind cannot be forgotten here.
+    // By name, so that a new one cannot be forgotten.
     let &Adjustments { l1, l2, decay, biases, max_norm, clip_value, clip_norm, accumulate } = a;
     let words = [
         ("l1", l1.to_string(), l1 != none.l1),
@@ -124,12 +142,11 @@ pub(super) fn adjustments(a: &Adjustments) -> String {
     if set.is_empty() { "none".into() } else { set.join(", ") }
 }
 
-/// Rows of a data set that its fingerprint looks at: reading all of a large one would take longer
-/// than a checkpoint is worth.
+/// Maximum number of rows in a fingerprint: reading a large data set would take too long.
 const FINGERPRINT_ROWS: usize = 1000;
 
-/// What tells a data set from another: its shape, how bytes are scaled, and a hash of up to
-/// [`FINGERPRINT_ROWS`] rows spread over it.
+/// The shape of a data set, the scale of its bytes, and a hash of up to [`FINGERPRINT_ROWS`] rows at
+/// equal distances.
 fn fingerprint(data: &Dataset) -> String {
     let mut hasher = Hasher::new();
     let n = data.n_features();

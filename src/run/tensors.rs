@@ -35,21 +35,23 @@ pub(super) fn parts<T>(
     })
 }
 
-/// The tensors of what is shaped like the parameters.
-fn of_slot(slot: &Slot) -> [(&'static str, &PanelMatrix); 2] {
-    [("weight", &slot.w), ("bias", &slot.b)]
+/// The tensors of what is shaped like the parameters, without those that have no values.
+fn of_slot(slot: &Slot) -> impl Iterator<Item = (&'static str, &PanelMatrix)> {
+    let all = [("weight", &slot.w), ("bias", &slot.b)];
+    all.into_iter().filter(|(_, tensor)| !tensor.is_empty())
 }
 
 /// As [`of_slot`].
-fn of_slot_mut(slot: &mut Slot) -> [(&'static str, &mut PanelMatrix); 2] {
-    [("weight", &mut slot.w), ("bias", &mut slot.b)]
+fn of_slot_mut(slot: &mut Slot) -> impl Iterator<Item = (&'static str, &mut PanelMatrix)> {
+    let all = [("weight", &mut slot.w), ("bias", &mut slot.b)];
+    all.into_iter().filter(|(_, tensor)| !tensor.is_empty())
 }
 
 impl Training<'_> {
     /// What a checkpoint holds of a session: the network, the optimiser's state, and gradients that
     /// wait for an update.
     pub(super) fn tensors(&self) -> Vec<Part<&PanelMatrix>> {
-        let workspace = self.workspace();
+        let workspace = &self.workspace;
         let mut all = Vec::new();
         for (i, layer) in self.network().layers.iter().enumerate() {
             all.extend(parts("", i, layer.tensors()));
@@ -68,7 +70,7 @@ impl Training<'_> {
 
     /// As [`Training::tensors`], for a checkpoint in which gradients wait or do not.
     pub(super) fn tensors_mut(&mut self, waiting: bool) -> Vec<Part<&mut PanelMatrix>> {
-        let (net, workspace) = self.parts_mut();
+        let (net, workspace) = (&mut *self.net, &mut self.workspace);
         let mut all = Vec::new();
         for (i, layer) in net.layers.iter_mut().enumerate() {
             all.extend(parts("", i, layer.tensors_mut()));

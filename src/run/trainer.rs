@@ -18,10 +18,8 @@ type OnStep<'a> = Box<dyn FnMut(&Progress) -> ControlFlow<()> + Send + 'a>;
 /// A callback after every epoch.
 type OnEpoch<'a> = Box<dyn FnMut(&Epoch) -> ControlFlow<()> + Send + 'a>;
 
-/// Trains networks: the optimiser, the batches, the epochs and the callbacks.
-///
-/// The trained parameters are a function of the network, the data, the seed and these options: the
-/// same bits with any number of threads, and at AVX2 and AVX-512.
+/// The options of training. The trained parameters are a function of the network, the data, the seed
+/// and these options: the bits are the same with any number of threads, and at AVX2 and AVX-512.
 ///
 /// ```
 /// use deltarule::{Activation, Adam, Mlp, Trainer, data};
@@ -47,13 +45,10 @@ pub struct Trainer<'a> {
     pub(super) cancel: Option<Cancel>,
     pub(super) sample_weights: Option<&'a [f32]>,
     pub(super) record_steps: bool,
-    /// Where and how often checkpoints are written.
     pub(super) checkpoint: Option<(PathBuf, CheckpointInterval)>,
-    /// The checkpoint from which a run continues.
     pub(super) resume: Option<PathBuf>,
     pub(super) on_step: Option<OnStep<'a>>,
     pub(super) on_epoch: Option<OnEpoch<'a>>,
-    /// The history of the last run.
     pub(super) history: History,
 }
 
@@ -84,8 +79,7 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// The precision of the products, f32 by default. [`Precision`] says what a CPU without AMX
-    /// does; evaluations are always f32.
+    /// The precision of the products in training; f32 by default. Evaluations always use f32.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.setup.precision = precision;
         self
@@ -117,20 +111,17 @@ impl<'a> Trainer<'a> {
     }
 
     /// One weight per class, for cross-entropy: a sample of a class of weight 2 counts like two
-    /// samples, and the loss of a batch or an epoch is the weighted mean. Without label smoothing, a
-    /// sample of a class of weight 0 does not count. For binary cross-entropy, one weight per output,
-    /// for its positives (PyTorch's `pos_weight`).
+    /// samples, and the loss of a batch or an epoch is the weighted mean. For binary cross-entropy, one
+    /// weight per output, for its positives (PyTorch's `pos_weight`).
     pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> Self {
         self.setup.class_weights = weights.into();
         self
     }
 
-    /// One weight per sample of the training set: a sample of weight 2 counts like two samples (but
-    /// like one in the statistics of batch normalisation), one of weight 0 does not count. The loss of
-    /// a batch or an epoch is the weighted mean Σwℓ/Σw. A batch whose samples all weigh 0 is a step
-    /// without an update: schedules go on and dropout takes its next mask, the optimiser does not
-    /// count it, its recorded loss is 0, and it is one of the batches of [`Trainer::accumulate`]. For
-    /// sessions see [`Training::step_weighted`](crate::Training::step_weighted).
+    /// One weight per sample of the training set, with the meaning that
+    /// [`Training::step_weighted`](crate::Training::step_weighted) documents. The loss of an epoch is
+    /// the weighted mean Σwℓ/Σw. A batch whose samples all weigh 0 is a step without an update: schedules
+    /// and dropout count it, the optimiser does not.
     pub fn sample_weights(mut self, weights: &'a [f32]) -> Self {
         self.sample_weights = Some(weights);
         self
@@ -148,58 +139,55 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Adds λ·Σ|w| to the loss that is minimised (not to the one that is reported).
+    /// Adds λ·Σ|w| to the minimised loss, not to the reported one.
     pub fn l1(mut self, lambda: f32) -> Self {
         self.setup.adjustments.l1 = lambda;
         self
     }
 
-    /// Adds ½λ·Σw² to the loss that is minimised (not to the one that is reported): `weight_decay`
-    /// of PyTorch's SGD and Adam.
+    /// Adds ½λ·Σw² to the minimised loss, not to the reported one: `weight_decay` of PyTorch's SGD and
+    /// Adam.
     pub fn l2(mut self, lambda: f32) -> Self {
         self.setup.adjustments.l2 = lambda;
         self
     }
 
-    /// Decoupled decay: w ← (1 − lr·λ)·w before each update, independent of the gradient; lr·λ has to
-    /// stay below 1 at every rate. For AdamW and Lion it is an option of the optimiser.
+    /// Decoupled decay: w ← (1 − lr·λ)·w before each update, with lr·λ below 1 at every rate. AdamW and
+    /// Lion have their own option for it.
     pub fn weight_decay(mut self, lambda: f32) -> Self {
         self.setup.adjustments.decay = lambda;
         self
     }
 
-    /// Whether L1, L2 and decay apply to the biases, and to γ and β of norms. The default is `true`, as
-    /// in PyTorch.
+    /// Whether L1, L2 and decay apply to biases, γ and β; `true` by default, as in PyTorch.
     pub fn decay_biases(mut self, decay: bool) -> Self {
         self.setup.adjustments.biases = decay;
         self
     }
 
-    /// Keeps the norm of the weights into each neuron at or below `norm`: after an update, larger
-    /// ones are scaled down. Each linear unit of a maxout neuron is limited separately.
+    /// Limits the norm of the weights into each neuron (each linear unit of a maxout neuron): an update
+    /// scales larger ones down.
     pub fn max_norm(mut self, norm: f32) -> Self {
         self.setup.adjustments.max_norm = Some(norm);
         self
     }
 
-    /// Keeps each element of the gradient within ± `limit`.
+    /// Clips each element of the gradient to ± `limit`.
     pub fn clip_value(mut self, limit: f32) -> Self {
         self.setup.adjustments.clip_value = Some(limit);
         self
     }
 
-    /// Scales the whole gradient down where its norm, over all parameters, is above `norm`. The norm
-    /// is summed in parts that depend on the trainer's batch size: with another one, the last bits of
-    /// the same batch's norm may differ.
+    /// Scales the gradient down if its norm over all parameters is above `norm`. The last bits of the
+    /// norm may depend on the trainer's batch size.
     pub fn clip_norm(mut self, norm: f32) -> Self {
         self.setup.adjustments.clip_norm = Some(norm);
         self
     }
 
-    /// Makes one update from the gradients of `batches` batches: that of one batch of all their
-    /// samples with their weights, in the memory of one, except that batch normalisation takes the
-    /// statistics of each batch and dropout the mask of each step. The rest at the end of an epoch
-    /// makes an update too.
+    /// Makes one update per `batches` batches, and one from the rest at the end of an epoch. It is the
+    /// update of one batch of all their samples, except that batch normalisation uses the statistics of
+    /// each batch and dropout the mask of each step.
     pub fn accumulate(mut self, batches: usize) -> Self {
         self.setup.adjustments.accumulate = batches;
         self
@@ -223,25 +211,23 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Evaluates on this data set after every epoch, with the loss that is trained: the mean over the
-    /// samples, without label smoothing and without weights of classes or samples. With these it
-    /// differs from the training loss.
+    /// Evaluates on this data set after every epoch. The loss is the trained one, without label smoothing
+    /// and without weights of classes or samples.
     pub fn validation(mut self, data: &'a Dataset) -> Self {
         self.validation = Some(data);
         self
     }
 
     /// Writes a checkpoint to `path` at this interval, after the last epoch, and when a callback or
-    /// a [`Cancel`] stops the run: everything from which [`Trainer::resume`] continues, to the same
-    /// bits as a run that was never interrupted.
+    /// a [`Cancel`] stops the run. [`Trainer::resume`] continues from it to the same bits as a run that
+    /// was never interrupted.
     ///
-    /// Each checkpoint replaces the one before atomically: after a crash at any moment one of them
-    /// is complete. Except with [`Threads::One`] a separate thread waits for the disk while the
-    /// training continues; the bytes that it writes are a second copy of the parameters and of the
-    /// optimiser's state.
+    /// Each checkpoint replaces the one before atomically: after a crash at any moment one of them is
+    /// complete. Except with [`Threads::One`] a separate thread writes it while the training continues;
+    /// the bytes are a second copy of the parameters and the optimiser's state.
     ///
-    /// When a parameter or a value of the optimiser's state is not finite, which no reader would
-    /// accept, the run ends with [`Error::Value`](crate::Error::Value) and the file is unchanged.
+    /// If a parameter or a value of the optimiser's state is not finite, the run ends with
+    /// [`Error::Value`](crate::Error::Value), and the file is unchanged.
     ///
     /// ```no_run
     /// use deltarule::{Activation, Adam, CheckpointInterval, Mlp, Trainer, data};
@@ -264,25 +250,21 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Starts every run from a checkpoint, also in the middle of an epoch: the network, the history
-    /// and all other state become those of the checkpoint, so that the run ends with the same bits
-    /// as one that was never interrupted. The number of threads may differ, and without a schedule
-    /// the number of epochs. Everything else that decides the bits (network, optimiser, options,
-    /// data) has to be the same; up to a thousand rows of a data set are compared.
+    /// Starts every run from a checkpoint, also in the middle of an epoch. The number of threads may
+    /// differ, and without a schedule the number of epochs. All other options that affect the bits must
+    /// be the same, and the data (of which up to a thousand rows are compared). A run that early stopping
+    /// ended remains ended.
     ///
-    /// A run that early stopping ended stays ended.
-    ///
-    /// The run then fails with [`Error::Io`](crate::Error::Io) when the file cannot be read,
-    /// [`Error::Format`](crate::Error::Format) when it is damaged or no checkpoint, and
-    /// [`Error::Config`](crate::Error::Config) when it is of another run.
+    /// A run returns [`Error::Io`](crate::Error::Io) if the file cannot be read,
+    /// [`Error::Format`](crate::Error::Format) if it is damaged or no checkpoint, and
+    /// [`Error::Config`](crate::Error::Config) if it is of another run.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Self {
         self.resume = Some(path.as_ref().to_path_buf());
         self
     }
 
-    /// Calls `callback` after every step. `ControlFlow::Break(())` stops the run after this step; the
-    /// network keeps what it has learned. After the last step of an epoch the epoch is finished
-    /// first, with its validation and its callback.
+    /// Calls `callback` after every step. `ControlFlow::Break(())` stops the run after this step, or
+    /// after the epoch if it was the last step of one.
     pub fn on_step(
         mut self,
         callback: impl FnMut(&Progress) -> ControlFlow<()> + Send + 'a,

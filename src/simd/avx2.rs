@@ -4,7 +4,6 @@ use super::line::LINE;
 use super::operations::{Kernel, Simd, intrinsics};
 use super::tile_shapes::TileShapes;
 use super::tiles::check_level;
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// The token of this level.
@@ -107,14 +106,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing reads or writes there")]
-    fn opaque(self, mut x: *const f32) -> *const f32 {
-        // SAFETY: it has no instruction.
-        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
-        x
-    }
-
-    #[inline(always)]
     fn sum_line(self, x: &[f32; LINE]) -> f32 {
         // SAFETY: `x` is 16 floats; the token proves AVX2.
         unsafe {
@@ -130,12 +121,6 @@ impl Simd for Avx2 {
             let (low, high) = (_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(8)));
             self.max_eight(_mm256_max_ps(low, high))
         }
-    }
-
-    #[inline(always)]
-    fn prefetch(self, x: *const f32) {
-        // SAFETY: a prefetch reads nothing, and every x86-64 CPU has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
     }
 
     #[inline(always)]

@@ -5,7 +5,6 @@ use super::line::LINE;
 use super::operations::{Kernel, Simd, intrinsics};
 use super::tile_shapes::TileShapes;
 use super::tiles::check_level;
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// The token of this level. It implies the one below.
@@ -87,14 +86,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing reads or writes there")]
-    fn opaque(self, mut x: *const f32) -> *const f32 {
-        // SAFETY: it has no instruction.
-        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
-        x
-    }
-
-    #[inline(always)]
     fn sum_line(self, x: &[f32; LINE]) -> f32 {
         let x = self.load(x);
         // SAFETY: the token proves AVX-512 F and DQ.
@@ -108,12 +99,6 @@ impl Simd for Avx512 {
         // SAFETY: the token proves AVX-512 F and DQ.
         let x = unsafe { _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)) };
         self.0.max_eight(x)
-    }
-
-    #[inline(always)]
-    fn prefetch(self, x: *const f32) {
-        // SAFETY: a prefetch reads nothing, and every x86-64 CPU has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
     }
 
     #[inline(always)]

@@ -92,23 +92,16 @@ impl Level {
     /// # Errors
     /// [`Error::Level`] when there is no such level, or this CPU lacks it.
     pub fn from_name(name: &str) -> Result<Level> {
-        let level = match name {
-            "avx512" => Level::avx512(),
-            "avx2" => Level::avx2(),
-            "portable" => Some(Level::portable()),
-            #[cfg(test)]
-            "software" => Some(Level::software()),
-            _ => {
-                return Err(Error::Level {
-                    requested: name.to_string(),
-                    reason: "expected avx512, avx2 or portable".to_string(),
-                });
+        if let Some(level) = Level::available().find(|level| level.name() == name) {
+            return Ok(level);
+        }
+        let reason = match name {
+            "avx512" | "avx2" => {
+                format!("this CPU lacks it; the best level here is {}", Level::best().name())
             }
+            _ => "expected avx512, avx2 or portable".to_string(),
         };
-        level.ok_or_else(|| Error::Level {
-            requested: name.to_string(),
-            reason: format!("this CPU lacks it; the best level here is {}", Level::best().name()),
-        })
+        Err(Error::Level { requested: name.to_string(), reason })
     }
 
     /// `avx512`, `avx2` or `portable`.

@@ -1,6 +1,6 @@
 //! The operations of a level, and the work that is written in them.
 
-use super::line::LINE;
+use super::line::{LINE, Line};
 use super::tile_shapes::TileShapes;
 
 /// Work that is generic over the level. `run` must be `#[inline(always)]`.
@@ -72,13 +72,29 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// The same address, which the compiler no longer relates to the one it was computed from.
     #[inline(always)]
-    fn opaque(self, x: *const f32) -> *const f32 {
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing reads or writes there")]
+    #[allow(unused_mut, reason = "where there is no block")]
+    fn opaque(self, mut x: *const f32) -> *const f32 {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: it has no instruction.
+        unsafe {
+            use std::arch::asm;
+            asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags));
+        }
         x
     }
 
     /// Asks for the line at `x` to be loaded to the cache; any address is allowed.
     #[inline(always)]
-    fn prefetch(self, _x: *const f32) {}
+    #[allow(unused_variables, reason = "used at x86-64 only")]
+    fn prefetch(self, x: *const f32) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: a prefetch reads nothing, and every x86-64 CPU has it.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(x.cast());
+        }
+    }
 
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
@@ -175,6 +191,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
                 unsafe { *out.add(c * out_stride + r) = *block.add(r * LINE + c) }
             }
         }
+    }
+
+    /// Transposes 16 lines.
+    #[inline(always)]
+    fn transpose_lines(self, from: &[Line; LINE], to: &mut [Line; LINE]) {
+        // SAFETY: both are 16 lines.
+        unsafe { self.transpose(from.as_ptr().cast(), to.as_mut_ptr().cast(), LINE) }
     }
 
     /// |a|

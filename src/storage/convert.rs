@@ -17,20 +17,6 @@ impl PanelMatrix {
         self.columns_of(panel) * self.rows()
     }
 
-    /// Whether every value is finite.
-    pub(crate) fn is_finite(&self) -> bool {
-        // x * 0 is NaN for infinity and NaN, else 0. The first scan is fast and includes the padding;
-        // if it finds something, the second one leaves the padding out.
-        let sum = |values: &[f32]| values.iter().fold(0.0, |sum, x| sum + x * 0.0);
-        let all = self.lines().iter().fold(0.0, |all, line| all + sum(&line.0));
-        let panels = 0..self.cols().div_ceil(LINE);
-        all == 0.0
-            || panels.into_iter().all(|p| {
-                let lines = &self.lines()[p * self.ld()..][..self.rows()];
-                lines.iter().all(|line| sum(&line.0[..self.lanes(p)]) == 0.0)
-            })
-    }
-
     /// Writes the columns of a panel one after the other, padding as 0.
     ///
     /// # Panics
@@ -112,8 +98,7 @@ impl Kernel for Import<'_> {
             for (lane, run) in runs.iter_mut().enumerate() {
                 run.0.copy_from_slice(&values[lane * rows + block * LINE..][..LINE]);
             }
-            // SAFETY: 16 lines are read and 16 others written.
-            unsafe { s.transpose(runs.as_ptr().cast(), lines.as_mut_ptr().cast(), LINE) };
+            s.transpose_lines(&runs, lines);
         }
     }
 }

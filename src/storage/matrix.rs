@@ -52,6 +52,7 @@ fn span(rows: usize, cols: usize, stride: usize, len: usize) -> Result<usize> {
 }
 
 /// Checks that `len` is `rows * cols`.
+#[inline]
 fn check_len(rows: usize, cols: usize, len: usize) -> Result<()> {
     if rows.checked_mul(cols) == Some(len) {
         return Ok(());
@@ -143,9 +144,24 @@ impl<'a> MatRef<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`] if `data` has another length.
+    #[inline]
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
         check_len(rows, cols, data.len())?;
         Ok(MatRef { data, rows, cols, stride: cols })
+    }
+
+    /// Checks that all values are finite.
+    ///
+    /// # Errors
+    /// [`Error::Value`] that names the first that is not, as an element of `name`.
+    pub(crate) fn check_finite(&self, name: &str) -> Result<()> {
+        for r in 0..self.rows {
+            if let Some(c) = self.row(r).iter().position(|x| !x.is_finite()) {
+                let place = format!("{name} ({r}, {c})");
+                return Err(Error::value(place, "a finite number", self.row(r)[c]));
+            }
+        }
+        Ok(())
     }
 
     /// A view whose row `r` starts at `r * stride`.
@@ -215,6 +231,7 @@ impl<'a> MatMut<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`] if `data` has another length.
+    #[inline]
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self> {
         check_len(rows, cols, data.len())?;
         Ok(MatMut { data, rows, cols, stride: cols })
@@ -270,6 +287,24 @@ impl<'a> MatMut<'a> {
     pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &mut self.data[r * self.stride..][..self.cols]
+    }
+
+    /// Rows `start..end`, which the view has, at least one.
+    pub(crate) fn row_range_mut(&mut self, start: usize, end: usize) -> MatMut<'_> {
+        let data = &mut self.data[start * self.stride..(end - 1) * self.stride + self.cols];
+        MatMut::sub(data, end - start, self.cols, self.stride)
+    }
+}
+
+impl<'a> From<&'a Matrix> for MatRef<'a> {
+    fn from(matrix: &'a Matrix) -> Self {
+        matrix.view()
+    }
+}
+
+impl<'a> From<&'a mut Matrix> for MatMut<'a> {
+    fn from(matrix: &'a mut Matrix) -> Self {
+        matrix.view_mut()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Matrices in memory: row-major matrices, panel matrices, their views, and conversions between them.
 
 mod convert;
+mod finite;
 mod gather;
 #[cfg(feature = "mmap")]
 mod mapped;
@@ -9,6 +10,7 @@ mod panel_matrix;
 mod panels;
 
 pub(crate) use convert::{bytes_of, fill_from_bytes};
+pub(crate) use finite::is_finite;
 pub(crate) use gather::{InputValue, RowSource, gather, magnitude, scatter};
 #[cfg(feature = "mmap")]
 pub(crate) use mapped::Mapped;

@@ -13,10 +13,11 @@
 //! result depends on it: operations on lanes compute padding from padding, and operations across lanes
 //! (sums over a row, exports, norms, hashes) leave it out (docs/design.md).
 
+use super::gather::{gather, scatter};
 use super::matrix::{MatRef, Matrix};
-use super::panels::{Panels, PanelsMut, SharedPanels, span};
+use super::panels::{Panels, PanelsMut, SharedPanels};
 use crate::error::{Error, Result};
-use crate::simd::{LINE, Line};
+use crate::simd::{LINE, Level, Line};
 use std::alloc::{Layout, alloc, dealloc};
 use std::fmt;
 use std::ptr::NonNull;
@@ -76,13 +77,7 @@ impl PanelMatrix {
     /// As [`PanelMatrix::zeros`].
     pub fn from_rows(x: MatRef) -> Result<Self> {
         let mut out = PanelMatrix::zeros(x.rows(), x.cols())?;
-        let ld = out.ld;
-        let lines = out.lines_mut();
-        for r in 0..x.rows() {
-            for (p, values) in x.row(r).chunks(LINE).enumerate() {
-                lines[p * ld + r].0[..values.len()].copy_from_slice(values);
-            }
-        }
+        gather(Level::best(), x, 0, out.view_mut());
         Ok(out)
     }
 
@@ -92,12 +87,7 @@ impl PanelMatrix {
     /// If the copy does not fit in memory.
     pub fn to_rows(&self) -> Matrix {
         let mut out = Matrix::zeros(self.rows, self.cols);
-        for r in 0..self.rows {
-            let row = &mut out.as_mut_slice()[r * self.cols..][..self.cols];
-            for (p, values) in row.chunks_mut(LINE).enumerate() {
-                values.copy_from_slice(&self.lines()[p * self.ld + r].0[..values.len()]);
-            }
-        }
+        (0..self.rows).for_each(|r| scatter(self.view(), r, out.view_mut().row_mut(r)));
         out
     }
 
@@ -161,6 +151,16 @@ impl PanelMatrix {
         self.cols
     }
 
+    /// Columns of each of the matrices side by side.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether it has no values.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0 || self.cols == 0
+    }
+
     /// [`lanes`] of a panel.
     pub(crate) fn lanes(&self, panel: usize) -> usize {
         lanes(self.width, panel)
@@ -194,8 +194,10 @@ impl PanelMatrix {
         &mut self.lines_mut()[col / LINE * ld + row].0[col % LINE]
     }
 
+    #[inline]
     pub(crate) fn view(&self) -> Panels<'_> {
-        Panels::new(self.lines(), self.rows, self.cols, self.ld)
+        // SAFETY: the view borrows the matrix, so that nobody writes it.
+        unsafe { self.shared().read() }
     }
 
     pub(crate) fn view_mut(&mut self) -> PanelsMut<'_> {
@@ -213,11 +215,11 @@ impl PanelMatrix {
     /// The same memory as a matrix of another geometry.
     ///
     /// # Panics
-    /// If the geometry needs more lines.
+    /// If the geometry has more rows, columns, or lines from one panel to the next.
     #[inline]
     pub(crate) fn shared_as(&self, rows: usize, cols: usize, ld: usize) -> SharedPanels<'_> {
-        assert!(span(rows, cols, ld) <= self.lines);
-        // SAFETY: the assertion checked that the allocation holds this geometry.
+        assert!(rows <= ld && ld <= self.ld && cols <= self.cols);
+        // SAFETY: the allocation holds `cols` columns in panels `ld` lines apart, and so this geometry.
         unsafe { SharedPanels::from_raw(self.ptr.as_ptr(), rows, cols, ld) }
     }
 }

@@ -8,16 +8,41 @@ use crate::simd::{LINE, Line};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A read-only view: `rows` x `cols`, panels `ld` lines apart.
+/// A view of `rows` x `cols` values in panels, with the access of `M`.
 #[derive(Clone, Copy)]
-pub(crate) struct Panels<'a> {
-    ptr: *const Line,
+pub(crate) struct View<M> {
+    ptr: *mut Line,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     /// Lines from one panel to the next.
     pub(crate) ld: usize,
-    memory: PhantomData<&'a [Line]>,
+    memory: PhantomData<M>,
 }
+
+/// A read-only view.
+pub(crate) type Panels<'a> = View<&'a [Line]>;
+
+/// An exclusive view, like `&mut`.
+pub(crate) type PanelsMut<'a> = View<&'a mut [Line]>;
+
+/// A matrix whose disjoint parts several threads write.
+pub(crate) type SharedPanels<'a> = View<Shared<'a>>;
+
+/// Access through unsafe methods, whose callers promise that what is written is disjoint from
+/// everything else in use.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a>(PhantomData<&'a mut [Line]>);
+
+// SAFETY: a `Panels` is a shared slice with a geometry.
+unsafe impl Send for Panels<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Panels<'_> {}
+// SAFETY: a `PanelsMut` is an exclusive slice with a geometry.
+unsafe impl Send for PanelsMut<'_> {}
+// SAFETY: by the promises of `Shared`.
+unsafe impl Send for SharedPanels<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPanels<'_> {}
 
 /// The left operand of a product with weights: activations in panels, or row-major rows of a caller.
 #[derive(Clone, Copy)]
@@ -26,53 +51,27 @@ pub(crate) enum RowsView<'a> {
     RowMajor(MatRef<'a>),
 }
 
-/// An exclusive view, like `&mut`.
-pub(crate) struct PanelsMut<'a> {
-    ptr: *mut Line,
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-    /// Lines from one panel to the next.
-    pub(crate) ld: usize,
-    memory: PhantomData<&'a mut [Line]>,
-}
-
-/// A matrix whose disjoint parts several threads write.
-#[derive(Clone, Copy)]
-pub(crate) struct SharedPanels<'a> {
-    ptr: *mut Line,
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-    ld: usize,
-    memory: PhantomData<&'a mut [Line]>,
-}
-
-// SAFETY: a `Panels` is a shared slice with a geometry.
-unsafe impl Send for Panels<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Panels<'_> {}
-// SAFETY: a `PanelsMut` is an exclusive slice with a geometry.
-unsafe impl Send for PanelsMut<'_> {}
-// SAFETY: all access goes through unsafe methods, whose callers promise that what is written is disjoint
-// from everything else in use.
-unsafe impl Send for SharedPanels<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for SharedPanels<'_> {}
-
 /// Number of lines that a view of this geometry spans.
 #[inline]
-pub(crate) fn span(rows: usize, cols: usize, ld: usize) -> usize {
+fn span(rows: usize, cols: usize, ld: usize) -> usize {
     assert!(rows <= ld, "{rows} rows in panels of {ld}");
     if rows == 0 || cols == 0 { 0 } else { (cols.div_ceil(LINE) - 1) * ld + rows }
 }
 
-impl<'a> Panels<'a> {
-    /// A view of `lines`.
+impl<M> View<M> {
+    /// Number of panels.
+    pub(crate) fn n_panels(&self) -> usize {
+        self.cols.div_ceil(LINE)
+    }
+
+    /// The same geometry with another access.
     ///
-    /// # Panics
-    /// If the geometry needs more lines.
-    pub(crate) fn new(lines: &'a [Line], rows: usize, cols: usize, ld: usize) -> Self {
-        assert!(span(rows, cols, ld) <= lines.len());
-        Panels { ptr: lines.as_ptr(), rows, cols, ld, memory: PhantomData }
+    /// # Safety
+    /// The caller may access the memory as `N` says, for the lifetime in it.
+    #[inline(always)]
+    unsafe fn with_access<N>(&self) -> View<N> {
+        let View { ptr, rows, cols, ld, .. } = *self;
+        View { ptr, rows, cols, ld, memory: PhantomData }
     }
 
     /// A range of rows.
@@ -81,7 +80,7 @@ impl<'a> Panels<'a> {
         assert!(range.start <= range.end && range.end <= self.rows);
         // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
         let ptr = unsafe { self.ptr.add(range.start) };
-        Panels { ptr, rows: range.len(), ..self }
+        View { ptr, rows: range.len(), ..self }
     }
 
     /// A range of panels.
@@ -91,12 +90,18 @@ impl<'a> Panels<'a> {
         // SAFETY: `start` panels are in the view's memory (or the result is empty and never read).
         let ptr = unsafe { self.ptr.add(range.start * self.ld) };
         let cols = self.cols.min(range.end * LINE) - (range.start * LINE).min(self.cols);
-        Panels { ptr, cols, ..self }
+        View { ptr, cols, ..self }
     }
+}
 
-    /// Number of panels.
-    pub(crate) fn n_panels(&self) -> usize {
-        self.cols.div_ceil(LINE)
+impl<'a> Panels<'a> {
+    /// A view of `lines`.
+    ///
+    /// # Panics
+    /// If the geometry needs more lines.
+    pub(crate) fn new(lines: &'a [Line], rows: usize, cols: usize, ld: usize) -> Self {
+        assert!(span(rows, cols, ld) <= lines.len());
+        View { ptr: lines.as_ptr().cast_mut(), rows, cols, ld, memory: PhantomData }
     }
 
     /// The rows of one panel.
@@ -172,37 +177,25 @@ impl<'a> PanelsMut<'a> {
     /// If the geometry needs more lines.
     pub(crate) fn new(lines: &'a mut [Line], rows: usize, cols: usize, ld: usize) -> Self {
         assert!(span(rows, cols, ld) <= lines.len());
-        PanelsMut { ptr: lines.as_mut_ptr(), rows, cols, ld, memory: PhantomData }
-    }
-
-    /// A range of rows.
-    #[inline]
-    pub(crate) fn rows(self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.rows);
-        // SAFETY: `start` is at most `rows`, so the pointer stays in the view's memory.
-        let ptr = unsafe { self.ptr.add(range.start) };
-        PanelsMut { ptr, rows: range.len(), ..self }
+        View { ptr: lines.as_mut_ptr(), rows, cols, ld, memory: PhantomData }
     }
 
     /// A read-only view.
     pub(crate) fn view(&self) -> Panels<'_> {
-        Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
+        // SAFETY: the view is borrowed for as long as the result lives.
+        unsafe { self.with_access() }
     }
 
     /// The same view, for a shorter borrow.
     pub(crate) fn reborrow(&mut self) -> PanelsMut<'_> {
-        PanelsMut { memory: PhantomData, ..*self }
+        // SAFETY: the view is borrowed exclusively for as long as the result lives.
+        unsafe { self.with_access() }
     }
 
     /// A view whose parts several threads can write; its methods are unsafe.
     pub(crate) fn shared(&mut self) -> SharedPanels<'_> {
-        let PanelsMut { ptr, rows, cols, ld, .. } = *self;
-        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
-    }
-
-    /// Number of panels.
-    pub(crate) fn n_panels(&self) -> usize {
-        self.cols.div_ceil(LINE)
+        // SAFETY: as above.
+        unsafe { self.with_access() }
     }
 
     /// The rows of one panel.
@@ -225,68 +218,33 @@ impl<'a> SharedPanels<'a> {
     /// `ptr` points to lines that hold this geometry and outlive `'a`.
     #[inline]
     pub(crate) unsafe fn from_raw(ptr: *mut Line, rows: usize, cols: usize, ld: usize) -> Self {
-        SharedPanels { ptr, rows, cols, ld, memory: PhantomData }
+        View { ptr, rows, cols, ld, memory: PhantomData }
     }
 
-    /// A range of rows, to read.
-    ///
     /// # Safety
-    /// While the result is in use, nobody writes these rows.
+    /// While the result is in use, nobody writes these rows of these panels.
     #[inline]
-    pub(crate) unsafe fn rows(self, range: Range<usize>) -> Panels<'a> {
-        assert!(range.start <= range.end && range.end <= self.rows);
-        // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
-        let ptr = unsafe { self.ptr.add(range.start) };
-        Panels { ptr, rows: range.len(), cols: self.cols, ld: self.ld, memory: PhantomData }
+    pub(crate) unsafe fn read(self) -> Panels<'a> {
+        // SAFETY: by this function's contract.
+        unsafe { self.with_access() }
     }
 
-    /// A range of rows, to write.
-    ///
-    /// # Safety
-    /// While the result is in use, nobody else reads or writes these rows.
-    #[inline]
-    pub(crate) unsafe fn rows_mut(self, range: Range<usize>) -> PanelsMut<'a> {
-        assert!(range.start <= range.end && range.end <= self.rows);
-        // SAFETY: `start` is at most `rows`, so the pointer stays in the memory.
-        let ptr = unsafe { self.ptr.add(range.start) };
-        PanelsMut { ptr, rows: range.len(), cols: self.cols, ld: self.ld, memory: PhantomData }
-    }
-
-    /// A range of rows in a range of panels, to write.
-    ///
     /// # Safety
     /// While the result is in use, nobody else reads or writes these rows of these panels.
     #[inline]
-    pub(crate) unsafe fn block_mut(
-        self,
-        panels: Range<usize>,
-        rows: Range<usize>,
-    ) -> PanelsMut<'a> {
-        assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
-        assert!(rows.start <= rows.end && rows.end <= self.rows);
-        // SAFETY: both starts are inside the geometry that the constructor checked.
-        let ptr = unsafe { self.ptr.add(panels.start * self.ld + rows.start) };
-        let cols = self.cols.min(panels.end * LINE) - (panels.start * LINE).min(self.cols);
-        PanelsMut { ptr, rows: rows.len(), cols, ld: self.ld, memory: PhantomData }
+    pub(crate) unsafe fn write(self) -> PanelsMut<'a> {
+        // SAFETY: by this function's contract.
+        unsafe { self.with_access() }
     }
 
-    /// The lines of a range of panels, in a matrix of one row and no padding lines.
+    /// The lines of a matrix of one row and no padding lines, to write.
     ///
     /// # Safety
     /// While the result is in use, nobody else reads or writes these panels.
-    pub(crate) unsafe fn lines_mut(self, panels: Range<usize>) -> &'a mut [Line] {
+    pub(crate) unsafe fn lines_mut(self) -> &'a mut [Line] {
         assert!(self.rows == 1 && self.ld == 1);
-        assert!(panels.start <= panels.end && panels.end <= self.cols.div_ceil(LINE));
         // SAFETY: with one line per panel, the panels are a slice of the memory.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(panels.start), panels.len()) }
-    }
-
-    /// The whole matrix, to read.
-    ///
-    /// # Safety
-    /// While the result is in use, nobody writes the matrix.
-    pub(crate) unsafe fn all(self) -> Panels<'a> {
-        Panels { ptr: self.ptr, rows: self.rows, cols: self.cols, ld: self.ld, memory: PhantomData }
+        unsafe { std::slice::from_raw_parts_mut(self.ptr, self.n_panels()) }
     }
 }
 
@@ -331,7 +289,8 @@ mod tests {
         // SAFETY: `lines` holds 3 panels of 7 lines.
         let shared = unsafe { SharedPanels::from_raw(lines.as_mut_ptr(), 5, 40, 7) };
         // SAFETY: the two parts do not overlap.
-        let (mut a, mut b) = unsafe { (shared.rows_mut(0..2), shared.block_mut(1..2, 2..5)) };
+        let (mut a, mut b) =
+            unsafe { (shared.rows(0..2).write(), shared.panels(1..2).rows(2..5).write()) };
         a.panel_mut(1)[1] = Line([-1.0; LINE]);
         b.panel_mut(0)[0] = Line([-2.0; LINE]);
         assert_eq!((lines[8].0[3], lines[9].0[3]), (-1.0, -2.0));

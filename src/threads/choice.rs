@@ -77,33 +77,24 @@ pub(crate) struct Choice {
 
 #[derive(Debug, Default)]
 struct Trial {
-    /// The measurement of the current way, once it is complete.
-    current: Option<Measured>,
+    /// The times of the current way, once they are complete.
+    current: Option<Measurement>,
     /// The start of the call in progress.
     began: Option<Instant>,
-    measurement: Measurement,
+    /// The times of the way that is measured now.
+    now: Measurement,
 }
 
 /// The times of one way in a trial.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    /// The shortest time per row, in seconds.
-    row: f64,
-    /// Rows and calls.
-    rows: u64,
-    calls: u64,
-}
-
-/// A measurement of one way in progress.
 #[derive(Debug, Default)]
 struct Measurement {
     warm_up: Duration,
     /// Rows and calls so far.
     rows: u64,
     calls: u64,
-    /// Finished blocks, and the shortest time per row in one.
+    /// Finished blocks, and the shortest time per row in one, in seconds.
     blocks: u32,
-    best: Option<f64>,
+    best: f64,
     /// Rows and time of the current block.
     block: (u64, Duration),
 }
@@ -150,28 +141,31 @@ impl Choice {
     fn record(&mut self, time: Duration, rows: usize) {
         let way = self.way_now();
         let Some(trial) = &mut self.trial else { return };
-        let Some(measured) = trial.measurement.add(way, time, rows) else { return };
-        let Some(current) = trial.current else {
-            (trial.current, trial.measurement) = (Some(measured), Measurement::default());
+        if !trial.now.add(way, time, rows) {
+            return;
+        }
+        let measured = std::mem::take(&mut trial.now);
+        let Some(current) = trial.current.take() else {
+            trial.current = Some(measured);
             return;
         };
         self.trial = None;
         let (mut better, mut worse) = (current, measured);
-        if measured.row < current.row * BETTER {
+        if worse.best < better.best * BETTER {
             self.way = self.way.other();
-            (better, worse) = (measured, current);
+            std::mem::swap(&mut better, &mut worse);
         }
         // From the best blocks, not the whole time, which includes interruptions.
-        let lost = (worse.row - better.row).max(0.0) * worse.rows as f64;
-        let call = better.row * better.rows as f64 / better.calls as f64;
+        let lost = (worse.best - better.best).max(0.0) * worse.rows as f64;
+        let call = better.best * better.rows as f64 / better.calls as f64;
         // `max` replaces the NaN of a clock that stands still.
         self.left = (TRIAL_INTERVAL * lost / call).max(MIN_CALLS) as u64;
     }
 }
 
 impl Measurement {
-    /// Adds a call. Returns the result once there are enough.
-    fn add(&mut self, way: Way, time: Duration, rows: usize) -> Option<Measured> {
+    /// Adds a call. Returns whether there are enough.
+    fn add(&mut self, way: Way, time: Duration, rows: usize) -> bool {
         let warm_up = match way {
             Way::One => WARM_UP_ONE,
             Way::Team => WARM_UP_TEAM,
@@ -182,19 +176,18 @@ impl Measurement {
         let time = time.max(Duration::from_nanos(1));
         if self.warm_up < warm_up {
             self.warm_up += time;
-            return None;
+            return false;
         }
         self.block.0 += rows as u64;
         self.block.1 += time;
         if self.block.1 < BLOCK {
-            return None;
+            return false;
         }
         let (block_rows, block_time) = std::mem::take(&mut self.block);
         let row = block_time.as_secs_f64() / block_rows as f64;
-        let row = self.best.map_or(row, |best| best.min(row));
-        (self.best, self.blocks) = (Some(row), self.blocks + 1);
-        let is_over = time >= LONG || self.blocks >= BLOCKS;
-        is_over.then_some(Measured { row, rows: self.rows, calls: self.calls })
+        self.best = if self.blocks == 0 { row } else { self.best.min(row) };
+        self.blocks += 1;
+        time >= LONG || self.blocks >= BLOCKS
     }
 }
 

@@ -70,14 +70,14 @@ impl Team {
         out: &mut PanelsMut,
         work: impl Fn(Range<usize>, PanelsMut) + Sync,
     ) {
-        let (rows, n) = (out.rows, out.n_panels());
+        let n = out.n_panels();
         let parts = self.threads().min(n);
         let shared = out.shared();
         self.run(parts, &|_, part| {
             let range = n * part / parts..n * (part + 1) / parts;
             // SAFETY: the ranges do not overlap, each is passed once, and `out` is borrowed for longer
             // than the run.
-            work(range.clone(), unsafe { shared.block_mut(range, 0..rows) });
+            work(range.clone(), unsafe { shared.panels(range).write() });
         });
     }
 }

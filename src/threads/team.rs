@@ -71,16 +71,6 @@ impl Shared {
     }
 }
 
-/// Where the helpers come from.
-enum Helpers {
-    None,
-    /// The rayon pool in which a job is run.
-    #[cfg(feature = "rayon")]
-    Rayon,
-    /// The team's own threads.
-    Local(Vec<JoinHandle<()>>),
-}
-
 /// Number of threads of the pool in which the caller runs. Outside of any, rayon creates the global
 /// pool, and panics if it cannot start the threads; the result is 1 then.
 #[cfg(feature = "rayon")]
@@ -91,7 +81,8 @@ fn pool_threads() -> usize {
 /// The calling thread and its helpers.
 pub(crate) struct Team {
     shared: Arc<Shared>,
-    helpers: Helpers,
+    /// The team's own threads; empty if the helpers are workers of the rayon pool in which a job is run.
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Team {
@@ -118,24 +109,14 @@ impl Team {
             started: AtomicUsize::new(0),
             float_environment_differs: AtomicBool::new(false),
         });
-        let mut team = Team { shared, helpers: Helpers::None };
-        match threads {
-            Threads::N(_) => {
-                // On an error, dropping the team ends the threads that did start.
-                team.helpers = Helpers::Local(Vec::with_capacity(helpers));
-                for worker in 1..=helpers {
-                    team.start(worker)?;
-                }
-                // Threads allocate while they start; later no job allocates.
-                while team.shared.started.load(Ordering::Acquire) < helpers {
-                    std::thread::yield_now();
-                }
+        let mut team = Team { shared, threads: Vec::new() };
+        if let Threads::N(_) = threads {
+            // On an error, dropping the team ends the threads that did start.
+            (1..=helpers).try_for_each(|worker| team.start(worker))?;
+            // Threads allocate while they start; later no job allocates.
+            while team.shared.started.load(Ordering::Acquire) < helpers {
+                std::thread::yield_now();
             }
-            #[cfg(feature = "rayon")]
-            Threads::Current => team.helpers = Helpers::Rayon,
-            #[cfg(not(feature = "rayon"))]
-            Threads::Current => {}
-            Threads::One => {}
         }
         Ok(team)
     }
@@ -146,32 +127,21 @@ impl Team {
         shared.states[worker - 1].store(ACTIVE, Ordering::SeqCst);
         let body = move || {
             shared.started.fetch_add(1, Ordering::Release);
-            loop {
+            while !shared.stop.load(Ordering::SeqCst) {
                 shared.work(worker);
                 // `park` returns at once if `unpark` came first.
-                while shared.states[worker - 1].load(Ordering::SeqCst) == IDLE {
-                    if shared.stop.load(Ordering::SeqCst) {
-                        return;
-                    }
+                while shared.states[worker - 1].load(Ordering::SeqCst) == IDLE
+                    && !shared.stop.load(Ordering::SeqCst)
+                {
                     std::thread::park();
-                }
-                if shared.stop.load(Ordering::SeqCst) {
-                    return;
                 }
             }
         };
-        let name = format!("deltarule {worker}");
-        match std::thread::Builder::new().name(name).spawn(body) {
-            Ok(handle) => {
-                if let Helpers::Local(handles) = &mut self.helpers {
-                    handles.push(handle);
-                }
-                Ok(())
-            }
-            Err(e) => {
-                Err(Error::Threads { reason: format!("thread {worker} could not be started: {e}") })
-            }
-        }
+        let thread = std::thread::Builder::new().name(format!("deltarule {worker}")).spawn(body);
+        let failed =
+            |e| Error::Threads { reason: format!("thread {worker} could not be started: {e}") };
+        self.threads.push(thread.map_err(failed)?);
+        Ok(())
     }
 
     /// Number of threads, including the caller.
@@ -221,36 +191,38 @@ impl Team {
         if self.shared.states[worker - 1].swap(ACTIVE, Ordering::SeqCst) == ACTIVE {
             return;
         }
-        match &self.helpers {
-            Helpers::None => {}
+        match self.threads.get(worker - 1) {
+            Some(thread) => thread.thread().unpark(),
             #[cfg(feature = "rayon")]
-            Helpers::Rayon => {
-                let shared = self.shared.clone();
-                // A session that left the pool in which it began spawns in the global pool. A panic
-                // means that this pool cannot be created. The worker then remains marked as active, so
-                // that it is not woken again; the others do its work.
-                let _ = catch_unwind(move || {
-                    rayon::spawn(move || {
-                        if !shared.stop.load(Ordering::Relaxed) {
-                            shared.work(worker);
-                        }
-                    });
-                });
-            }
-            Helpers::Local(handles) => handles[worker - 1].thread().unpark(),
+            None => self.spawn_in_pool(worker),
+            #[cfg(not(feature = "rayon"))]
+            None => {}
         }
+    }
+
+    /// Makes a worker a task of the pool. A session that left the pool in which it began spawns in the
+    /// global one. A panic means that this pool cannot be created. The worker then remains marked as
+    /// active, so that it is not woken again; the others do its work.
+    #[cfg(feature = "rayon")]
+    fn spawn_in_pool(&self, worker: usize) {
+        let shared = self.shared.clone();
+        let _ = catch_unwind(move || {
+            rayon::spawn(move || {
+                if !shared.stop.load(Ordering::Relaxed) {
+                    shared.work(worker);
+                }
+            });
+        });
     }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        if let Helpers::Local(handles) = &mut self.helpers {
-            for handle in handles.drain(..) {
-                handle.thread().unpark();
-                // A worker never panics: `Slot::help` catches the panics of items.
-                let _ = handle.join();
-            }
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            // A worker never panics: `Slot::help` catches the panics of items.
+            let _ = thread.join();
         }
     }
 }

@@ -66,7 +66,8 @@ fn special_values_of_activations() {
     check_activation(Softplus, &[(INF, INF), (-INF, 0.0), (NAN, NAN), (100.0, 100.0)]);
     check_activation(Softsign, &[(-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (NAN, NAN), (1.0, 0.5)]);
     check_activation(HardTanh, &[(-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (NAN, NAN), (0.5, 0.5)]);
-    check_activation(Step, &[(0.0, 1.0), (-0.0, 1.0), (-TINY, 0.0), (INF, 1.0), (NAN, NAN)]);
+    check_activation(Step, &[(0.0, 1.0), (-0.0, 1.0), (TINY, 1.0), (-TINY, 0.0), (NAN, NAN)]);
+    check_activation(Step, &[(INF, 1.0), (-INF, 0.0)]);
     check_activation(Softmax, &[(-0.0, -0.0), (7.0, 7.0)]);
 }
 

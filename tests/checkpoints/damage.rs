@@ -173,7 +173,7 @@ fn a_state_that_no_such_run_has_is_refused() {
         ("\nsteps 5 5 3dcccccd", "\nsteps 5 5 3dccccce", "steps"),
         ("\nsteps 5 5 3dcccccd", "\nsteps 5 6 3dcccccd", "steps"),
         ("\nsteps 5 5 3dcccccd", "\nsteps 5 5 7fc00000", "steps"),
-        ("\nsteps 5 5 3dcccccd", "\nsteqs 5 5 3dcccccd", "steps"),
+        ("\nsteps 5 5 3dcccccd", "\nsteqs 5 5 3dcccccd", "steqs"),
         ("\npartial 2 8 ", "\npartial 1 8 ", "partial"),
         ("\npartial 2 8 ", "\npartial 2 9 ", "partial"),
         ("\npartial 2 8 ", "\npartial 4 8 ", "partial"),

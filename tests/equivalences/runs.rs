@@ -96,7 +96,7 @@ impl Options {
         let net = match self.layers {
             0 => net,
             1 => net.batch_norm().dropout(0.25),
-            2 => net.layer_norm().maxout(9, 2),
+            2 => net.layer_norm().affine().maxout(9, 2),
             _ => net.dense(17, Activation::Gelu).residual(1).dropout(0.5),
         };
         let output = if self.is_regression { Activation::Identity } else { Activation::Softmax };

@@ -62,6 +62,18 @@ class Maxout(nn.Module):
         return z.unflatten(1, (self.pieces, self.stride)).amax(1)[:, : self.n_out]
 
 
+class Affine(nn.Module):
+    """A scale and a shift per column: a row of each in our bias, both padded."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n, self.bias = n, nn.Parameter(torch.zeros(2 * padded(n)))
+
+    def forward(self, x):
+        gamma, beta = self.bias.view(2, padded(self.n))[:, : self.n]
+        return gamma * x + beta
+
+
 def padded(n):
     return (n + 15) // 16 * 16
 
@@ -75,9 +87,14 @@ class Net(nn.Module):
         width, self.layers, self.activations = int(width.split(" ")[0]), nn.ModuleList(), []
         self.norms, self.residuals = [], []
         for layer in layers:
+            if layer.startswith("affine"):
+                layer = f"{width} {layer}"
             n_out, name, *words = layer.split(" ")
             n_out, (kind, _, parameter) = int(n_out), name.partition(":")
-            if kind == "maxout":
+            if kind == "affine":
+                self.layers.append(Affine(n_out))
+                self.activations.append(nn.Identity())
+            elif kind == "maxout":
                 self.layers.append(nn.Linear(width, padded(n_out) * int(parameter)))
                 self.activations.append(Maxout(n_out, int(parameter)))
             else:
@@ -89,6 +106,7 @@ class Net(nn.Module):
             width = n_out
         self.is_plain = not any(self.norms) and not any(self.residuals)
         self.is_plain &= not any(isinstance(a, Maxout) for a in self.activations)
+        self.is_plain &= not any(isinstance(layer, Affine) for layer in self.layers)
         self.eval()
 
     def load(self, tensors):
@@ -153,7 +171,11 @@ def main():
         session = onnxruntime.InferenceSession(path("onnx"), providers=["CPUExecutionProvider"])
         ort = session.run(None, {"input": x})[0]
         compare(f"{name}: ours in ONNX Runtime", ort, y)
-        fixture = {"all": "all_activations", "layers": "all_layers"}.get(name)
+        fixture = {
+            "all": "all_activations",
+            "layers": "all_layers",
+            "affine": "affine_layers",
+        }.get(name)
         if fixture and "--fixtures" in sys.argv:
             shutil.copy(path("onnx"), f"tests/data/{fixture}.onnx")
             np.savetxt(f"tests/data/{fixture}.txt", ort, fmt="%.9g")

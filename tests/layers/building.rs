@@ -38,6 +38,9 @@ fn layers_that_make_no_sense_are_refused() {
         b().maxout(5, 0).dense(2, out),
         b().maxout(5, 2),
         b().maxout(5, 2).batch_norm().dense(2, out),
+        b().affine().layer_norm().dense(2, out),
+        b().dense(2, out).affine().dropout(0.5),
+        b().dense(2, out).affine(),
         b().dense(5, Activation::Relu).dropout(1.0).dense(2, out),
         b().dense(5, Activation::Relu).dropout(-0.1).dense(2, out),
         b().dropout(f32::NAN).dense(2, out),
@@ -67,8 +70,12 @@ fn layers_that_make_no_sense_are_refused() {
         assert!(matches!(built, Err(Error::Memory { .. })), "{builder:?}: {built:?}");
     }
     let text = format!("{:?}", everything(Level::best()));
-    assert!(text.starts_with("Mlp { 100 dropout:0.1 -> 130 maxout:3 dropout:0.5 -> 100 relu"));
-    assert!(text.contains("100 relu batch-norm dropout:0.2 residual:2 -> 100 gelu layer-norm"));
+    assert!(
+        text.starts_with("Mlp { 100 dropout:0.1 -> affine -> 130 maxout:3 dropout:0.5 -> 100 relu")
+    );
+    assert!(text.contains(
+        "100 relu batch-norm dropout:0.2 residual:2 -> affine residual:1 -> 100 gelu layer-norm"
+    ));
     assert!("maxout".parse::<Activation>().is_err() && "maxout:1".parse::<Activation>().is_err());
     let maxout = Activation::Maxout { units: 5 };
     assert_eq!(maxout.to_string().parse::<Activation>().unwrap(), maxout);

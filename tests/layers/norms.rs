@@ -43,16 +43,20 @@ fn running_statistics_go_with_the_weights() {
 #[test]
 fn norm_parameters_are_checked() {
     let mut net = everything(Level::best());
-    let good = net.norm_parameters(1).unwrap().unwrap();
+    let good = net.norm_parameters(2).unwrap().unwrap();
     assert_eq!((good.gamma.len(), good.mean.len(), good.variance[0]), (100, 100, 1.0));
-    assert_eq!(net.norm_parameters(2).unwrap().unwrap().mean.len(), 0);
-    assert_eq!(net.norm_parameters(0).unwrap(), None);
+    // Layer normalisation; an affine layer, whose γ begins as 1; maxout.
+    assert_eq!(net.norm_parameters(4).unwrap().unwrap().mean.len(), 0);
+    let scales = net.norm_parameters(0).unwrap().unwrap();
+    assert_eq!((&scales.gamma[..], &scales.beta[..]), (&[1.0; 100][..], &[0.0; 100][..]));
+    assert_eq!((scales.mean.len(), scales.variance.len()), (0, 0));
+    assert_eq!(net.norm_parameters(1).unwrap(), None);
     assert!(net.norm_parameters(9).is_err());
     let before = net.digest();
     let short = NormParameters { beta: vec![0.0; 99], ..good.clone() };
-    assert!(matches!(net.set_norm_parameters(1, &short), Err(Error::Shape { .. })));
+    assert!(matches!(net.set_norm_parameters(2, &short), Err(Error::Shape { .. })));
     let negative = NormParameters { variance: vec![-1.0; 100], ..good.clone() };
-    assert!(matches!(net.set_norm_parameters(1, &negative), Err(Error::Value { .. })));
-    assert!(matches!(net.set_norm_parameters(0, &good), Err(Error::Config { .. })));
+    assert!(matches!(net.set_norm_parameters(2, &negative), Err(Error::Value { .. })));
+    assert!(matches!(net.set_norm_parameters(1, &good), Err(Error::Config { .. })));
     assert_eq!(net.digest(), before);
 }

@@ -1,6 +1,7 @@
 //! A folder for the files of one test.
 //!
-//! A test binary that wants it says `#[path = "support/folder.rs"] mod folder;`.
+//! A test binary that wants it says `#[path = "support/folder.rs"] mod folder;`. The unit tests of the
+//! crate use it too.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,6 +14,14 @@ impl Folder {
         let dir = std::env::temp_dir().join(format!("deltarule-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Folder(dir)
+    }
+
+    /// Writes a file of the folder, which need not exist; returns its path.
+    #[allow(dead_code, reason = "not every test binary needs it")]
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path
     }
 }
 

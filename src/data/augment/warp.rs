@@ -1,20 +1,20 @@
-//! The distorting itself: draw where each pixel is looked up, then look it up.
+//! The distortion: draws the source position of each pixel, then interpolates there.
 
 use super::Augment;
 use super::blur::Blur;
 use crate::error::{Error, Result};
 use crate::math::{Purpose, RandomStream, sin_cos};
 
-/// Pixels that are looked up side by side.
+/// Pixels per inner loop.
 const LANES: usize = 16;
 
-/// Distorts images, one at a time. Holds the memory for it: one per thread, and no allocation after.
+/// Distorts images, one at a time, without allocation. Each thread needs one.
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     options: Augment,
     /// The image with a border of two zeros on each side.
     source: Vec<f32>,
-    /// How far to the right and below each pixel is looked up, in pixels.
+    /// The displacement of each source position, in pixels.
     bent: Option<Bent>,
 }
 
@@ -46,7 +46,7 @@ impl Augmenter {
             }
         }
         let mut random = RandomStream::new(seed, Purpose::Augment, epoch, index);
-        let look_up = self.options.draw(&mut random);
+        let source_map = self.options.draw(&mut random);
         if let (Some(bent), Some((alpha, _))) = (&mut self.bent, self.options.elastic) {
             bent.draw(&mut random, alpha as f32);
         }
@@ -57,16 +57,16 @@ impl Augmenter {
         }
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
             for (x, out) in (0..width).step_by(LANES).zip(out.chunks_mut(LANES)) {
-                self.pixels(&look_up, x, y, out);
+                self.pixels(&source_map, x, y, out);
             }
         }
         Ok(())
     }
 
     /// Writes the pixels of the copy from (x, y), at most [`LANES`] of them.
-    fn pixels(&self, look_up: &LookUp, x: usize, y: usize, out: &mut [f32]) {
+    fn pixels(&self, source_map: &SourceMap, x: usize, y: usize, out: &mut [f32]) {
         let Augment { width, height, value_scale, value_shift, .. } = self.options;
-        // First for all lanes where they are looked up, which vectorises; then their values.
+        // First the source positions of all lanes, which vectorises; then their values.
         let (mut right, mut below) = ([0.0; LANES], [0.0; LANES]);
         if let Some(bent) = &self.bent {
             let pixels = y * width + x..y * width + x + out.len();
@@ -75,7 +75,7 @@ impl Augmenter {
         }
         let (mut columns, mut lines) = ([0; LANES], [0; LANES]);
         for lane in 0..LANES {
-            let (u, v) = look_up.at((x + lane) as f32, y as f32);
+            let (u, v) = source_map.at((x + lane) as f32, y as f32);
             (columns[lane], right[lane]) = split(u + right[lane], width);
             (lines[lane], below[lane]) = split(v + below[lane], height);
         }
@@ -90,8 +90,8 @@ impl Augmenter {
     }
 }
 
-/// A coordinate in the source with its border, as a place with a next one and how far it is
-/// towards that: from 0 to 1, both included. Outside of the image it is moved onto the border.
+/// A coordinate in the source with its border, as an index and the fraction (0 to 1, both included)
+/// towards the next one. Positions outside of the image are moved onto the border.
 #[inline(always)]
 fn split(x: f32, side: usize) -> (u32, f32) {
     let x = (x + 2.0).clamp(1.0, (side + 2) as f32);
@@ -102,28 +102,28 @@ fn split(x: f32, side: usize) -> (u32, f32) {
     (whole.to_bits() & 0x7f_ffff, x - (whole - magic))
 }
 
-/// Where a pixel of the copy is looked up in the image: an affine map.
-struct LookUp {
+/// The affine map from pixels of the copy to positions in the image.
+struct SourceMap {
     origin: (f32, f32),
     along_x: (f32, f32),
     along_y: (f32, f32),
 }
 
-impl LookUp {
-    /// Where pixel (x, y) is looked up.
+impl SourceMap {
+    /// The source position of pixel (x, y).
     #[inline(always)]
     fn at(&self, x: f32, y: f32) -> (f32, f32) {
-        let LookUp { origin, along_x, along_y } = self;
+        let SourceMap { origin, along_x, along_y } = self;
         (origin.0 + along_y.0 * y + along_x.0 * x, origin.1 + along_y.1 * y + along_x.1 * x)
     }
 }
 
 impl Augment {
-    /// The distorter for one thread: it holds all memory that it needs.
+    /// The distorter for one thread.
     ///
     /// # Errors
     /// [`Error::Config`] when a side is not in 1..=4096 pixels, a limit is negative or not finite,
-    /// the scale's share is not below 1, or sigma is not above 0 and at most the larger side.
+    /// the scale's range is not below 1, or sigma is not above 0 and at most the larger side.
     pub fn augmenter(&self) -> Result<Augmenter> {
         self.check()?;
         let (width, height) = (self.width, self.height);
@@ -136,14 +136,14 @@ impl Augment {
         Ok(Augmenter { options: self.clone(), source, bent })
     }
 
-    /// Draws shift, angle and scale. All four numbers are drawn whatever is asked for, so that one
-    /// option does not change what another one does.
-    fn draw(&self, random: &mut RandomStream) -> LookUp {
+    /// Draws shift, angle and scale. Always draws all four numbers, so that one option does not change
+    /// the effect of another.
+    fn draw(&self, random: &mut RandomStream) -> SourceMap {
         let mut within = |limit: f64| limit * (2.0 * random.uniform() - 1.0);
         let (right, down) = (within(self.shift), within(self.shift));
         let (sin, cos) = sin_cos(within(self.rotate) / 360.0);
         let shrink = 1.0 / (1.0 + within(self.scale));
-        // The copy is the image scaled, turned and then moved; looking up undoes that.
+        // The copy is the image scaled, turned and then moved; the map inverts that.
         let (x, y) = ((self.width - 1) as f64 / 2.0, (self.height - 1) as f64 / 2.0);
         let (along_x, along_y) = ((shrink * cos, -shrink * sin), (shrink * sin, shrink * cos));
         let (from_x, from_y) = (x + right, y + down);
@@ -152,7 +152,7 @@ impl Augment {
             y - along_x.1 * from_x - along_y.1 * from_y,
         );
         let single = |pair: (f64, f64)| (pair.0 as f32, pair.1 as f32);
-        LookUp { origin: single(origin), along_x: single(along_x), along_y: single(along_y) }
+        SourceMap { origin: single(origin), along_x: single(along_x), along_y: single(along_y) }
     }
 }
 

@@ -44,6 +44,21 @@ pub(super) struct Field<'a> {
     pub(super) line: u64,
 }
 
+impl Field<'_> {
+    /// The finite number that the field is, if it is one.
+    pub(super) fn number(&self) -> Option<f32> {
+        let number: f32 = std::str::from_utf8(self.text.trim_ascii()).ok()?.parse().ok()?;
+        number.is_finite().then_some(number).filter(|_| !self.is_cut)
+    }
+
+    /// Whether the field is a missing value.
+    pub(super) fn is_missing(&self) -> bool {
+        let text = self.text.trim_ascii();
+        let tokens = ["", "?", "na", "n/a", "nan", "null"];
+        !self.is_cut && tokens.iter().any(|token| text.eq_ignore_ascii_case(token.as_bytes()))
+    }
+}
+
 impl<'a> Fields<'a> {
     pub(super) fn new(reader: Box<dyn Read + 'a>, name: &'a str, delimiter: u8) -> Self {
         Fields {
@@ -105,8 +120,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The next field, when it is a whole number of at most 7 digits in the middle of a row: pixels
-    /// and counts, which f32 holds exactly. Scanned and read in one go, as [`Fields::plain_field`].
+    /// The next field, if it is a whole number of at most 7 digits in the middle of a row: pixels and
+    /// counts, which f32 holds exactly. Needs no parser, as [`Fields::plain_field`].
     pub(super) fn whole_number(&mut self) -> Option<u32> {
         let input = self.input.get(self.unread.0..self.unread.1).filter(|_| self.is_inside_row)?;
         let mut number = 0u32;

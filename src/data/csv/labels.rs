@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-/// Distinct names that a file may bring: what they cost is bounded by it. More can be named
-/// beforehand, and class numbers are not counted as long as there is no name among them.
+/// Distinct names in a file at most, which bounds their memory. [`Csv::classes`](super::Csv::classes)
+/// has no such limit, and neither have class numbers as long as no label is a name.
 pub(super) const MAX_NAMES: usize = 1024;
-/// The largest label that is taken for a class number.
+/// The largest class number.
 const MAX_NUMBER: u32 = u16::MAX as u32;
 
-/// The classes met so far. A class number is its own number; names are numbered behind all of
-/// these as they come, until [`Labels::finish`].
+/// The classes so far. A label that is a class number has that number; names have the numbers above
+/// [`MAX_NUMBER`], in the order of their first occurrence, until [`Labels::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     names: BTreeMap<String, u32>,
-    /// A bit for each class number, set if it was met; as long as the largest that was.
+    /// A bit per class number, up to the largest that occurred; set if the number occurred.
     numbers: Vec<u64>,
     n_numbers: usize,
-    /// The names as they were given, so that no other may come.
+    /// All names, if the caller gave them.
     given: Option<Vec<String>>,
 }
 
@@ -70,48 +70,30 @@ impl Labels {
         self.numbers.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// The names of the classes in their final order, and how the numbers handed out become final
-    /// ones. Labels that are all whole numbers up to 65,535 are class numbers already; else classes
+    /// The names of the classes in their final order, and the final number of each class whose number
+    /// changes. Labels that are all whole numbers up to 65,535 are class numbers already; else classes
     /// are numbered in the order of their names.
-    pub(super) fn finish(self) -> (Vec<String>, Order) {
+    pub(super) fn finish(self) -> (Vec<String>, BTreeMap<u32, u32>) {
         if let Some(names) = self.given {
-            return (names, Order::AsTheyAre);
+            return (names, BTreeMap::new());
         }
         let mut met = (0..=MAX_NUMBER).filter(|&number| self.is_met(number));
         if self.names.is_empty() {
             let n_classes = met.next_back().map_or(0, |largest| largest.saturating_add(1));
-            return ((0..n_classes).map(|class| class.to_string()).collect(), Order::AsTheyAre);
+            return ((0..n_classes).map(|class| class.to_string()).collect(), BTreeMap::new());
         }
         // Numbers among names are names.
         let numbers: Vec<(String, u32)> = met.map(|number| (number.to_string(), number)).collect();
         let mut names = self.names;
         names.extend(numbers);
-        let places = names.values().copied().zip(0..).collect();
-        (names.into_keys().collect(), Order::ByName(places))
+        let final_numbers = names.values().copied().zip(0..).collect();
+        (names.into_keys().collect(), final_numbers)
     }
 }
 
 /// The word and the bit of a class number.
 fn place(number: u32) -> (usize, u64) {
     ((number / u64::BITS) as usize, 1 << (number % u64::BITS))
-}
-
-/// From the numbers that [`Labels`] handed out to final ones.
-#[derive(Debug)]
-pub(super) enum Order {
-    AsTheyAre,
-    ByName(BTreeMap<u32, u32>),
-}
-
-impl Order {
-    /// Makes the numbers final.
-    pub(super) fn apply(&self, labels: &mut [u32]) {
-        if let Order::ByName(places) = self {
-            for label in labels {
-                *label = places.get(label).copied().unwrap_or(0);
-            }
-        }
-    }
 }
 
 /// The class a name is the number of: digits without a sign or leading zeros.
@@ -128,41 +110,25 @@ mod tests {
         let mut labels = Labels::default();
         let number = |name: &&str| labels.find(name).or_else(|| labels.add(name)).unwrap();
         let mut numbers: Vec<u32> = names.iter().map(number).collect();
-        let (names, order) = labels.finish();
-        order.apply(&mut numbers);
+        let (names, final_numbers) = labels.finish();
+        numbers.iter_mut().for_each(|n| *n = *final_numbers.get(n).unwrap_or(n));
         (names, numbers)
     }
 
     #[test]
-    fn whole_numbers_are_classes_themselves() {
-        let (names, numbers) = classes(&["3", "0", "10", "3"]);
-        assert_eq!(numbers, [3, 0, 10, 3]);
-        assert_eq!(names.len(), 11);
-        assert_eq!((&names[3][..], &names[7][..]), ("3", "7"));
-    }
-
-    #[test]
-    fn names_are_numbered_in_their_order() {
-        assert_eq!(classes(&["b", "a", "b"]), (vec!["a".into(), "b".into()], vec![1, 0, 1]));
-        assert_eq!(classes(&["2", "x"]).1, [0, 1]);
-        assert_eq!(classes(&["01", "1"]).1, [0, 1]);
-        assert_eq!(classes(&["70000", "5"]).1, [1, 0]);
-        assert_eq!(classes(&["-1", "1"]).1, [0, 1]);
-    }
-
-    #[test]
-    fn numbers_and_names_are_names() {
-        let (names, numbers) = classes(&["10", "9", "b", "10", "a"]);
-        assert_eq!(names, ["10", "9", "a", "b"]);
-        assert_eq!(numbers, [0, 1, 3, 0, 2]);
-    }
-
-    #[test]
-    fn given_names_are_the_only_ones() {
-        let labels = Labels::given(&["no".into(), " 1".into()]);
-        let found = ["1", "no", "x"].map(|name| labels.find(name));
-        assert_eq!(found, [Some(1), Some(0), None]);
-        assert_eq!(labels.finish().0, ["no", " 1"]);
+    fn labels_become_numbers() {
+        for (labels, names, numbers) in [
+            (&["1", "0", "3", "1"][..], &["0", "1", "2", "3"][..], &[1, 0, 3, 1][..]),
+            (&["b", "a", "b"], &["a", "b"], &[1, 0, 1]),
+            (&["2", "x"], &["2", "x"], &[0, 1]),
+            (&["01", "1"], &["01", "1"], &[0, 1]),
+            (&["70000", "5"], &["5", "70000"], &[1, 0]),
+            (&["-1", "1"], &["-1", "1"], &[0, 1]),
+            (&["10", "9", "b", "10", "a"], &["10", "9", "a", "b"], &[0, 1, 3, 0, 2]),
+        ] {
+            let got = classes(labels);
+            assert!(got.0 == names && got.1 == numbers, "{labels:?}: {got:?}");
+        }
     }
 
     #[test]
@@ -172,8 +138,8 @@ mod tests {
         assert!(labels.find("7").is_some() && labels.find("1024").is_none());
         // A name would make names of all of them.
         assert!(labels.add("one more").is_none() && labels.add("65535").is_some());
-        let (names, order) = labels.finish();
-        assert!(names.len() == 65_536 && matches!(order, Order::AsTheyAre));
+        let (names, final_numbers) = labels.finish();
+        assert!(names.len() == 65_536 && final_numbers.is_empty());
 
         let mut labels = Labels::default();
         assert!((0..MAX_NAMES - 1).all(|i| labels.add(&format!("{i}x")).is_some()));

@@ -10,15 +10,15 @@ use crate::data::dataset::Dataset;
 use crate::data::targets::Targets;
 use crate::error::{Error, Result};
 
-/// Stands behind each name; it is in no UTF-8 text.
+/// Ends each name; no UTF-8 text contains it.
 const NAME_END: u8 = 0xff;
 
-/// The options, what is known of the columns, and all values so far.
+/// The options, the columns and all values so far.
 pub(super) struct Table<'a> {
     options: &'a Csv,
     file: &'a str,
     keeps_values: bool,
-    /// All column names one behind the other, each with [`NAME_END`]. Empty without header.
+    /// All column names, each followed by [`NAME_END`]. Empty without header.
     names: ChunkedVec<u8>,
     /// The number of columns, as soon as the first row is read.
     n_columns: Option<usize>,
@@ -29,13 +29,13 @@ pub(super) struct Table<'a> {
     values: ChunkedVec<f32>,
     classes: ChunkedVec<u32>,
     labels: Labels,
-    /// The target's label where it is a new one, which counts only if its row is kept.
+    /// The label of the current row if it is new, which counts only if the row is kept.
     new_label: Option<NewLabel>,
     n_rows: usize,
     dropped_rows: usize,
 }
 
-/// A label that was not met before.
+/// The first occurrence of a label.
 struct NewLabel {
     name: String,
     line: u64,
@@ -43,7 +43,7 @@ struct NewLabel {
 }
 
 impl<'a> Table<'a> {
-    /// Reads all rows; if not `keeps_values`, only to see whether they are sound.
+    /// Reads all rows; without `keeps_values` it only checks them.
     pub(super) fn read(
         options: &'a Csv,
         reader: Box<dyn Read + '_>,
@@ -132,7 +132,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Settles what each column is, once their number is known.
+    /// Sets the role of each column, once their number is known.
     fn fix_columns(&mut self, n_columns: usize) -> Result<()> {
         let last = n_columns.saturating_sub(1);
         let target = *self.target.get_or_insert(last);
@@ -207,12 +207,12 @@ impl<'a> Table<'a> {
         Ok(true)
     }
 
-    /// Takes a feature; whether its row is kept.
+    /// Adds a feature; returns whether its row is kept.
     fn feature(&mut self, field: &Field, index: usize) -> Result<bool> {
-        let value = match (number(field), self.options.missing) {
+        let value = match (field.number(), self.options.missing) {
             (Some(value), _) => value,
-            (None, Missing::DropRow) if is_missing(field) => return Ok(false),
-            (None, Missing::Fill(value)) if is_missing(field) => value,
+            (None, Missing::DropRow) if field.is_missing() => return Ok(false),
+            (None, Missing::Fill(value)) if field.is_missing() => value,
             _ => return Err(self.refuse_field(field, index, "a finite number")),
         };
         self.keep_feature(value)?;
@@ -223,19 +223,19 @@ impl<'a> Table<'a> {
         if self.keeps_values { self.features.push(value) } else { Ok(()) }
     }
 
-    /// Takes a target; whether its row is kept.
+    /// Adds a target; returns whether its row is kept.
     fn target_field(&mut self, field: &Field, index: usize) -> Result<bool> {
         let label = std::str::from_utf8(field.text.trim_ascii()).ok();
         let label = label.filter(|_| !field.is_cut);
         // A class that was given may be called "NA".
         let is_given =
             self.labels.is_closed() && label.is_some_and(|l| self.labels.find(l).is_some());
-        let is_missing = is_missing(field) && !is_given;
+        let is_missing = field.is_missing() && !is_given;
         if is_missing && self.options.missing == Missing::DropRow {
             return Ok(false);
         }
         if self.options.is_regression {
-            let Some(value) = number(field) else {
+            let Some(value) = field.number() else {
                 return Err(self.refuse_field(field, index, "a finite number"));
             };
             if self.keeps_values {
@@ -261,7 +261,7 @@ impl<'a> Table<'a> {
         Ok(true)
     }
 
-    /// Takes the first sample of a new class.
+    /// Adds the first sample of a new class.
     fn add_class(&mut self, NewLabel { name, line, column }: &NewLabel) -> Result<()> {
         match self.labels.add(name) {
             Some(class) => self.keep_class(class),
@@ -282,7 +282,7 @@ impl<'a> Table<'a> {
     pub(super) fn finish(self) -> Result<CsvData> {
         let n_columns = self.n_columns.unwrap_or(0);
         let (target, n_features) = (self.target.unwrap_or(0), self.n_features());
-        let (class_names, order) = self.labels.finish();
+        let (class_names, final_numbers) = self.labels.finish();
         if !self.options.is_regression && class_names.len() < 2 {
             return Err(Error::format(self.file, "expected at least 2 classes, got 1"));
         }
@@ -294,7 +294,7 @@ impl<'a> Table<'a> {
             Targets::Values { values: self.values.join()?, n_outputs: 1 }
         } else {
             let mut labels = self.classes.join()?;
-            order.apply(&mut labels);
+            labels.iter_mut().for_each(|n| *n = *final_numbers.get(n).unwrap_or(n));
             Targets::Classes { labels, n_classes: class_names.len() }
         };
         let dataset = Dataset::from_f32(self.features.join()?, n_features, targets)?;
@@ -302,7 +302,7 @@ impl<'a> Table<'a> {
         Ok(CsvData { dataset, feature_names: names, target_name, class_names, dropped_rows })
     }
 
-    /// A column for an error: its name where there is one.
+    /// The name of a column in errors.
     fn column(&self, index: usize) -> String {
         let mut ends = 0usize;
         let name = self.names.iter().skip_while(|&byte| {
@@ -319,7 +319,7 @@ impl<'a> Table<'a> {
 
     fn refuse_field(&self, field: &Field, index: usize, expected: &str) -> Error {
         let (line, column) = (field.line, self.column(index));
-        let got = match (is_missing(field), field.text.get(..40)) {
+        let got = match (field.is_missing(), field.text.get(..40)) {
             (true, _) => "nothing".to_string(),
             (false, Some(start)) => format!("\"{}…\"", start.escape_ascii()),
             (false, None) => format!("\"{}\"", field.text.escape_ascii()),
@@ -340,16 +340,4 @@ fn all_names(names: &ChunkedVec<u8>, n_columns: usize) -> Vec<String> {
     }
     let names = bytes.split(|&byte| byte == NAME_END).take(n_columns);
     names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
-}
-
-fn number(field: &Field) -> Option<f32> {
-    let text = field.text.trim_ascii();
-    let number: f32 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    number.is_finite().then_some(number).filter(|_| !field.is_cut)
-}
-
-fn is_missing(field: &Field) -> bool {
-    let text = field.text.trim_ascii();
-    let tokens = ["", "?", "na", "n/a", "nan", "null"];
-    !field.is_cut && tokens.iter().any(|token| text.eq_ignore_ascii_case(token.as_bytes()))
 }

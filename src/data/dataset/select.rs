@@ -1,38 +1,18 @@
-//! Some samples of a data set, as a set of their own.
+//! Some samples of a data set, as a data set.
 
 use super::{Dataset, Store, check_len};
-use crate::data::targets::Targets;
-use crate::data::values::Values;
+use crate::data::buffer::Buffer;
+use crate::data::targets::select_rows;
 use crate::error::{Error, Result};
 
 impl Dataset {
-    /// The samples of `indices`, in that order; an index may come twice.
+    /// The samples of `indices`, in that order; an index may occur more than once.
     ///
     /// # Errors
     /// [`Error::Shape`] when `indices` is empty or holds an index that is not below `len()`;
     /// [`Error::Memory`] when the samples do not fit.
     pub fn select(&self, indices: &[usize]) -> Result<Dataset> {
-        check_len(indices.len())?;
-        let features = match &self.features {
-            Store::U8 { data, scale, shift } => {
-                let data = Values::Owned(self.rows_of(data, self.n_features, indices)?);
-                Store::U8 { data, scale: *scale, shift: *shift }
-            }
-            Store::F32(data) => {
-                Store::F32(Values::Owned(self.rows_of(data, self.n_features, indices)?))
-            }
-        };
-        let targets = match &self.targets {
-            Targets::Classes { labels, n_classes } => Targets::Classes {
-                labels: self.rows_of(labels, 1, indices)?,
-                n_classes: *n_classes,
-            },
-            Targets::Values { values, n_outputs } => Targets::Values {
-                values: self.rows_of(values, *n_outputs, indices)?,
-                n_outputs: *n_outputs,
-            },
-        };
-        Ok(Dataset { features, n_features: self.n_features, len: indices.len(), targets })
+        self.select_from(indices.iter().copied())
     }
 
     /// The first `n` samples and the others.
@@ -44,25 +24,25 @@ impl Dataset {
             let expected = format!("a number of samples in 1..{}", self.len);
             return Err(Error::shape("split_at", expected, n));
         }
-        let all: Vec<usize> = (0..self.len).collect();
-        let (first, second) = all.split_at(n);
-        Ok((self.select(first)?, self.select(second)?))
+        Ok((self.select_from(0..n)?, self.select_from(n..self.len)?))
     }
 
-    /// Row `i` of `data`, whose rows are `width` long.
-    pub(super) fn row_of<'a, T>(&self, data: &'a [T], width: usize, i: usize) -> Result<&'a [T]> {
-        let found = i.checked_mul(width).and_then(|start| data.get(start..)?.get(..width));
-        found.ok_or_else(|| Error::shape("sample", format!("an index below {}", self.len), i))
-    }
-
-    fn rows_of<T: Copy>(&self, data: &[T], width: usize, indices: &[usize]) -> Result<Vec<T>> {
-        let mut out = Vec::new();
-        let no_memory = |_| Error::memory(format!("{} x {width} values", indices.len()));
-        out.try_reserve_exact(indices.len().saturating_mul(width)).map_err(no_memory)?;
-        for &i in indices {
-            out.extend_from_slice(self.row_of(data, width, i)?);
-        }
-        Ok(out)
+    fn select_from(
+        &self,
+        indices: impl ExactSizeIterator<Item = usize> + Clone,
+    ) -> Result<Dataset> {
+        let (len, n_features) = (indices.len(), self.n_features);
+        check_len(len)?;
+        let features = match &self.features {
+            Store::U8 { data, scale, shift } => {
+                let data = Buffer::Owned(select_rows(data, n_features, indices.clone())?);
+                Store::U8 { data, scale: *scale, shift: *shift }
+            }
+            Store::F32(data) => {
+                Store::F32(Buffer::Owned(select_rows(data, n_features, indices.clone())?))
+            }
+        };
+        Ok(Dataset { features, n_features, len, targets: self.targets.select(indices)? })
     }
 }
 
@@ -70,6 +50,7 @@ impl Dataset {
 mod tests {
     use super::*;
     use crate::data::dataset::Features;
+    use crate::data::targets::Targets;
 
     #[test]
     fn selections_take_features_and_targets_along() {

@@ -71,7 +71,7 @@ fn correct(level: Level, token: Token) -> bool {
             // SAFETY: the operands have the tiles that the pairs say.
             unsafe {
                 Tiles::configure(token).block(pairs, &mut first);
-                fma::block(s, pairs, &mut second);
+                fma::Block::new(pairs, &mut second).run(s);
             }
             first == second
         }

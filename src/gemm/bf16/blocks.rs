@@ -5,7 +5,7 @@ use super::operand::Operand;
 use super::precision::{SplitBy, Unit};
 use super::tile::{Pairs, Sums};
 use super::{amx, fma};
-use crate::simd::{Kernel, LINE, Line, Simd};
+use crate::simd::{LINE, Line, Simd};
 
 /// Tiles of the depth that are summed in one chain: with 32, a depth of 1024, the roundings of the
 /// chains' sums stay below those of f32 chains of 256 (docs/performance.md), and two blocks of sums
@@ -92,55 +92,26 @@ impl<'a> Product<'a> {
                 let pairs = Pairs { a, b, parts, depth };
                 match &self.tiles {
                     Some(tiles) => tiles.block(&pairs, sums),
-                    None => s.enter(InF32::new(&pairs, sums)),
+                    None => s.enter(fma::Block::new(&pairs, sums)),
                 }
             };
             block(0, sums);
             for q in (DEPTH_BLOCK..depth).step_by(DEPTH_BLOCK) {
                 let mut more = [[Line::ZERO; LINE]; 4];
                 block(q, &mut more);
-                s.enter(Add(&more, sums));
+                add(s, &more, sums);
             }
         }
     }
 }
 
-/// The second sums become those of both.
-struct Add<'a>(&'a Sums, &'a mut Sums);
-
-impl Kernel for Add<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (more, sums) = (self.0.as_flattened(), self.1.as_flattened_mut());
-        for (more, sum) in more.iter().zip(sums) {
-            for lane in (0..LINE).step_by(S::LANES) {
-                let total = s.add(s.load(&sum.0[lane..]), s.load(&more.0[lane..]));
-                s.store(total, &mut sum.0[lane..]);
-            }
+/// sums += more
+#[inline(always)]
+fn add<S: Simd>(s: S, more: &Sums, sums: &mut Sums) {
+    for (more, sum) in more.as_flattened().iter().zip(sums.as_flattened_mut()) {
+        for lane in (0..LINE).step_by(S::LANES) {
+            let total = s.add(s.load(&sum.0[lane..]), s.load(&more.0[lane..]));
+            s.store(total, &mut sum.0[lane..]);
         }
-    }
-}
-
-/// [`fma::block`]
-struct InF32<'a>(&'a Pairs, &'a mut Sums);
-
-impl<'a> InF32<'a> {
-    /// # Safety
-    /// As [`fma::block`], until it has run.
-    #[inline(always)]
-    unsafe fn new(pairs: &'a Pairs, sums: &'a mut Sums) -> Self {
-        InF32(pairs, sums)
-    }
-}
-
-impl Kernel for InF32<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // SAFETY: by the contract of `new`.
-        unsafe { fma::block(s, self.0, self.1) }
     }
 }

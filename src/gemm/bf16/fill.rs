@@ -147,7 +147,8 @@ impl Kernel for FillBlock<'_> {
             for (p, quarters) in (panel..panel + panels.len()).zip(&block) {
                 // SAFETY: each block has a separate line in each of its panels, and nobody else
                 // uses what belongs to this block (`Split::fill`).
-                let mut sums = unsafe { sums.shared().block_mut(p..p + 1, row / 2..row / 2 + 1) };
+                let mut sums =
+                    unsafe { sums.shared().panels(p..p + 1).rows(row / 2..row / 2 + 1).write() };
                 sums.panel_mut(0)[0] = column_sums(s, quarters.as_flattened());
             }
         }
@@ -297,14 +298,13 @@ fn put<S: Simd>(s: S, quarters: [&[Line; LINE]; 2], transposed: bool, at: Place)
     let mut turned = [[Line::ZERO; LINE]; 2];
     if transposed {
         for (quarter, turned) in quarters.into_iter().zip(&mut turned) {
-            // SAFETY: both are 16 lines.
-            unsafe { s.transpose(quarter.as_ptr().cast(), turned.as_mut_ptr().cast(), LINE) };
+            s.transpose_lines(quarter, turned);
         }
     }
     let [low, high] = if transposed { turned.each_ref() } else { quarters };
     let first = packed.at(outer, q, parts) + part * LINE;
     // SAFETY: nobody else uses the tiles of this block (`Split::fill`).
-    let mut lines = unsafe { packed.lines.shared().rows_mut(first..first + LINE) };
+    let mut lines = unsafe { packed.lines.shared().rows(first..first + LINE).write() };
     let (low_half, high_half) = (s.int_splat(0xffff), s.int_splat(!0xffff));
     for ((line, low), high) in lines.panel_mut(0).iter_mut().zip(low).zip(high) {
         for lane in (0..LINE).step_by(S::LANES) {

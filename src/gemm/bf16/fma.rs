@@ -2,7 +2,7 @@
 //! fused multiply-add rounds as the tile unit does.
 
 use super::tile::{Pairs, Sums, terms};
-use crate::simd::{LINE, Line, Simd};
+use crate::simd::{Kernel, LINE, Line, Simd};
 
 /// Rows of a block that are summed at once: with two chains per row they are 8 sums, as many as hide
 /// the latency of an FMA (4 cycles, two started in each).
@@ -13,21 +13,34 @@ const ROWS: usize = 4;
 /// Each tile's product is a chain over its even and one over its odd places, which are added to
 /// each other and then to the sum, as the manual says of TDPBF16PS.
 ///
-/// # Safety
-/// The pairs' tiles can be read.
-#[inline(always)]
-pub(super) unsafe fn block<S: Simd>(s: S, pairs: &Pairs, out: &mut Sums) {
-    *out = [[Line::ZERO; LINE]; 4];
-    let Pairs { a, b, parts, depth } = *pairs;
-    for q in 0..depth {
-        for &(i, j) in terms(parts) {
-            for (m, a) in a.0.into_iter().enumerate().take(a.1) {
-                // SAFETY: by this function's contract.
-                let a = unsafe { widened(s, a.add((q * parts.0 + i) * LINE)) };
-                for (n, b) in b.0.into_iter().enumerate().take(b.1) {
-                    // SAFETY: by this function's contract.
-                    let b = unsafe { widened(s, b.add((q * parts.1 + j) * LINE)) };
-                    tile(s, &a, &b, &mut out[2 * m + n]);
+pub(super) struct Block<'a>(&'a Pairs, &'a mut Sums);
+
+impl<'a> Block<'a> {
+    /// # Safety
+    /// The pairs' tiles can be read until it has run.
+    #[inline(always)]
+    pub(super) unsafe fn new(pairs: &'a Pairs, out: &'a mut Sums) -> Self {
+        Block(pairs, out)
+    }
+}
+
+impl Kernel for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Block(Pairs { a, b, parts, depth }, out) = self;
+        *out = [[Line::ZERO; LINE]; 4];
+        for q in 0..*depth {
+            for &(i, j) in terms(*parts) {
+                for (m, a) in a.0.into_iter().enumerate().take(a.1) {
+                    // SAFETY: by the contract of `new`.
+                    let a = unsafe { widened(s, a.add((q * parts.0 + i) * LINE)) };
+                    for (n, b) in b.0.into_iter().enumerate().take(b.1) {
+                        // SAFETY: by the contract of `new`.
+                        let b = unsafe { widened(s, b.add((q * parts.1 + j) * LINE)) };
+                        tile(s, &a, &b, &mut out[2 * m + n]);
+                    }
                 }
             }
         }

@@ -108,7 +108,7 @@ impl Operand<'_> {
     pub(super) unsafe fn column_sums<S: Simd>(&self, s: S, panel: usize) -> Line {
         let Some(sums) = self.sums else { unreachable!("kept before the first shift") };
         // SAFETY: by this function's contract.
-        let lines = &unsafe { sums.shared().all() }.panel(panel)[..self.depth];
+        let lines = &unsafe { sums.shared().read() }.panel(panel)[..self.depth];
         let mut total = Line::ZERO;
         for lane in (0..LINE).step_by(S::LANES) {
             let add = |sum, line: &Line| s.add(sum, s.load(&line.0[lane..]));
@@ -126,7 +126,7 @@ impl Operand<'_> {
         let second = (outer + 1).min(self.packed.outer - 1);
         // SAFETY: by this function's contract; `at` checks that both are inside.
         let tiles = unsafe {
-            let lines = self.packed.lines.shared().all().as_ptr().cast::<Line>();
+            let lines = self.packed.lines.shared().read().as_ptr().cast::<Line>();
             [outer, second].map(|outer| lines.add(self.packed.at(outer, 0, self.parts)))
         };
         (tiles, second - outer + 1)

@@ -6,7 +6,7 @@ use super::bytes::Scaling;
 use super::fill::SplitPart;
 use super::operand::{Operand, Split, SplitRows};
 use super::precision::{ROWS, SplitBy};
-use crate::gemm::epilogue::{Epilogue, Field, Place, Update};
+use crate::gemm::epilogue::{Epilogue, Place, Update};
 use crate::gemm::store::{ElementwiseOp, FusedOp, UpdateRule};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 use crate::storage::{Panels, PanelsMut};
@@ -35,26 +35,21 @@ pub(crate) struct Forward<'a, A> {
 
 /// out = σ(x·w + bias)
 pub(crate) fn forward<A: ElementwiseOp>(level: Level, f: Forward<A>) {
-    let Forward { by, x, bytes, w, bias, mut out, mut z, activation, mut next } = f;
+    let Forward { by, x, bytes, w, bias, out, mut z, activation, next } = f;
     let SplitRows { split: x, first, rows } = x;
     assert!(x.shape().1 == w.shape().0 && out.cols == w.shape().1);
     assert!(bias.len() == out.n_panels() && out.rows <= rows);
     assert!(z.as_ref().is_none_or(|z| z.rows == out.rows && z.cols == out.cols));
-    let after = &mut |out: &mut PanelsMut, panels: Range<usize>| {
-        for panel in panels.clone() {
-            if let Some(z) = &mut z {
-                z.panel_mut(panel).copy_from_slice(out.panel_mut(panel));
-            }
-            if activation.fused() != Some(FusedOp::Identity) {
-                activation.forward_lines(level, out.panel_mut(panel));
-            }
+    let after = &mut |panel: usize, out: &mut [Line]| {
+        if let Some(z) = &mut z {
+            z.panel_mut(panel).copy_from_slice(out);
         }
-        if let Some(next) = &mut next {
-            next.fill(level, out.view().panels(panels.clone()), (0, panels.start));
+        if activation.fused() != Some(FusedOp::Identity) {
+            activation.forward_lines(level, out);
         }
     };
     let operands = (x.along_columns(), w.along_rows(w.shape().0));
-    dispatch(level, Rows { by, operands, bytes, first, bias: Some(bias), out: &mut out, after });
+    dispatch(level, Rows { level, by, operands, bytes, first, bias: Some(bias), out, after, next });
 }
 
 /// One layer's backward product on a block of rows.
@@ -76,42 +71,39 @@ pub(crate) struct Backward<'a, A> {
 
 /// out = (d·wᵀ) ⊙ σ′(kept)
 pub(crate) fn backward_input<A: ElementwiseOp>(level: Level, b: Backward<A>) {
-    let Backward { by, d, w, kept, mut out, activation, mut next } = b;
+    let Backward { by, d, w, kept, out, activation, next } = b;
     let SplitRows { split: d, first, rows } = d;
     assert!(d.shape().1 == w.shape().1 && out.cols == w.shape().0);
     assert!(out.rows <= rows);
     assert!(kept.rows == out.rows && kept.cols == out.cols);
-    let after = &mut |out: &mut PanelsMut, panels: Range<usize>| {
+    let after = &mut |panel: usize, out: &mut [Line]| {
         if activation.fused() != Some(FusedOp::Identity) {
-            for panel in panels.clone() {
-                activation.backward_lines(level, kept.panel(panel), out.panel_mut(panel));
-            }
-        }
-        if let Some(next) = &mut next {
-            next.fill(level, out.view().panels(panels.clone()), (0, panels.start));
+            activation.backward_lines(level, kept.panel(panel), out);
         }
     };
-    let (operands, bytes) = ((d.along_columns(), w.along_columns()), None);
-    dispatch(level, Rows { by, operands, bytes, first, bias: None, out: &mut out, after });
+    let (operands, bytes, bias) = ((d.along_columns(), w.along_columns()), None, None);
+    dispatch(level, Rows { level, by, operands, bytes, first, bias, out, after, next });
 }
 
-/// `out = bias + left·right`, and `after` for each stripe of two panels.
-struct Rows<'a, 'b> {
+/// `out = bias + left·right`, `after` for each panel, and `next` filled with the result.
+struct Rows<'a> {
+    level: Level,
     by: SplitBy,
     /// Left and right.
     operands: (Operand<'a>, Operand<'a>),
     bytes: Option<Scaling>,
     first: usize,
     bias: Option<&'a [Line]>,
-    out: &'a mut PanelsMut<'b>,
-    after: &'a mut dyn FnMut(&mut PanelsMut, Range<usize>),
+    out: PanelsMut<'a>,
+    after: &'a mut dyn FnMut(usize, &mut [Line]),
+    next: Option<SplitPart<'a>>,
 }
 
-impl Kernel for Rows<'_, '_> {
+impl Kernel for Rows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
         let (rows, n_panels) = (self.out.rows, self.out.n_panels());
         let mut sums = [[Line::ZERO; LINE]; 4];
         let (left, right) = self.operands;
@@ -142,7 +134,10 @@ impl Kernel for Rows<'_, '_> {
                     }
                 }
             }
-            (self.after)(self.out, stripe);
+            stripe.clone().for_each(|p| (self.after)(p, self.out.panel_mut(p)));
+            if let Some(next) = &mut self.next {
+                next.fill(self.level, self.out.view().panels(stripe), (0, panel));
+            }
         }
     }
 }
@@ -172,15 +167,7 @@ pub(crate) struct Gradient<'a> {
 pub(crate) fn update_weights<R: UpdateRule>(level: Level, mut g: Gradient, rule: R) {
     let (rows, cols) = (g.w.rows, g.w.cols);
     assert!(g.at.0 + rows <= g.x.shape().1 && g.at.1 * LINE + cols <= g.d.shape().1);
-    for slot in g.slots.iter().take(R::SLOTS) {
-        assert!(slot.as_ref().is_some_and(|s| s.rows == rows && s.cols == cols));
-    }
-    let weight = Field { ptr: g.w.as_mut_ptr(), panel: g.w.ld * LINE };
-    let slots = g.slots.each_mut().map(|slot| match slot {
-        Some(m) => Field { ptr: m.as_mut_ptr(), panel: m.ld * LINE },
-        None => weight,
-    });
-    let epilogue = Update { weight, slots, rule };
+    let epilogue = Update::new(&mut g.w, &mut g.slots, rule);
     let product = Product::new(g.by, g.x.along_rows(g.rows), g.d.along_rows(g.rows), g.bytes);
     for row in (0..rows).step_by(ROWS) {
         for panel in (0..g.w.n_panels()).step_by(2) {

@@ -4,14 +4,14 @@ use std::fmt;
 
 use super::ConfusionMatrix;
 
-/// Classes up to which a matrix is printed whole: 20 columns of three digits and a blank fill a
+/// Classes at most of a matrix that is printed whole: 20 columns of three digits and a blank fill a
 /// terminal's 80.
 const MAX_PRINTED: usize = 20;
-/// Confusions that are printed of a larger one.
+/// Confusions that are printed of a larger matrix.
 const PRINTED_CONFUSIONS: usize = 5;
 
-/// One row a true class, one column a predicted class, a dot for zero; of more than 20 classes only
-/// how many there are, and the most frequent confusions.
+/// One row per true class and one column per predicted class, with a dot for zero. For more than 20
+/// classes only the number of correct samples and the most frequent confusions.
 impl fmt::Display for ConfusionMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.n_classes > MAX_PRINTED {

@@ -1,7 +1,7 @@
 //! The progress of a schedule in a run.
 
 use super::{Schedule, Shape};
-use crate::error::{Error, Result, check_range};
+use crate::error::{Result, check_option, check_range};
 
 /// A schedule and its progress in a run.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct Rates {
     schedule: Schedule,
     lr: f32,
     largest: f32,
-    state: RatesState,
+    pub(crate) state: RatesState,
 }
 
 /// The progress of a schedule.
@@ -29,7 +29,7 @@ impl Rates {
     /// A schedule at the start of a run.
     ///
     /// # Errors
-    /// [`Error::Config`] if a number is out of range or the schedule is longer than the run.
+    /// [`Error::Config`](crate::Error::Config) if a number is out of range or the schedule is longer than the run.
     pub(crate) fn new(
         mut schedule: Schedule,
         lr: f32,
@@ -42,10 +42,9 @@ impl Rates {
         let run = (epochs as u64).saturating_mul(steps);
         let warm_up = schedule.warm_up.0;
         let length = warm_up.saturating_add(schedule.length.unwrap_or(0));
-        if warm_up > 0 && warm_up >= run || length > run {
-            let reason = format!("its {length} ticks are longer than the run's {run}");
-            return Err(Error::config("schedule", reason));
-        }
+        let fits = (warm_up == 0 || warm_up < run) && length <= run;
+        let reason = format!("its {length} ticks are longer than the run's {run}");
+        check_option(fits, "schedule", reason)?;
         if matches!(schedule.shape, Shape::Cosine { .. } | Shape::OneCycle { .. }) {
             schedule.length.get_or_insert(run - warm_up);
         }
@@ -58,16 +57,6 @@ impl Rates {
     /// The largest rate of the run.
     pub(crate) fn largest(&self) -> f32 {
         self.largest
-    }
-
-    /// The progress, for a checkpoint.
-    pub(crate) fn state(&self) -> RatesState {
-        self.state
-    }
-
-    /// Restores the progress from a checkpoint.
-    pub(crate) fn resume(&mut self, state: RatesState) {
-        self.state = state;
     }
 
     /// The rate of the next step.

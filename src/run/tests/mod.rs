@@ -82,12 +82,15 @@ fn layers(dice: &mut Dice, of_sixteen: usize, large: bool) -> MlpBuilder {
     for layer in 1..=hidden {
         // The width of the layer before, so that a residual connection fits, or another.
         let any = dice.below(16);
+        let affine = dice.one_in(5);
         let n = match dice.below(3) {
+            _ if affine => widths[layer - 1],
             0 => widths[layer - 1],
             1 => width(dice, of_sixteen, large),
             _ => width(dice, any, large),
         };
         builder = match dice.below(3) {
+            _ if affine => builder.affine(),
             0 => builder.maxout(n, 2 + dice.below(3)),
             norm => {
                 let builder = builder.dense(n, dice.pick(&functions));
@@ -150,6 +153,17 @@ fn adjusted(
     (trainer.accumulate(batches), batches)
 }
 
+/// Calls `check` with `n` cases per level and width modulo 16, with seeds from `first` on.
+fn for_cases(first: u64, n: u64, mut check: impl FnMut(&Case)) {
+    for level in Level::available() {
+        for of_sixteen in 0..16 {
+            for seed in 0..n {
+                check(&Case::new(first + 1000 * of_sixteen as u64 + seed, level, of_sixteen));
+            }
+        }
+    }
+}
+
 impl Case {
     /// The case of a seed, with the inputs' width and often others' `of_sixteen` modulo 16.
     fn new(seed: u64, level: Level, of_sixteen: usize) -> Case {
@@ -205,7 +219,8 @@ impl Case {
             trainer = trainer.precision(dice.pick(&Precision::ALL));
         }
         let (weighted, accumulates) = (dice.one_in(4), batches > 1);
-        let words = format!("case {seed} of {of_sixteen}: {net:?}, {loss}, {rows} rows");
+        let level = level.name();
+        let words = format!("case {seed} of {of_sixteen} at {level}: {net:?}, {loss}, {rows} rows");
         Case { net, trainer, regression: !on_labels, seed, rows, weighted, accumulates, words }
     }
 
@@ -231,6 +246,20 @@ impl Case {
             true => self.trainer.session_values(net).unwrap(),
             false => self.trainer.session(net).unwrap(),
         }
+    }
+
+    /// Four steps. `touch` gets the session before each and at the end. Returns the result of each step.
+    fn run(&self, mut touch: impl FnMut(&mut Training, usize)) -> (Vec<Option<u32>>, Shown) {
+        let mut net = self.net.clone();
+        let mut training = self.start(&mut net);
+        let steps = (0..4).map(|i| {
+            touch(&mut training, i);
+            self.step(&mut training, &self.batch(i as u64))
+        });
+        let steps = steps.collect();
+        touch(&mut training, 4);
+        let shown = Shown::of(&training, &self.batch(9).x);
+        (steps, shown)
     }
 
     /// A step on a batch: the bits of its loss, or nothing where it is refused.

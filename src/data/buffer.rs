@@ -1,28 +1,28 @@
-//! Where the values of a data set are: in its own memory, or in a file that is mapped.
+//! The values of a data set, in memory or in a mapped file.
 
 use std::ops::Deref;
 
-/// A slice and who keeps it.
+/// A slice and its owner.
 #[derive(Clone, Debug)]
-pub(crate) enum Values<T> {
+pub(crate) enum Buffer<T> {
     Owned(Vec<T>),
     #[cfg(feature = "mmap")]
     Mapped(crate::storage::Mapped<T>),
 }
 
-impl<T> Deref for Values<T> {
+impl<T> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
         match self {
-            Values::Owned(values) => values,
+            Buffer::Owned(values) => values,
             #[cfg(feature = "mmap")]
-            Values::Mapped(mapped) => mapped.as_slice(),
+            Buffer::Mapped(mapped) => mapped.as_slice(),
         }
     }
 }
 
-impl<T: PartialEq> PartialEq for Values<T> {
+impl<T: PartialEq> PartialEq for Buffer<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }

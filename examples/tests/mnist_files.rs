@@ -1,7 +1,7 @@
 //! Where the examples get their data: the tests stand at the foot of the file itself. Here: what
 //! it answers as a whole, without network and without MNIST, and with the real files.
 
-#[path = "../examples/common/mnist_files.rs"]
+#[path = "../common/mnist_files.rs"]
 mod mnist_files;
 
 use std::path::Path;

@@ -4,28 +4,29 @@
 #![allow(dead_code, reason = "of the examples, what they draw and print is not tested")]
 #![allow(clippy::duplicate_mod, reason = "the examples draw with the same file")]
 
-#[path = "../examples/activations.rs"]
+#[path = "../activations.rs"]
 mod activations;
-#[path = "../examples/by_hand.rs"]
+#[path = "../by_hand.rs"]
 mod by_hand;
-#[path = "../examples/decision_regions.rs"]
+#[path = "../decision_regions.rs"]
 mod decision_regions;
-#[path = "../examples/common/distorted.rs"]
+#[path = "../../tests/support/distances.rs"]
+mod distances;
+#[path = "../common/distorted.rs"]
 mod distorted;
-#[path = "../examples/linear_collapse.rs"]
+#[path = "../linear_collapse.rs"]
 mod linear_collapse;
-#[path = "../examples/logistic.rs"]
+#[path = "../logistic.rs"]
 mod logistic;
-#[path = "../examples/neuron.rs"]
+#[path = "../neuron.rs"]
 mod neuron;
-#[path = "../examples/common/nielsen_networks.rs"]
+#[path = "../common/nielsen_networks.rs"]
 mod nielsen_networks;
-mod support;
-#[path = "../examples/vanishing_gradient.rs"]
+#[path = "../vanishing_gradient.rs"]
 mod vanishing_gradient;
 
 use deltarule::{Activation, Init, MatRef, Mlp, data};
-use support::assert_close;
+use distances::assert_close;
 
 #[test]
 fn neurons_compute_the_gates() {

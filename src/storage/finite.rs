@@ -1,0 +1,69 @@
+//! Whether values are finite.
+
+use super::panels::Panels;
+use super::{PanelMatrix, lanes};
+use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
+
+/// Whether all values are finite, apart from padding. `m` is matrices of `width` columns side by side, as
+/// in [`lanes`]. `skip` says of group g whether the `G` rows from `g * G` on do not matter.
+pub(crate) fn is_finite<const G: usize>(
+    level: Level,
+    m: Panels,
+    width: usize,
+    skip: impl Fn(usize) -> bool,
+) -> bool {
+    dispatch(level, IsFinite::<_, G> { m, width, skip })
+}
+
+impl PanelMatrix {
+    /// Whether every value is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        is_finite::<LINE>(Level::best(), self.view(), self.width(), |_| false)
+    }
+}
+
+struct IsFinite<'a, F, const G: usize> {
+    m: Panels<'a>,
+    width: usize,
+    skip: F,
+}
+
+impl<F: Fn(usize) -> bool, const G: usize> Kernel for IsFinite<'_, F, G> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        // Of full panels, and of those with padding, which all have as much of it.
+        let [mut full, mut padded] = [[s.splat(0.0); 2]; 2];
+        let mut least = LINE;
+        for p in 0..self.m.n_panels() {
+            let lanes = lanes(self.width, p);
+            least = least.min(lanes);
+            let sums = if lanes == LINE { &mut full } else { &mut padded };
+            for (g, lines) in self.m.panel(p).chunks(G).enumerate() {
+                if !(self.skip)(g) {
+                    lines.iter().for_each(|line| add(s, line, sums));
+                }
+            }
+        }
+        is_zero(s, full, LINE) && is_zero(s, padded, least)
+    }
+}
+
+/// Adds 0 times each value of a line: the sum is 0 until a value is NaN or infinite, and then NaN.
+#[inline(always)]
+fn add<S: Simd>(s: S, line: &Line, sums: &mut [S::V; 2]) {
+    for (lane, sum) in (0..LINE).step_by(S::LANES).zip(sums) {
+        *sum = s.mul_add(s.load(&line.0[lane..]), s.splat(0.0), *sum);
+    }
+}
+
+/// Whether the sums of the first lanes are 0.
+#[inline(always)]
+fn is_zero<S: Simd>(s: S, sums: [S::V; 2], lanes: usize) -> bool {
+    let mut all = Line::ZERO;
+    for (lane, sum) in (0..LINE).step_by(S::LANES).zip(sums) {
+        s.store(sum, &mut all.0[lane..]);
+    }
+    all.0[..lanes].iter().all(|sum| *sum == 0.0)
+}
