@@ -55,10 +55,44 @@ impl Panel {
         Panel { title, x, y, areas: Vec::new(), curves: Vec::new(), dots: Vec::new() }
     }
 
+    /// The middles of so many cells in each direction, row by row from the bottom: x and y of each.
+    pub fn middles(&self, cells: usize) -> Vec<f64> {
+        let at = |range: &Range<f64>, i: usize| along(range, (i as f64 + 0.5) / cells as f64);
+        (0..cells * cells).flat_map(|i| [at(&self.x, i % cells), at(&self.y, i / cells)]).collect()
+    }
+
+    /// Fills so many cells in each direction, numbered as in [`Panel::middles`]. Neighbours of one colour
+    /// in a row become one rectangle.
+    pub fn fill(&mut self, cells: usize, color: impl Fn(usize) -> RGBColor) {
+        let at = |range: &Range<f64>, i: usize| along(range, i as f64 / cells as f64);
+        for row in 0..cells {
+            let color = |col: usize| color(row * cells + col);
+            let mut start = 0;
+            for col in 1..=cells {
+                if col == cells || color(col) != color(start) {
+                    let from = (at(&self.x, start), at(&self.y, row));
+                    let to = (at(&self.x, col), at(&self.y, row + 1));
+                    self.areas.push(([from, to], color(start)));
+                    start = col;
+                }
+            }
+        }
+    }
+
     fn holds(&self, point: &(f64, f64)) -> bool {
         (self.x.start..=self.x.end).contains(&point.0)
             && (self.y.start..=self.y.end).contains(&point.1)
     }
+}
+
+fn along(range: &Range<f64>, share: f64) -> f64 {
+    range.start + (range.end - range.start) * share
+}
+
+/// A share of the second colour, the rest of the first.
+pub fn mixed(a: RGBColor, b: RGBColor, share: f64) -> RGBColor {
+    let mix = |a: u8, b: u8| (f64::from(a) * (1.0 - share) + f64::from(b) * share) as u8;
+    RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
 /// `target/lecture/NAME.svg`, or in the folder that the first argument of the program names.
