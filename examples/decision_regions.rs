@@ -47,27 +47,14 @@ const Y: (f64, f64) = (-1.5, 1.5);
 
 /// Draws the regions, and the samples on top of them.
 fn panel(title: String, net: &Mlp, data: &Dataset) -> Result<Panel> {
-    let at = |(from, to): (f64, f64), i: usize| from + (to - from) * i as f64 / CELLS as f64;
-    let middle = |range, i| ((at(range, i) + at(range, i + 1)) / 2.0) as f32;
-    let cells = (0..CELLS * CELLS).map(|i| (i / CELLS, i % CELLS));
-    let points: Vec<f32> = cells.flat_map(|(row, col)| [middle(X, col), middle(Y, row)]).collect();
+    let mut panel = Panel::new(title, X.0..X.1, Y.0..Y.1);
+    let points: Vec<f32> = panel.middles(CELLS).iter().map(|&x| x as f32).collect();
     let outputs = net.predict(MatRef::new(&points, CELLS * CELLS, 2)?)?;
-    let class = |row: usize, col: usize| {
-        let p = outputs.row(row * CELLS + col);
+    let class = |cell: usize| {
+        let p = outputs.row(cell);
         (0..p.len()).max_by(|&i, &j| p[i].total_cmp(&p[j])).unwrap_or(0)
     };
-    let mut panel = Panel::new(title, X.0..X.1, Y.0..Y.1);
-    for row in 0..CELLS {
-        // Neighbouring cells of one class become one rectangle.
-        let mut start = 0;
-        for col in 1..=CELLS {
-            if col == CELLS || class(row, col) != class(row, start) {
-                let corners = [(at(X, start), at(Y, row)), (at(X, col), at(Y, row + 1))];
-                panel.areas.push((corners, pale(COLORS[class(row, start)])));
-                start = col;
-            }
-        }
-    }
+    panel.fill(CELLS, |cell| pale(COLORS[class(cell)]));
     // Every fifth sample: the classes alternate, and 5 has no common divisor with 2 or 3 classes.
     if let (Features::F32(x), Targets::Classes { labels, .. }) = (data.features(), data.targets()) {
         let dots = x.chunks(2).zip(labels).step_by(5);

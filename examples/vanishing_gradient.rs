@@ -54,10 +54,7 @@ fn panel(title: String, course: &[Vec<f64>]) -> Panel {
     for layer in 0..layers {
         // From blue at the bottom to orange at the top.
         let share = layer as f64 / (layers - 1) as f64;
-        let mixed = |a: u8, b: u8| (f64::from(a) * (1.0 - share) + f64::from(b) * share) as u8;
-        let (low, high) = (COLORS[0], COLORS[1]);
-        let color =
-            plot::RGBColor(mixed(low.0, high.0), mixed(low.1, high.1), mixed(low.2, high.2));
+        let color = plot::mixed(COLORS[0], COLORS[1], share);
         let name = match layer {
             0 => "first layer".to_string(),
             l if l == layers - 1 => "last layer".to_string(),
