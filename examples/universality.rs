@@ -211,7 +211,8 @@ fn line_panel(n: usize, by_hand: &Mlp, trained: &Mlp) -> Result<Panel> {
 
 /// Draws a function of two inputs in shades.
 fn square_panel(title: String, values: impl Fn(&[f64]) -> Result<Vec<f64>>) -> Result<Panel> {
-    const CELLS: usize = 60;
+    // Eight cells a tower, so that no middle is at a corner.
+    const CELLS: usize = 64;
     let mut panel = Panel::new(title, 0.0..1.0, 0.0..1.0);
     let values = values(&panel.middles(CELLS))?;
     // Twelve shades: a step of 0.08 in g.
