@@ -17,7 +17,7 @@
 mod plot;
 
 use deltarule::data::{Dataset, Standardizer, Targets};
-use deltarule::{Activation, Adam, Matrix, Mlp, Pipeline, Result, Schedule, Threads, Trainer};
+use deltarule::{Activation, Adam, Matrix, Mlp, Pipeline, Result, Schedule, Trainer};
 use plot::{COLORS, Curve, Panel, RGBColor};
 
 /// A point of the plane, or a force.
@@ -43,6 +43,9 @@ const X: (f64, f64) = (-1.5, 1.2);
 const Y: (f64, f64) = (-0.4, 2.0);
 /// Points of a higher energy are left out: at the corners it is above 1000, and no reaction gets there.
 pub const HIGHEST: f64 = 100.0;
+
+/// Sizes of the training set.
+pub const SAMPLES: [usize; 3] = [500, 1000, 2000];
 
 /// The potential.
 pub fn energy([x, y]: Vector) -> f64 {
@@ -93,19 +96,12 @@ impl Surrogate {
         let inputs = Standardizer::fit_features(&data);
         let energies = Standardizer::fit_targets(&data)?;
         let data = energies.apply_to_targets(&inputs.apply_to_features(&data)?)?;
-        // A smooth activation: forces are its derivatives.
-        let ev = |n: &str, d: &str| std::env::var(n).unwrap_or(d.into());
-        let w: usize = ev("W", "64").parse().unwrap();
-        let act: Activation = ev("ACT", "tanh").parse()?;
-        let net = Mlp::builder(2).dense(w, act).dense(w, act);
+        // A smooth activation: the forces are its derivatives.
+        let net = Mlp::builder(2).dense(64, Activation::Gelu).dense(64, Activation::Gelu);
         let mut net = net.dense(1, Activation::Identity).seed(seed).build()?;
-        let trainer = Trainer::new(Adam::new(ev("LR", "0.003").parse().unwrap()))
-            .schedule(Schedule::one_cycle());
-        trainer
-            .batch_size(ev("B", "32").parse().unwrap())
-            .epochs(ev("EP", "300").parse().unwrap())
-            .seed(seed)
-            .fit(&mut net, &data)?;
+        // The error of the forces falls longer than that of the energies, so the run is long.
+        let trainer = Trainer::new(Adam::new(0.01)).schedule(Schedule::one_cycle());
+        trainer.epochs(1000).seed(seed).fit(&mut net, &data)?;
         let pipeline = Pipeline::new(net).inputs(inputs.clone())?.targets(energies.clone())?;
         Ok(Surrogate { pipeline, inputs, energies })
     }
@@ -153,25 +149,116 @@ fn rms(values: impl Iterator<Item = f64>) -> f64 {
     (sum / f64::from(n.max(1))).sqrt()
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let train = points(0, std::env::var("N").unwrap_or("2000".into()).parse()?);
-    let held_out = points(train.len(), 2000);
-    let s = Surrogate::trained(&train, 1)?;
-    for set in [&train, &held_out] {
-        let e = rms(set.iter().zip(s.energies(set)?).map(|(&p, e)| e - energy(p)));
-        let f = rms(set.iter().zip(s.forces(set)?).flat_map(|(&p, f)| {
-            let t = force(p);
-            [f[0] - t[0], f[1] - t[1]]
-        }));
-        let ft = rms(set.iter().flat_map(|&p| force(p)));
-        println!(
-            "E {e:.4}  of std {:.3}; F {f:.3} of {ft:.3} = {:.2} %",
-            s.energies.std()[0],
-            100.0 * f / ft
-        );
+/// The root mean square of the errors, and of the forces themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Errors {
+    /// Of the energies.
+    pub energy: f64,
+    /// Of the components of the forces.
+    pub force: f64,
+    /// The forces of the formula.
+    pub size_of_force: f64,
+}
+
+/// Compares a surrogate with the formula at these points.
+pub fn errors(surrogate: &Surrogate, points: &[Vector]) -> Result<Errors> {
+    let energies = surrogate.energies(points)?;
+    let forces = surrogate.forces(points)?;
+    let differences = points.iter().zip(&forces).flat_map(|(&p, f)| {
+        let truth = force(p);
+        [f[0] - truth[0], f[1] - truth[1]]
+    });
+    Ok(Errors {
+        energy: rms(points.iter().zip(energies).map(|(&p, e)| e - energy(p))),
+        force: rms(differences),
+        size_of_force: rms(points.iter().flat_map(|&p| force(p))),
+    })
+}
+
+/// Returns so many points on straight lines from minimum to saddle to minimum, with the share of the way.
+fn path(n: usize) -> Vec<(f64, Vector)> {
+    let stops = [MINIMA[0], SADDLES[0], MINIMA[1], SADDLES[1], MINIMA[2]];
+    let at = |share: f64| {
+        let leg = (share * 4.0).min(3.999);
+        let (from, to) = (stops[leg as usize], stops[leg as usize + 1]);
+        [0, 1].map(|i| from[i] + (to[i] - from[i]) * leg.fract())
+    };
+    (0..n).map(|i| i as f64 / (n - 1) as f64).map(|share| (share, at(share))).collect()
+}
+
+/// Draws the energy in steps of 25.
+fn map_panel(title: &str, of: impl Fn(&[Vector]) -> Result<Vec<f64>>) -> Result<Panel> {
+    const CELLS: usize = 60;
+    let mut panel = Panel::new(title, X.0..X.1, Y.0..Y.1);
+    let points: Vec<Vector> = panel.middles(CELLS).chunks(2).map(|p| [p[0], p[1]]).collect();
+    let energies = of(&points)?;
+    panel.fill(CELLS, |cell| {
+        if energy(points[cell]) > HIGHEST {
+            return RGBColor(225, 225, 225);
+        }
+        let share = ((energies[cell] + 150.0) / 25.0).floor() / 10.0;
+        plot::mixed(COLORS[0], RGBColor(255, 255, 255), share.clamp(0.0, 1.0))
+    });
+    panel.dots.extend(MINIMA.iter().map(|&[x, y]| ((x, y), COLORS[1])));
+    Ok(panel)
+}
+
+/// Draws functions of the points of the path: the formula's as lines, the surrogate's as dots.
+fn path_panel(
+    title: &str,
+    range: std::ops::Range<f64>,
+    parts: &[(&str, &dyn Fn(Vector) -> f64, Vec<f64>)],
+) -> Panel {
+    let mut panel = Panel::new(title, 0.0..1.0, range);
+    for (i, (name, formula, found)) in parts.iter().enumerate() {
+        let line = path(300).into_iter().map(|(share, p)| (share, formula(p))).collect();
+        panel.curves.push(Curve { name: (*name).into(), color: COLORS[i], points: line });
+        let dots = path(found.len()).into_iter().zip(found);
+        panel.dots.extend(dots.map(|((share, _), &y)| ((share, y), COLORS[i])));
     }
-    println!("{:?} {:?}", MINIMA.map(energy), SADDLES.map(energy));
-    println!("{:?} {:?}", MINIMA.map(force), SADDLES.map(force));
-    println!("{:?}", s.descend(&MINIMA)?);
+    panel
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    println!("root mean square error at 2000 other points, of energies and forces");
+    println!("{:>8} {:>8} {:>8} {:>22}", "samples", "energy", "force", "share of the force");
+    // The points after those of the largest set, so that no set has seen them.
+    let held_out = points(SAMPLES[SAMPLES.len() - 1], 2000);
+    let mut surrogates = Vec::new();
+    for n in SAMPLES {
+        let surrogate = Surrogate::trained(&points(0, n), 1)?;
+        let Errors { energy, force, size_of_force } = errors(&surrogate, &held_out)?;
+        println!("{n:>8} {energy:>8.3} {force:>8.2} {:>20.1} %", 100.0 * force / size_of_force);
+        surrogates.push(surrogate);
+    }
+    let surrogate = &surrogates[surrogates.len() - 1];
+    // From the middle of the plane's left, middle and right.
+    let starts = [[-0.8, 1.2], [-0.2, 0.6], [0.4, 0.2]];
+    let found = surrogate.descend(&starts)?;
+    println!("\n{:>22} {:>10}   {:>22} {:>10}", "minimum", "energy", "of the surrogate", "energy");
+    for ((truth, found), e) in MINIMA.iter().zip(&found).zip(surrogate.energies(&found)?) {
+        let text = |p: &Vector| format!("({:.3}, {:.3})", p[0], p[1]);
+        println!("{:>22} {:>10.2}   {:>22} {e:>10.2}", text(truth), energy(*truth), text(found));
+    }
+    let on_path: Vec<Vector> = path(41).into_iter().map(|(_, p)| p).collect();
+    let forces = surrogate.forces(&on_path)?;
+    let [fx, fy] = [0, 1].map(|i| forces.iter().map(|f| f[i]).collect());
+    let panels = [
+        map_panel("energy: formula", |p| Ok(p.iter().map(|&p| energy(p)).collect()))?,
+        map_panel("energy: network", |p| surrogate.energies(p))?,
+        path_panel(
+            "energy on the path",
+            -160.0..20.0,
+            &[("E", &energy, surrogate.energies(&on_path)?)],
+        ),
+        path_panel(
+            "forces on the path",
+            -300.0..300.0,
+            &[("Fx", &|p| force(p)[0], fx), ("Fy", &|p| force(p)[1], fy)],
+        ),
+    ];
+    let file = plot::file("surrogate")?;
+    plot::save(&file, 2, &panels)?;
+    println!("\nwritten: {}", file.display());
     Ok(())
 }
