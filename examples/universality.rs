@@ -62,9 +62,10 @@ fn distance(errors: impl Iterator<Item = f64>) -> Distance {
 /// Returns where the steps of n bumps are. The outer ones are a bump outside of 0..1, so that f is whole
 /// at its ends.
 fn edges(n: usize) -> Vec<f64> {
-    let outside = |k| if k == 0 { -1.0 } else { n as f64 + 1.0 };
-    let edge = |k| if k == 0 || k == n { outside(k) } else { k as f64 };
-    (0..=n).map(|k| edge(k) / n as f64).collect()
+    let mut edges: Vec<f64> = (0..=n).map(|k| k as f64 / n as f64).collect();
+    edges[0] -= 1.0 / n as f64;
+    edges[n] += 1.0 / n as f64;
+    edges
 }
 
 /// Returns the middle of the range of values: the height with the smallest largest error.

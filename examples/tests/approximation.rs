@@ -129,18 +129,18 @@ fn difference(energy: impl Fn(Vector) -> f64, p: Vector, h: f64) -> Vector {
 }
 
 /// The energies that are published for the potential, to two digits, at points where there is no force:
-/// at three digits of a point it is at most the curvature, 4000, times 0.0005.
+/// with three digits of a point, at most the curvature, 4100, times 0.0005.
 #[test]
 fn the_potential_is_that_of_mueller_and_brown() {
     let minima = surrogate::MINIMA.into_iter().zip([-146.70, -80.77, -108.17]);
     for (p, want) in minima.chain(surrogate::SADDLES.into_iter().zip([-40.66, -72.25])) {
         assert!((surrogate::energy(p) - want).abs() < 0.01, "{p:?}: {}", surrogate::energy(p));
-        assert!(surrogate::force(p).into_iter().all(|f| f.abs() < 2.0));
+        assert!(surrogate::force(p).into_iter().all(|f| f.abs() < 2.1));
     }
     for p in surrogate::points(0, 100) {
         let (found, want) = (surrogate::force(p), difference(surrogate::energy, p, 1e-4));
-        // The differences err by h² times a sixth of the third derivatives, some 10⁵.
-        assert!((0..2).all(|i| (found[i] - want[i]).abs() < 1e-3), "{found:?}, {want:?}");
+        // The differences err by a sixth of h² times the third derivative, at most 2.4·10⁴.
+        assert!((0..2).all(|i| (found[i] - want[i]).abs() < 1e-4), "{found:?}, {want:?}");
     }
 }
 
