@@ -205,18 +205,18 @@ fn map_panel(title: &str, of: impl Fn(&[Vector]) -> Result<Vec<f64>>) -> Result<
     Ok(panel)
 }
 
-/// Draws functions of the points of the path: the formula's as lines, the surrogate's as dots.
-fn path_panel(
-    title: &str,
-    range: std::ops::Range<f64>,
-    parts: &[(&str, &dyn Fn(Vector) -> f64, Vec<f64>)],
-) -> Panel {
+/// A quantity on the path: name, by the formula, by the surrogate at fewer points.
+type OnPath<'a> = (&'a str, Vec<f64>, Vec<f64>);
+
+/// Draws the formula as a line, the surrogate as dots.
+fn path_panel(title: &str, range: std::ops::Range<f64>, quantities: &[OnPath]) -> Panel {
     let mut panel = Panel::new(title, 0.0..1.0, range);
-    for (i, (name, formula, found)) in parts.iter().enumerate() {
-        let line = path(300).into_iter().map(|(share, p)| (share, formula(p))).collect();
-        panel.curves.push(Curve { name: (*name).into(), color: COLORS[i], points: line });
-        let dots = path(found.len()).into_iter().zip(found);
-        panel.dots.extend(dots.map(|((share, _), &y)| ((share, y), COLORS[i])));
+    let shares = |n| path(n).into_iter().map(|(share, _)| share);
+    for ((name, truth, found), color) in quantities.iter().zip(COLORS) {
+        let points = shares(truth.len()).zip(truth.iter().copied()).collect();
+        panel.curves.push(Curve { name: (*name).into(), color, points });
+        let dots = shares(found.len()).zip(found);
+        panel.dots.extend(dots.map(|(share, &y)| ((share, y), color)));
     }
     panel
 }
@@ -242,22 +242,19 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let text = |p: &Vector| format!("({:.3}, {:.3})", p[0], p[1]);
         println!("{:>22} {:>10.2}   {:>22} {e:>10.2}", text(truth), energy(*truth), text(found));
     }
-    let on_path: Vec<Vector> = path(41).into_iter().map(|(_, p)| p).collect();
-    let forces = surrogate.forces(&on_path)?;
-    let [fx, fy] = [0, 1].map(|i| forces.iter().map(|f| f[i]).collect());
+    let [line, dots] = [300, 41].map(|n| path(n).into_iter().map(|(_, p)| p).collect::<Vec<_>>());
+    let true_energies = line.iter().map(|&p| energy(p)).collect();
+    let forces = surrogate.forces(&dots)?;
+    let [fx, fy] = [("Fx", 0), ("Fy", 1)].map(|(name, i)| {
+        let truth = line.iter().map(|&p| force(p)[i]).collect();
+        (name, truth, forces.iter().map(|f| f[i]).collect())
+    });
+    let energies = ("E", true_energies, surrogate.energies(&dots)?);
     let panels = [
         map_panel("energy: formula", |p| Ok(p.iter().map(|&p| energy(p)).collect()))?,
         map_panel("energy: network", |p| surrogate.energies(p))?,
-        path_panel(
-            "energy on the path",
-            -160.0..20.0,
-            &[("E", &energy, surrogate.energies(&on_path)?)],
-        ),
-        path_panel(
-            "forces on the path",
-            -300.0..800.0,
-            &[("Fx", &|p| force(p)[0], fx), ("Fy", &|p| force(p)[1], fy)],
-        ),
+        path_panel("energy on the path", -160.0..20.0, &[energies]),
+        path_panel("forces on the path", -300.0..650.0, &[fx, fy]),
     ];
     let file = plot::file("surrogate")?;
     plot::save(&file, 2, &panels)?;
