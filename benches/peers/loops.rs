@@ -128,8 +128,8 @@ pub fn run<Dqn: Learner, TwinQ: Learner, Act: Actor>(args: &Args, peer: &Peer) {
     match args.workload.as_str() {
         "dqn" => learn::<Dqn>(args, peer),
         "twin-q" => learn::<TwinQ>(args, peer),
-        "act" => answer::<Act, _>(args, peer, Act::act),
-        _ => answer::<Act, _>(args, peer, Act::value),
+        "act" => answer::<Act>(args, peer, |actor, i| actor.act(i) as f32),
+        _ => answer::<Act>(args, peer, Act::value),
     }
 }
 
@@ -147,14 +147,13 @@ fn learn<L: Learner>(args: &Args, peer: &Peer) {
     });
 }
 
-fn answer<A: Actor, T>(args: &Args, peer: &Peer, call: fn(&mut A, usize) -> T) {
+fn answer<A: Actor>(args: &Args, peer: &Peer, call: fn(&mut A, usize) -> f32) {
     let mut actor = A::new(args);
     if args.check.is_some() {
         let mut values = Vec::new();
         for i in 0..BATCHES {
             values.extend(actor.outputs(i));
-            values.push(actor.act(i) as f32);
-            values.push(actor.value(i));
+            values.push(call(&mut actor, i));
         }
         return write(args, peer, &values);
     }

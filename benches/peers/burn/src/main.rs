@@ -46,20 +46,9 @@ fn main() {
     let args = Args::parse();
     if args.mode == Mode::Loop {
         let (name, variant, version) = ("burn", "flex", VERSION);
-        return own_loop::run(
-            &args,
-            &loops::Peer {
-                name,
-                variant,
-                version,
-            },
-        );
+        return own_loop::run(&args, &loops::Peer { name, variant, version });
     }
-    let device = if args.mode == Mode::Train {
-        Device::flex().autodiff()
-    } else {
-        Device::flex()
-    };
+    let device = if args.mode == Mode::Train { Device::flex().autodiff() } else { Device::flex() };
     let model = Model::new(&args, &device);
     let activate: fn(Tensor<2>) -> Tensor<2> = match args.activation.as_str() {
         "relu" => activation::relu,
@@ -87,11 +76,8 @@ fn main() {
         let mut optimizer = match args.optimizer.as_str() {
             "adam" => AdamConfig::new().init(),
             "momentum" => {
-                let momentum = MomentumConfig {
-                    momentum: MOMENTUM,
-                    dampening: 0.0,
-                    nesterov: false,
-                };
+                let momentum =
+                    MomentumConfig { momentum: MOMENTUM, dampening: 0.0, nesterov: false };
                 SgdConfig::new().with_momentum(Some(momentum)).init()
             }
             _ => SgdConfig::new().init(),
@@ -108,10 +94,7 @@ fn main() {
     } else {
         args.measure("burn", "flex", VERSION, |_| {
             let x = batches[0].0.clone();
-            drop(black_box(activation::softmax(
-                model.forward(x, activate),
-                1,
-            )));
+            drop(black_box(activation::softmax(model.forward(x, activate), 1)));
         });
     }
 }

@@ -26,10 +26,7 @@ fn network(args: &Args, number: u64) -> Mlp {
     let builder = hidden.iter().fold(Mlp::builder(args.layers[0]), |builder, layer| {
         builder.dense(layer.n_out, Activation::Relu)
     });
-    let mut net = builder
-        .dense(last.n_out, Activation::Identity)
-        .build()
-        .expect("a network");
+    let mut net = builder.dense(last.n_out, Activation::Identity).build().expect("a network");
     for (i, layer) in layers.iter().enumerate() {
         let weights = MatRef::new(&layer.weights, layer.n_in, layer.n_out).expect("weights");
         net.set_parameters(i, weights, &layer.biases).expect("parameters");
