@@ -2,7 +2,7 @@
 
 use crate::common::Args;
 use crate::loops::{self, Actor, Batch, DISCOUNT, Learner, Peer, batches, layers};
-use burn::module::{AutodiffModule, Module, Param};
+use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::nn::loss::{MseLoss, Reduction};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
@@ -44,7 +44,7 @@ impl Network {
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().into_vec().expect("numbers")
+    tensor.into_data().try_into_vec().expect("numbers")
 }
 
 struct Tensors {
