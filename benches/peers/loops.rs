@@ -115,7 +115,7 @@ pub fn batches(args: &Args) -> Vec<Batch> {
             x: numbers.uniform(rows * n_in, 1.0),
             next: numbers.uniform(rows * n_in, 1.0),
             // One transition in eight ends its episode.
-            goes_on: (0..rows).map(|_| f32::from(numbers.bits() % 8 > 0)).collect(),
+            goes_on: (0..rows).map(|_| f32::from(!numbers.bits().is_multiple_of(8))).collect(),
             rewards: numbers.uniform(rows, 1.0),
             actions: (0..rows).map(|_| numbers.bits() % n_out as u32).collect(),
             targets: numbers.uniform(rows, 1.0),

@@ -54,10 +54,7 @@ fn parameters(net: &Mlp) -> Vec<f32> {
     (0..net.layers().len()).flat_map(of).collect()
 }
 
-fn rows<'a>(values: &'a [f32], args: &Shape) -> MatRef<'a> {
-    MatRef::new(values, args.rows, args.n_in).expect("a batch")
-}
-
+/// Of a batch.
 struct Shape {
     rows: usize,
     n_in: usize,
@@ -66,6 +63,10 @@ struct Shape {
 impl Shape {
     fn of(args: &Args) -> Self {
         Self { rows: args.rows, n_in: args.layers[0] }
+    }
+
+    fn matrix<'a>(&self, values: &'a [f32]) -> MatRef<'a> {
+        MatRef::new(values, self.rows, self.n_in).expect("a batch")
     }
 }
 
@@ -100,9 +101,9 @@ impl Learner for Dqn {
 
     fn step(&mut self, i: usize) -> f32 {
         let batch = &self.batches[i];
-        let next = rows(&batch.next, &self.shape);
+        let next = self.shape.matrix(&batch.next);
         self.target.predict_into(next, &mut self.next).expect("outputs");
-        let q = self.online.forward(rows(&batch.x, &self.shape)).expect("outputs");
+        let q = self.online.forward(self.shape.matrix(&batch.x)).expect("outputs");
         let (rows, actions) = (self.next.rows(), self.next.cols());
         let dq = self.dq.as_mut_slice();
         dq.fill(0.0);
@@ -151,7 +152,7 @@ impl Learner for TwinQ {
 
     fn step(&mut self, i: usize) -> f32 {
         let batch = &self.batches[i];
-        let (x, count) = (rows(&batch.x, &self.shape), self.shape.rows as f32);
+        let (x, count) = (self.shape.matrix(&batch.x), self.shape.rows as f32);
         let mut loss = 0.0;
         for critic in &mut self.critics {
             let q = critic.forward(x).expect("outputs");
@@ -185,7 +186,7 @@ struct Act {
 
 impl Act {
     fn answer(&mut self, i: usize) -> &[f32] {
-        let x = rows(&self.batches[i].x, &self.shape);
+        let x = self.shape.matrix(&self.batches[i].x);
         let n_out = self.outputs.len();
         let out = MatMut::new(&mut self.outputs, 1, n_out).expect("a row");
         self.predictor.predict_into(x, out).expect("outputs");
