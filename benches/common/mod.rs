@@ -101,6 +101,7 @@ pub fn naive(net: &Mlp) -> reference::Network<f32> {
             Activation::Relu => reference::Activation::Relu,
             Activation::Tanh => reference::Activation::Tanh,
             Activation::Softmax => reference::Activation::Softmax,
+            Activation::Identity => reference::Activation::Identity,
             other => panic!("{other} is not in the benches"),
         };
         let weights = net.weights(i).expect("weights").into_vec();

@@ -32,8 +32,8 @@ class Workload:
         return LEARNING_RATE[self.optimizer]
 
 
-def read_workloads():
-    text = (Path(__file__).parent / "workloads.txt").read_text()
+def read_workloads(file):
+    text = (Path(__file__).parent / file).read_text()
     rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return {
         name: Workload(name, tuple(map(int, layers.split(","))), activation, int(batch), optimizer, float(goal))
@@ -41,23 +41,27 @@ def read_workloads():
     }
 
 
-WORKLOADS = read_workloads()
+WORKLOADS = read_workloads("workloads.txt")
+LOOPS = read_workloads("loops.txt")
 
 
 def parse_args(precisions=("f32",), modes=("train", "predict")):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--workload", choices=WORKLOADS, required=True)
+    parser.add_argument("--workload", choices=[*WORKLOADS, *LOOPS], required=True)
     parser.add_argument("--mode", choices=modes, required=True)
     parser.add_argument("--rows", type=int, help="rows of a batch (default: the workload's batch)")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="0: the library's own choice")
     parser.add_argument("--seconds", type=float, default=2.0, help="measuring time of one variant")
     parser.add_argument("--precision", choices=precisions, default="f32")
+    if "loop" in modes:
+        parser.add_argument("--check", type=Path, help="write what was computed to this folder, instead of measuring")
     args = parser.parse_args()
-    args.workload = WORKLOADS[args.workload]
+    args.workload = (LOOPS if args.mode == "loop" else WORKLOADS)[args.workload]
     args.rows = args.rows or args.workload.batch
     # For every library whose pool is sized when it is imported; parse_args comes before the import.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(args.threads)
+    if args.threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(args.threads)
     return args
 
 

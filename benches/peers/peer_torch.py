@@ -10,11 +10,10 @@ args = parse_args(precisions=("f32", "bf16"))
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+import torch_parts
 
 torch.set_num_threads(args.threads)
 workload = args.workload
-ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 def autocast():
@@ -22,14 +21,8 @@ def autocast():
 
 
 def make_model():
-    modules = []
-    for weights, bias in make_weights(workload):
-        layer = nn.Linear(*weights.shape)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(weights.T.copy()))
-            layer.bias.copy_(torch.from_numpy(bias))
-        modules += [layer, ACTIVATIONS[workload.activation]()]
-    return nn.Sequential(*modules[:-1])
+    layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in make_weights(workload)]
+    return torch_parts.make_model(layers, workload.activation)
 
 
 def make_optimizer(model):
@@ -61,48 +54,23 @@ def make_step(loss_of):
     return step
 
 
-def sgd(weights, grads, state):
-    for name, w in weights.items():
-        w.sub_(workload.learning_rate * grads[name])
-
-
-def momentum(weights, grads, velocity):
-    for name, v in velocity.items():
-        v.mul_(MOMENTUM).add_(grads[name])
-    sgd(weights, velocity, ())
-
-
-def adam(weights, grads, state):
-    t, m, v = state
-    t += 1
-    rate = workload.learning_rate / (1 - 0.9**t)
-    scale = 1 / (1 - 0.999**t)
-    for name, w in weights.items():
-        g = grads[name]
-        m[name].mul_(0.9).add_(0.1 * g)
-        v[name].mul_(0.999).add_(0.001 * g * g)
-        w.sub_(rate * m[name] / ((v[name] * scale).sqrt() + 1e-8))
-
-
 def make_whole_step():
     model = make_model()
     weights = {name: w.detach() for name, w in model.named_parameters()}
 
-    def zeros():
-        return {name: torch.zeros_like(w) for name, w in weights.items()}
-
     update, state = {
-        "sgd": (sgd, ()),
-        "momentum": (momentum, zeros()),
-        "adam": (adam, (torch.zeros(()), zeros(), zeros())),
+        "sgd": (torch_parts.sgd, ()),
+        "momentum": (torch_parts.momentum, {name: torch.zeros_like(w) for name, w in weights.items()}),
+        "adam": (torch_parts.adam, torch_parts.adam_state(weights)),
     }[workload.optimizer]
+    rate = workload.learning_rate
 
     @torch.compile
     def step(weights, state, x, y):
         def loss(weights):
             return loss_of(lambda x: torch.func.functional_call(model, weights, (x,)), x, y)
 
-        update(weights, torch.func.grad(loss)(weights), state)
+        update(rate, weights, torch.func.grad(loss)(weights), state)
 
     return lambda x, y: step(weights, state, x, y)
 

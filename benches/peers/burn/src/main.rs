@@ -2,6 +2,9 @@
 
 #[path = "../../common.rs"]
 mod common;
+#[path = "../../loops.rs"]
+mod loops;
+mod own_loop;
 
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
@@ -9,7 +12,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use common::{Args, MOMENTUM};
+use common::{Args, MOMENTUM, Mode};
 use std::hint::black_box;
 
 /// This package has the version of the burn that it pins.
@@ -41,11 +44,11 @@ impl Model {
 
 fn main() {
     let args = Args::parse();
-    let device = if args.train {
-        Device::flex().autodiff()
-    } else {
-        Device::flex()
-    };
+    if args.mode == Mode::Loop {
+        let (name, variant, version) = ("burn", "flex", VERSION);
+        return own_loop::run(&args, &loops::Peer { name, variant, version });
+    }
+    let device = if args.mode == Mode::Train { Device::flex().autodiff() } else { Device::flex() };
     let model = Model::new(&args, &device);
     let activate: fn(Tensor<2>) -> Tensor<2> = match args.activation.as_str() {
         "relu" => activation::relu,
@@ -68,16 +71,13 @@ fn main() {
         })
         .collect();
 
-    if args.train {
+    if args.mode == Mode::Train {
         let loss: CrossEntropyLoss = CrossEntropyLossConfig::new().init(&device);
         let mut optimizer = match args.optimizer.as_str() {
             "adam" => AdamConfig::new().init(),
             "momentum" => {
-                let momentum = MomentumConfig {
-                    momentum: MOMENTUM,
-                    dampening: 0.0,
-                    nesterov: false,
-                };
+                let momentum =
+                    MomentumConfig { momentum: MOMENTUM, dampening: 0.0, nesterov: false };
                 SgdConfig::new().with_momentum(Some(momentum)).init()
             }
             _ => SgdConfig::new().init(),
@@ -94,10 +94,7 @@ fn main() {
     } else {
         args.measure("burn", "flex", VERSION, |_| {
             let x = batches[0].0.clone();
-            drop(black_box(activation::softmax(
-                model.forward(x, activate),
-                1,
-            )));
+            drop(black_box(activation::softmax(model.forward(x, activate), 1)));
         });
     }
 }

@@ -2,13 +2,16 @@
 
 #[path = "../../common.rs"]
 mod common;
+#[path = "../../loops.rs"]
+mod loops;
+mod own_loop;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::{
     AdamW, Linear, Optimizer, ParamsAdamW, SGD, VarBuilder, VarMap, linear, loss, ops,
 };
-use common::{Args, MOMENTUM};
+use common::{Args, MOMENTUM, Mode};
 use std::hint::black_box;
 
 /// This package has the version of the candle that it pins.
@@ -50,10 +53,7 @@ impl Model {
 enum Optim {
     Sgd(SGD),
     Adam(AdamW),
-    Momentum {
-        vars: Vec<(Var, Var)>,
-        learning_rate: f64,
-    },
+    Momentum { vars: Vec<(Var, Var)>, learning_rate: f64 },
 }
 
 impl Optim {
@@ -63,11 +63,7 @@ impl Optim {
             "sgd" => Self::Sgd(SGD::new(vars, lr)?),
             "adam" => Self::Adam(AdamW::new(
                 vars,
-                ParamsAdamW {
-                    lr,
-                    weight_decay: 0.0,
-                    ..Default::default()
-                },
+                ParamsAdamW { lr, weight_decay: 0.0, ..Default::default() },
             )?),
             _ => Self::Momentum {
                 vars: vars
@@ -83,10 +79,7 @@ impl Optim {
         match self {
             Self::Sgd(sgd) => sgd.step(grads),
             Self::Adam(adam) => adam.step(grads),
-            Self::Momentum {
-                vars,
-                learning_rate,
-            } => {
+            Self::Momentum { vars, learning_rate } => {
                 for (velocity, var) in vars {
                     let grad = grads.get(var).expect("a gradient");
                     let next = ((velocity.as_tensor() * MOMENTUM)? + grad)?;
@@ -101,6 +94,10 @@ impl Optim {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.mode == Mode::Loop {
+        own_loop::run(&args, &loops::Peer { name: "candle", variant: "native", version: VERSION });
+        return Ok(());
+    }
     let vars = VarMap::new();
     let model = Model::new(&args, &vars)?;
     let batches = args
@@ -113,7 +110,7 @@ fn main() -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
 
-    if args.train {
+    if args.mode == Mode::Train {
         let mut optimizer = Optim::new(&args, vars.all_vars())?;
         let mut step = |i: usize| -> Result<()> {
             let (x, y) = &batches[i % batches.len()];
@@ -127,10 +124,7 @@ fn main() -> Result<()> {
             .layers
             .iter()
             .map(|layer| Linear::new(layer.weight().detach(), layer.bias().map(Tensor::detach)));
-        let model = Model {
-            layers: layers.collect(),
-            activation: model.activation,
-        };
+        let model = Model { layers: layers.collect(), activation: model.activation };
         let predict = || ops::softmax_last_dim(&model.forward(&batches[0].0)?);
         args.measure("candle", "native", VERSION, |_| {
             drop(black_box(predict().expect("a prediction")))
