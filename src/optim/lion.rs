@@ -8,10 +8,17 @@ use crate::error::{Result, check_range};
 /// use learning rates that are 3 to 10 times smaller, and λ larger by the same factor.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Lion {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     beta1: f32,
     beta2: f32,
+    #[cfg_attr(feature = "serde", serde(rename = "weight_decay"))]
     decay: f32,
 }
 

@@ -8,7 +8,13 @@ use crate::error::{Result, check_range};
 /// w ← w − lr·g / (√v + ε).
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct RmsProp {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     alpha: f32,
     epsilon: f32,
@@ -56,7 +62,13 @@ impl Method for RmsProp {
 /// Adagrad (Duchi et al. 2011), in PyTorch's form: v ← v + g², w ← w − lr·g / (√v + ε).
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Adagrad {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     epsilon: f32,
 }

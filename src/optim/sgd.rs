@@ -7,7 +7,13 @@ use crate::error::{Result, check_range};
 /// Gradient descent: w ← w − lr·g.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Sgd {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
 }
 
@@ -40,10 +46,17 @@ impl Method for Sgd {
 /// (Sutskever et al. 2013, in PyTorch's form, where lr scales v.)
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Momentum {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     momentum: f32,
     // Nesterov's form; the name is part of checkpoints.
+    #[cfg_attr(feature = "serde", serde(rename = "nesterov"))]
     look_ahead: bool,
 }
 
