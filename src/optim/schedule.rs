@@ -19,13 +19,13 @@ use std::fmt;
 ///     assert!((rates[t] - rate).abs() < 1e-7);
 /// }
 /// ```
-#[must_use]
 #[derive(Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
     serde(deny_unknown_fields)
 )]
+#[must_use]
 pub struct Schedule {
     shape: Shape,
     #[cfg_attr(feature = "serde", serde(rename = "over"))]
