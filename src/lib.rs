@@ -25,6 +25,19 @@
 //! | `run` | epochs, callbacks, checkpoints |
 //! | [`reference`](mod@reference) | the same network in plain loops |
 //! | [`gradient`] | the gradients of a batch, and their check |
+//!
+//! # Conversions from and to other crates
+//!
+//! - Feature `ndarray`: a [`MatRef`] or [`MatMut`] is a view of an array (`MatRef::try_from(&array)?`), a
+//!   [`Matrix`] becomes an array and back (`into`), and arrays become data sets
+//!   (`Dataset::from_ndarray`); without a copy where the layouts agree.
+//! - Feature `serde`: optimisers, [`Schedule`], [`Layer`], [`Activation`], [`Init`], [`Threads`],
+//!   [`Precision`] and [`EarlyStopping`], [`History`] and its parts, and the evaluations of [`metrics`]
+//!   implement `Serialize` and `Deserialize`. A configuration has all its numbers, so that a default of
+//!   a later version does not change it, and an unknown one is an error; its ranges are checked where it
+//!   is used, as those of constructors. Numbers keep their bits; NaN and infinity are `"NaN"`, `"inf"`
+//!   and `"-inf"` in text formats. (`serde_json` reads the last bit of a number right with its feature
+//!   `float_roundtrip`.)
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

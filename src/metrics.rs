@@ -21,11 +21,14 @@ use pairs::check_pairs;
 ///
 /// Prints as a few lines: the loss, and for classification the accuracy and the confusion matrix.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Evaluation {
     /// The mean loss per sample.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub loss: f64,
     /// The share of samples whose most probable class is the true one; classification only.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float::option", default))]
     pub accuracy: Option<f64>,
     /// The confusion matrix; classification only.
     pub confusion: Option<ConfusionMatrix>,

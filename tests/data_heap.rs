@@ -10,7 +10,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use deltarule::Result;
-use deltarule::data::{Augment, read_idx, read_idx_file, read_npy, read_npy_file, shuffled};
+use deltarule::data::{
+    Augment, Dataset, Standardizer, Targets, read_idx, read_idx_file, read_npy, read_npy_file,
+    shuffled,
+};
 use folder::Folder;
 use heap::{SLACK, peak_of};
 
@@ -162,6 +165,42 @@ fn accepted_files_cost_what_they_hold() {
     let (array, peak) = peak_of(|| read_idx(&bytes[..]).unwrap());
     assert_eq!(array.shape, [1000, 1000]);
     assert!(peak < 2 * bytes.len() + SLACK, "{peak}");
+}
+
+/// 1000 rows of 5000 features, 5 MB or 20 MB.
+#[test]
+fn clones_and_parts_of_a_data_set_share_its_features() {
+    let (rows, n) = (1000, 5000);
+    let labels = || Targets::Classes { labels: vec![1; rows], n_classes: 2 };
+    let values = Targets::Values { values: vec![0.5; rows * 100], n_outputs: 100 };
+    let bytes = Dataset::from_u8(vec![3; rows * n], n, labels()).unwrap();
+    let floats = Dataset::from_f32(vec![0.25; rows * n], n, values).unwrap();
+    // A label or a value has 4 bytes; the rest is what holds them, and little.
+    for (data, target_bytes) in [(&bytes, 4 * rows), (&floats, 400 * rows)] {
+        let (clones, peak) = peak_of(|| [data.clone(), data.clone(), data.clone()]);
+        assert_eq!(peak, 0, "clones");
+        let ((a, b), peak) = peak_of(|| clones[2].split_at(300).unwrap());
+        assert_eq!((a.len(), b.len()), (300, 700));
+        assert!(peak <= target_bytes + 1024, "split_at: {peak} bytes");
+        let targets = labels();
+        let (_, peak) = peak_of(|| data.with_targets(targets).unwrap());
+        assert!(peak <= 1024, "with_targets: {peak} bytes");
+        let (copy, peak) = peak_of(|| a.select(&[0, 1]).unwrap());
+        assert_eq!(copy.len(), 2);
+        assert!(peak >= 2 * n, "select copies: {peak} bytes");
+    }
+    let standardizer = Standardizer::fit_features(&floats);
+    let (_, peak) = peak_of(|| standardizer.apply_to_features(&floats).unwrap());
+    assert!(peak <= 4 * rows * n + 1024, "the targets are shared: {peak} bytes");
+    let held = {
+        let (a, b) = floats.split_at(1).unwrap();
+        drop(floats);
+        drop(a);
+        b
+    };
+    let mut row = vec![0.0; n];
+    held.row_into(rows - 2, &mut row).unwrap();
+    assert!(row.iter().all(|&x| x == 0.25));
 }
 
 #[cfg(feature = "gzip")]

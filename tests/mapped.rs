@@ -45,6 +45,9 @@ fn mapped_samples_are_those_of_the_file() {
     let mapped = map_f32(&file, 0, 64, all.targets().clone()).unwrap();
     let owned = Dataset::from_f32(matrix.as_slice().to_vec(), 64, all.targets().clone()).unwrap();
     assert_eq!(mapped, owned);
+    let (first, rest) = mapped.split_at(100).unwrap();
+    assert_eq!(rest, owned.split_at(100).unwrap().1);
+    drop((first, rest));
     let clone = mapped.clone();
     drop(mapped);
     assert_eq!(trained(&clone), trained(&owned));

@@ -6,12 +6,17 @@ use super::buffer::Buffer;
 use super::targets::{Targets, check_finite, row};
 use crate::error::{Error, Result};
 use crate::storage::Matrix;
+use std::sync::Arc;
 
 /// Samples: `len() x n_features()` features, and the targets of each row.
 ///
 /// Features are f32, or bytes that are scaled as they are read (a quarter of the memory). Every
 /// `Dataset` is well-formed: at least one and fewer than 2^32 rows, at least one feature, every number finite, every label
 /// below the number of classes.
+///
+/// Values are shared: a clone, the parts of [`Dataset::split_at`] and the set of
+/// [`Dataset::with_targets`] copy no feature, and the features stay in memory while one of them
+/// exists. [`Dataset::select`] copies.
 ///
 /// ```
 /// use deltarule::data::{Dataset, Targets};
@@ -25,7 +30,7 @@ pub struct Dataset {
     features: Store,
     n_features: usize,
     len: usize,
-    targets: Targets,
+    targets: Arc<Targets>,
 }
 
 /// The stored features, row-major, `len x n_features`.
@@ -58,13 +63,13 @@ impl Dataset {
     /// or when the targets are not one per row; [`Error::Value`] when a feature or target is not
     /// finite or a label is not below the number of classes.
     pub fn from_f32(features: Vec<f32>, n_features: usize, targets: Targets) -> Result<Self> {
-        Dataset::of_f32(Buffer::Owned(features), n_features, targets)
+        Dataset::of_f32(features.into(), n_features, targets.into())
     }
 
     pub(crate) fn of_f32(
         features: Buffer<f32>,
         n_features: usize,
-        targets: Targets,
+        targets: Arc<Targets>,
     ) -> Result<Self> {
         let len = rows(features.len(), n_features)?;
         check_finite("feature", &features, n_features)?;
@@ -78,14 +83,14 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::from_f32`].
     pub fn from_u8(features: Vec<u8>, n_features: usize, targets: Targets) -> Result<Self> {
-        Dataset::of_bytes(Buffer::Owned(features), n_features, targets)
+        Dataset::of_bytes(features.into(), n_features, targets)
     }
 
     pub(crate) fn of_bytes(data: Buffer<u8>, n_features: usize, targets: Targets) -> Result<Self> {
         let len = rows(data.len(), n_features)?;
         targets.check(len)?;
         let features = Store::U8 { data, scale: 1.0 / 255.0, shift: 0.0 };
-        Ok(Dataset { features, n_features, len, targets })
+        Ok(Dataset { features, n_features, len, targets: targets.into() })
     }
 
     /// Reads each byte as `byte * scale + shift`.
@@ -138,13 +143,18 @@ impl Dataset {
         &self.targets
     }
 
-    /// The same features with other targets.
+    /// The targets, to share.
+    pub(super) fn shared_targets(&self) -> Arc<Targets> {
+        self.targets.clone()
+    }
+
+    /// The same features, shared, with other targets.
     ///
     /// # Errors
     /// As [`Dataset::from_f32`], for the targets.
     pub fn with_targets(&self, targets: Targets) -> Result<Dataset> {
         targets.check(self.len)?;
-        Ok(Dataset { features: self.features.clone(), targets, ..*self })
+        Ok(Dataset { features: self.features.clone(), targets: targets.into(), ..*self })
     }
 
     /// Writes the features of sample `i` into `out`, scaled.

@@ -1,6 +1,5 @@
 //! Data sets in memory-mapped files.
 
-use super::buffer::Buffer;
 use super::dataset::Dataset;
 use super::targets::Targets;
 use crate::error::{Error, Result};
@@ -35,7 +34,7 @@ impl Dataset {
         let len = n_values(&targets, n_features)?;
         // SAFETY: the caller's promise.
         let mapped = unsafe { Mapped::open(path.as_ref(), offset, len)? };
-        Dataset::of_bytes(Buffer::Mapped(mapped), n_features, targets)
+        Dataset::of_bytes(mapped.into(), n_features, targets)
     }
 
     /// A data set of f32 features that stay in a file, as [`Dataset::map_u8`]: little-endian, from
@@ -61,6 +60,6 @@ impl Dataset {
         let len = n_values(&targets, n_features)?;
         // SAFETY: the caller's promise.
         let mapped = unsafe { Mapped::open(path.as_ref(), offset, len)? };
-        Dataset::of_f32(Buffer::Mapped(mapped), n_features, targets)
+        Dataset::of_f32(mapped.into(), n_features, targets.into())
     }
 }

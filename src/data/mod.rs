@@ -36,6 +36,8 @@ mod idx;
 #[allow(unsafe_code, reason = "the caller promises that nobody changes a mapped file")]
 mod map;
 pub mod mnist;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;

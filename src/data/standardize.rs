@@ -161,7 +161,7 @@ impl Standardizer {
     pub fn apply_to_features(&self, data: &Dataset) -> Result<Dataset> {
         let mut x: Matrix = data.matrix();
         self.apply(x.view_mut())?;
-        Dataset::from_f32(x.into_vec(), data.n_features(), data.targets().clone())
+        Dataset::of_f32(x.into_vec().into(), data.n_features(), data.shared_targets())
     }
 
     /// The data set with standardised regression targets.

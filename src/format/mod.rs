@@ -20,6 +20,8 @@ mod atomic;
 mod chunked_bytes;
 mod element_type;
 mod entry;
+#[cfg(feature = "serde")]
+pub(crate) mod float;
 mod half;
 mod header;
 mod json;

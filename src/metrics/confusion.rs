@@ -1,6 +1,8 @@
 //! The confusion matrix and the scores that follow from it.
 
 mod print;
+#[cfg(feature = "serde")]
+mod record;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -203,6 +205,7 @@ impl Tally {
 
 /// The scores of one class against the others, or their means over classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Scores {
     /// The share of samples predicted as the class that are of it.

@@ -10,6 +10,11 @@ use crate::math::{Purpose, RandomStream};
 /// Fan-in is the number of inputs of a layer, fan-out of its outputs. Every weight is a function
 /// of (seed, layer, row, column) alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Init {
     /// Normal with variance 2/fan-in (He et al. 2015): for ReLU and its variants.
@@ -21,8 +26,10 @@ pub enum Init {
     /// Uniform with variance 2/(fan-in + fan-out).
     GlorotUniform,
     /// Normal with variance 1/fan-in (LeCun et al. 1998): for sigmoid and SELU.
+    #[cfg_attr(feature = "serde", serde(rename = "lecun"))]
     LeCun,
     /// Uniform with variance 1/fan-in.
+    #[cfg_attr(feature = "serde", serde(rename = "lecun-uniform"))]
     LeCunUniform,
     /// Normal with this standard deviation, weights and biases, as in the first chapter of
     /// Nielsen's book (with 1).

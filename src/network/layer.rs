@@ -190,6 +190,28 @@ impl fmt::Display for Layer {
     }
 }
 
+/// Its text form. A layer whose numbers that form cannot hold, such as a negative rate of dropout, is
+/// an error.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Layer {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        let text = self.to_string();
+        match text.parse() {
+            Ok(layer) if *self == layer => s.serialize_str(&text),
+            Ok(_) | Err(_) => Err(serde::ser::Error::custom(format!("{self:?} has no text form"))),
+        }
+    }
+}
+
+/// From its text form. Whether the layer fits a network is checked when that is built.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Layer {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        let text: String = serde::Deserialize::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl FromStr for Layer {
     type Err = Error;
 

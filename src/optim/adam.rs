@@ -7,9 +7,15 @@ use crate::math::power;
 
 /// Adam: m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)g²,
 /// w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct Adam {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     beta1: f32,
     beta2: f32,
@@ -78,10 +84,16 @@ impl Method for Adam {
 }
 
 /// AdamW (Loshchilov and Hutter 2019): w ← (1 − lr·λ)·w, then Adam.
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct AdamW {
     adam: Adam,
+    #[cfg_attr(feature = "serde", serde(rename = "weight_decay"))]
     decay: f32,
 }
 

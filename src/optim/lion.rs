@@ -6,12 +6,19 @@ use crate::error::{Result, check_range};
 
 /// Lion: u = sign(β₁·m + (1−β₁)g), w ← (1 − lr·λ)·w − lr·u, m ← β₂·m + (1−β₂)g. Compared to Adam,
 /// use learning rates that are 3 to 10 times smaller, and λ larger by the same factor.
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct Lion {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     beta1: f32,
     beta2: f32,
+    #[cfg_attr(feature = "serde", serde(rename = "weight_decay"))]
     decay: f32,
 }
 

@@ -15,6 +15,11 @@ macro_rules! optimizers {
         /// An optimiser with its hyper-parameters.
         // Its `Debug` text is part of checkpoints: the names of variants and fields are frozen.
         #[derive(Clone, Copy, Debug, PartialEq)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(rename_all = "lowercase")
+        )]
         #[non_exhaustive]
         pub enum Optimizer {
             $($(#[$doc])* $name($name),)*

@@ -6,9 +6,15 @@ use crate::error::{Result, check_range};
 
 /// RMSprop (Tieleman and Hinton 2012), in PyTorch's form: v ← α·v + (1−α)g²,
 /// w ← w − lr·g / (√v + ε).
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct RmsProp {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     alpha: f32,
     epsilon: f32,
@@ -54,9 +60,15 @@ impl Method for RmsProp {
 }
 
 /// Adagrad (Duchi et al. 2011), in PyTorch's form: v ← v + g², w ← w − lr·g / (√v + ε).
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct Adagrad {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     epsilon: f32,
 }

@@ -19,15 +19,22 @@ use std::fmt;
 ///     assert!((rates[t] - rate).abs() < 1e-7);
 /// }
 /// ```
-#[must_use]
 #[derive(Clone, Copy, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct Schedule {
     shape: Shape,
+    #[cfg_attr(feature = "serde", serde(rename = "over"))]
     length: Option<u64>,
     /// Number of ticks, and the factor of lr at the first.
     warm_up: (u64, f32),
     each_epoch: bool,
     /// The lower limit of a plateau's rate.
+    #[cfg_attr(feature = "serde", serde(rename = "smallest_rate"))]
     smallest: Option<f32>,
 }
 
@@ -46,6 +53,11 @@ impl fmt::Debug for Schedule {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 enum Shape {
     Constant,
     Step { every: u64, factor: f32 },

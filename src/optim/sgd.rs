@@ -5,9 +5,15 @@ use super::rules::{AnyRule, FusedRule, MomentumRule, SgdRule};
 use crate::error::{Result, check_range};
 
 /// Gradient descent: w ← w − lr·g.
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct Sgd {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
 }
 
@@ -38,12 +44,19 @@ impl Method for Sgd {
 
 /// Gradient descent with momentum μ: v ← μ·v + g, w ← w − lr·v. Nesterov's form: w ← w − lr·(g + μ·v).
 /// (Sutskever et al. 2013, in PyTorch's form, where lr scales v.)
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+#[must_use]
 pub struct Momentum {
+    #[cfg_attr(feature = "serde", serde(rename = "learning_rate"))]
     lr: f32,
     momentum: f32,
     // Nesterov's form; the name is part of checkpoints.
+    #[cfg_attr(feature = "serde", serde(rename = "nesterov"))]
     look_ahead: bool,
 }
 

@@ -1,5 +1,8 @@
 //! When to stop, and which weights to keep.
 
+#[cfg(feature = "serde")]
+mod record;
+
 use super::history::Epoch;
 use crate::data::{Dataset, Targets};
 use crate::error::{Result, check_option};
@@ -27,62 +30,74 @@ use std::fmt;
 #[must_use]
 pub struct EarlyStopping<'a> {
     value: Value<'a>,
-    name: &'static str,
+    watched: Watched,
     /// Whether larger values are better.
     larger: bool,
     patience: usize,
     min_delta: f64,
-    needs: Needs,
 }
 
-/// What a run must have for the number to be there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
-    Nothing,
-    Validation,
-    /// A validation set, of classes.
-    Classes,
+/// What is monitored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+enum Watched {
+    ValidationLoss,
+    ValidationAccuracy,
+    TrainingLoss,
+    /// The caller's function.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    Own,
+}
+
+impl Watched {
+    /// As in checkpoints.
+    fn name(self) -> &'static str {
+        match self {
+            Watched::ValidationLoss => "loss",
+            Watched::ValidationAccuracy => "accuracy",
+            Watched::TrainingLoss => "training loss",
+            Watched::Own => "your number",
+        }
+    }
 }
 
 impl<'a> EarlyStopping<'a> {
-    fn new(
-        name: &'static str,
-        larger: bool,
-        needs: Needs,
-        value: impl Fn(&Epoch) -> f64 + Send + 'a,
-    ) -> Self {
-        let value = Box::new(value);
-        EarlyStopping { value, name, larger, patience: 5, min_delta: 0.0, needs }
+    fn new(watched: Watched, larger: bool, value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
+        EarlyStopping { value: Box::new(value), watched, larger, patience: 5, min_delta: 0.0 }
     }
 
     /// On the validation loss, with a patience of 5 epochs.
     pub fn on_validation_loss() -> Self {
         let loss = |e: &Epoch| e.validation.as_ref().map_or(f64::NAN, |v| v.loss);
-        Self::new("loss", false, Needs::Validation, loss)
+        Self::new(Watched::ValidationLoss, false, loss)
     }
 
     /// On the validation accuracy, with a patience of 5 epochs. A regression has none: the run is
     /// refused before it begins.
     pub fn on_validation_accuracy() -> Self {
         let accuracy = |e: &Epoch| e.validation.as_ref().and_then(|v| v.accuracy);
-        Self::new("accuracy", true, Needs::Classes, move |e| accuracy(e).unwrap_or(f64::NAN))
+        Self::new(Watched::ValidationAccuracy, true, move |e| accuracy(e).unwrap_or(f64::NAN))
     }
 
     /// On the training loss, with a patience of 5 epochs.
     pub fn on_training_loss() -> Self {
-        Self::new("training loss", false, Needs::Nothing, |e| e.loss)
+        Self::new(Watched::TrainingLoss, false, |e| e.loss)
     }
 
     /// On a number of your own, of which smaller ones are better; with a patience of 5 epochs.
     /// NaN is no improvement.
     pub fn on_smallest(value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
-        Self::new("your number", false, Needs::Nothing, value)
+        Self::new(Watched::Own, false, value)
     }
 
     /// On a number of your own, of which larger ones are better; with a patience of 5 epochs.
     /// NaN is no improvement.
     pub fn on_largest(value: impl Fn(&Epoch) -> f64 + Send + 'a) -> Self {
-        Self::new("your number", true, Needs::Nothing, value)
+        Self::new(Watched::Own, true, value)
     }
 
     /// Stops after this number of epochs in a row without an improvement.
@@ -103,12 +118,16 @@ impl<'a> EarlyStopping<'a> {
         check(self.patience > 0, "expected a patience of at least 1 epoch, got 0")?;
         let fits = self.min_delta >= 0.0 && self.min_delta.is_finite();
         check(fits, "expected a finite min_delta of at least 0")?;
-        let fits = self.needs == Needs::Nothing || validation.is_some();
+        let (needs_validation, needs_classes) = match self.watched {
+            Watched::ValidationLoss => (true, false),
+            Watched::ValidationAccuracy => (true, true),
+            Watched::TrainingLoss | Watched::Own => (false, false),
+        };
+        let fits = !needs_validation || validation.is_some();
         check(fits, "needs a validation set: Trainer::validation")?;
         let targets = validation.map(|data| data.targets());
         let is_regression = matches!(targets, Some(Targets::Values { .. }));
-        let fits = self.needs != Needs::Classes || !is_regression;
-        check(fits, "a regression has no accuracy to watch")
+        check(!(needs_classes && is_regression), "a regression has no accuracy to watch")
     }
 }
 
@@ -118,7 +137,8 @@ type Value<'a> = Box<dyn Fn(&Epoch) -> f64 + Send + 'a>;
 impl fmt::Debug for EarlyStopping<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let better = if self.larger { "largest" } else { "smallest" };
-        let EarlyStopping { name, patience, min_delta, .. } = self;
+        let EarlyStopping { watched, patience, min_delta, .. } = self;
+        let name = watched.name();
         write!(f, "EarlyStopping {{ {better} {name}, patience {patience}, delta {min_delta:?} }}")
     }
 }

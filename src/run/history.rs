@@ -8,24 +8,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One epoch of a run.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Epoch {
     /// Counted from 1.
     pub epoch: usize,
     /// The mean training loss over the epoch's samples, each taken before its step's update.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub loss: f64,
     /// On the validation set, after the epoch, if there is one.
     pub validation: Option<Evaluation>,
     /// The learning rate of the epoch's last step.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub learning_rate: f32,
     /// Wall-clock seconds of the epoch's training, without validation and callbacks.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub seconds: f64,
     /// Training samples per second.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub samples_per_second: f64,
 }
 
 /// One step of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StepRecord {
     /// Counted from 1.
@@ -33,13 +39,20 @@ pub struct StepRecord {
     /// Over the whole run, counted from 1.
     pub step: u64,
     /// The mean loss of the step's batch.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub loss: f32,
     /// The learning rate.
+    #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub learning_rate: f32,
 }
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum StopReason {
     /// All epochs are done.
@@ -59,6 +72,7 @@ pub enum StopReason {
 /// The record of a run. An epoch that was stopped in its middle is not in [`History::epochs`], and
 /// no callback gets it; its steps are in [`History::steps`] and [`History::step_records`].
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct History {
     /// The finished epochs, in order.

@@ -1,7 +1,14 @@
 //! Row-major f32 matrices, one sample per row. [`Matrix`] owns its values; [`MatRef`] and [`MatMut`]
 //! borrow them.
 
+#[cfg(feature = "ndarray")]
+mod ndarray;
+
 use crate::error::{Error, Result};
+#[cfg(feature = "ndarray")]
+pub(crate) use ndarray::into_vec;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// An owned row-major matrix of `rows * cols` f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,13 +19,21 @@ pub struct Matrix {
 }
 
 /// A borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct MatRef<'a> {
-    data: &'a [f32],
+    /// The first value. Each row is a slice of `cols` values that nobody changes during `'a`; what
+    /// lies between two rows may be in use elsewhere, so there is no slice of all.
+    ptr: *const f32,
     rows: usize,
     cols: usize,
     stride: usize,
+    memory: PhantomData<&'a [f32]>,
 }
+
+// SAFETY: a `MatRef` is as many shared slices as it has rows.
+unsafe impl Send for MatRef<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for MatRef<'_> {}
 
 /// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
 #[derive(Debug)]
@@ -130,7 +145,7 @@ impl Matrix {
 
     /// A view of the whole matrix.
     pub fn view(&self) -> MatRef<'_> {
-        MatRef { data: &self.data, rows: self.rows, cols: self.cols, stride: self.cols }
+        MatRef::sub(&self.data, self.rows, self.cols)
     }
 
     /// A mutable view of the whole matrix.
@@ -147,7 +162,7 @@ impl<'a> MatRef<'a> {
     #[inline]
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
         check_len(rows, cols, data.len())?;
-        Ok(MatRef { data, rows, cols, stride: cols })
+        Ok(MatRef { ptr: data.as_ptr(), rows, cols, stride: cols, memory: PhantomData })
     }
 
     /// Checks that all values are finite.
@@ -169,8 +184,8 @@ impl<'a> MatRef<'a> {
     /// # Errors
     /// [`Error::Shape`] if `stride < cols` or `data` is too short.
     pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
-        let data = &data[..span(rows, cols, stride, data.len())?];
-        Ok(MatRef { data, rows, cols, stride })
+        span(rows, cols, stride, data.len())?;
+        Ok(MatRef { ptr: data.as_ptr(), rows, cols, stride, memory: PhantomData })
     }
 
     /// [`MatRef::new`] for data that is known to fit.
@@ -179,7 +194,7 @@ impl<'a> MatRef<'a> {
     /// If it does not.
     pub(crate) fn sub(data: &'a [f32], rows: usize, cols: usize) -> Self {
         assert!(rows.checked_mul(cols) == Some(data.len()));
-        MatRef { data, rows, cols, stride: cols }
+        MatRef { ptr: data.as_ptr(), rows, cols, stride: cols, memory: PhantomData }
     }
 
     /// Number of rows.
@@ -198,7 +213,8 @@ impl<'a> MatRef<'a> {
     /// If `r >= self.rows()`.
     pub fn row(&self, r: usize) -> &'a [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
-        &self.data[r * self.stride..][..self.cols]
+        // SAFETY: there is such a row, and every row is a slice (see the field `ptr`).
+        unsafe { std::slice::from_raw_parts(self.ptr.add(r * self.stride), self.cols) }
     }
 
     /// Distance of rows, in values.
@@ -206,9 +222,9 @@ impl<'a> MatRef<'a> {
         self.stride
     }
 
-    /// The first value.
+    /// The first value. Only the values of rows may be read, not what lies between them.
     pub(crate) fn as_ptr(&self) -> *const f32 {
-        self.data.as_ptr()
+        self.ptr
     }
 
     /// Rows `start..end`.
@@ -217,12 +233,12 @@ impl<'a> MatRef<'a> {
     /// If the range is not inside the matrix.
     pub fn row_range(&self, start: usize, end: usize) -> MatRef<'a> {
         assert!(start <= end && end <= self.rows, "rows {start}..{end} of {}", self.rows);
-        let data = match end - start {
-            0 => &[][..],
-            // The constructors checked the product for all rows.
-            _ => &self.data[start * self.stride..][..(end - 1 - start) * self.stride + self.cols],
+        let ptr = match end - start {
+            0 => [].as_ptr(),
+            // SAFETY: row `start` exists, so its beginning is inside the memory.
+            _ => unsafe { self.ptr.add(start * self.stride) },
         };
-        MatRef { data, rows: end - start, ..*self }
+        MatRef { ptr, rows: end - start, ..*self }
     }
 }
 
@@ -296,6 +312,13 @@ impl<'a> MatMut<'a> {
     }
 }
 
+impl fmt::Debug for MatRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} ", self.rows, self.cols)?;
+        f.debug_list().entries((0..self.rows).map(|r| self.row(r))).finish()
+    }
+}
+
 impl<'a> From<&'a Matrix> for MatRef<'a> {
     fn from(matrix: &'a Matrix) -> Self {
         matrix.view()
@@ -319,6 +342,7 @@ mod tests {
         assert_eq!(m.row(1), [2.0, 3.0]);
         assert_eq!(m.row_range(1, 2).row(0), [2.0, 3.0]);
         assert_eq!(m.row_range(2, 2).rows(), 0);
+        assert_eq!(format!("{m:?}"), "2 x 2 [[0.0, 1.0], [2.0, 3.0]]");
         assert!(MatRef::with_stride(&data, 3, 2, 3).is_err());
         assert!(MatRef::with_stride(&data, 2, 3, 2).is_err());
     }
@@ -346,12 +370,8 @@ mod tests {
     fn a_view_has_no_more_than_its_rows() {
         let mut data = [0.0f32; 9];
         for (rows, cols, stride, span) in [(2, 2, 3, 5), (3, 3, 3, 9), (1, 2, 9, 2), (0, 2, 2, 0)] {
-            let m = MatRef::with_stride(&data, rows, cols, stride).unwrap();
-            assert_eq!(m.data.len(), span);
-            if rows > 1 {
-                assert_eq!(m.row_range(1, 2).data.len(), cols);
-                assert_eq!(m.row_range(0, 1).data.len(), cols);
-            }
+            assert!(MatRef::with_stride(&data[..span], rows, cols, stride).is_ok());
+            assert!(span == 0 || MatRef::with_stride(&data[1..span], rows, cols, stride).is_err());
             let mut m = MatMut::with_stride(&mut data, rows, cols, stride).unwrap();
             assert_eq!(m.as_mut_slice().len(), span);
         }

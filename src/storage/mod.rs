@@ -14,6 +14,8 @@ pub(crate) use finite::is_finite;
 pub(crate) use gather::{InputValue, RowSource, gather, magnitude, scatter};
 #[cfg(feature = "mmap")]
 pub(crate) use mapped::Mapped;
+#[cfg(feature = "ndarray")]
+pub(crate) use matrix::into_vec;
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use panel_matrix::PanelMatrix;
 pub(crate) use panel_matrix::{lanes, padded_rows};

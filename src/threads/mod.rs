@@ -21,6 +21,11 @@ use crate::error::{Error, Result};
 /// some of its calls on one thread and on all threads, uses the faster way, and repeats the comparison
 /// from time to time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Threads {
     /// The calling thread only.
     One,

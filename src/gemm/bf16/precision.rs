@@ -18,6 +18,11 @@ use std::sync::OnceLock;
 /// rounded. The same values as f32 give other bits then. (Not with dropout of the inputs or a
 /// residual connection from them, which need the values.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Precision {
     /// f32 multiplication, the default: the numeric contract of the crate.
     #[default]
@@ -35,6 +40,11 @@ pub enum Precision {
 
 /// What multiplies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Hardware {
     /// f32 factors in vector units.
     #[default]
@@ -42,6 +52,7 @@ pub enum Hardware {
     /// bf16 factors in AMX tiles.
     Amx,
     /// bf16 factors in f32 vector units.
+    #[cfg_attr(feature = "serde", serde(rename = "bf16-in-f32"))]
     Bf16InF32,
 }
 
