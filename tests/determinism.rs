@@ -75,7 +75,7 @@ fn train(recipe: &Recipe, level: Level, threads: Threads, data: &Dataset) -> Mlp
     let mut net = builder.dense(10, recipe.output).build().unwrap();
     let start = net.digest();
     let mut trainer = Trainer::new(recipe.optimizer)
-        .loss(recipe.loss)
+        .loss(recipe.loss.clone())
         .batch_size(recipe.batch_size)
         .epochs(2)
         .seed(7)

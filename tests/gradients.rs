@@ -35,7 +35,7 @@ fn network(hidden: Activation, output: Activation, level: Level) -> Mlp {
 /// The outputs a loss can follow.
 fn outputs(loss: Loss) -> Vec<Activation> {
     let all = Activation::ALL.into_iter();
-    all.filter(|&output| loss.check_output(output).is_ok()).collect()
+    all.filter(|&output| loss.check_output(output, 2).is_ok()).collect()
 }
 
 #[test]
@@ -51,14 +51,14 @@ fn every_activation_with_every_loss_at_every_level() {
     let mut checks = 0;
     for hidden in hidden.filter(|&a| a != Activation::Softmax && a != Activation::Step) {
         for loss in LOSSES {
-            for output in outputs(loss) {
+            for output in outputs(loss.clone()) {
                 for targets in [values, labels] {
                     if loss == Loss::CrossEntropy && matches!(targets, BatchTargets::Values(_)) {
                         continue;
                     }
                     for level in Level::available() {
                         let net = network(hidden, output, level);
-                        let check = check_gradients(&net, x, targets, loss).unwrap();
+                        let check = check_gradients(&net, x, targets, loss.clone()).unwrap();
                         let place = format!("{hidden}, {output}, {loss}, {}", level.name());
                         assert!(check.passed(), "{place}: {check}");
                         assert_eq!(check.compared + check.at_kinks, net.n_parameters(), "{place}");
@@ -78,8 +78,8 @@ fn a_planted_error_is_found_at_its_place() {
     let x = Data::new(22).f32s(ROWS * 4);
     let x = MatRef::new(&x, ROWS, 4).unwrap();
     let (targets, loss) = (BatchTargets::Classes(&[0, 1, 2, 1, 0]), Loss::CrossEntropy);
-    let good = gradients(&net, x, targets, loss).unwrap();
-    assert!(good.check(&net, x, targets, loss).unwrap().passed());
+    let good = gradients(&net, x, targets, loss.clone()).unwrap();
+    assert!(good.check(&net, x, targets, loss.clone()).unwrap().passed());
     for layer in 0..3 {
         let largest = |g: &[f32]| g.iter().fold(0.0, |m: f32, g| m.max(g.abs()));
         let columns = good.layers[layer].biases.len();
@@ -87,7 +87,7 @@ fn a_planted_error_is_found_at_its_place() {
         let mut bad = good.clone();
         let error = 1e-3 * largest(good.layers[layer].weights.as_slice());
         bad.layers[layer].weights.as_mut_slice()[2 * columns + 1] += error;
-        let check = bad.check(&net, x, targets, loss).unwrap();
+        let check = bad.check(&net, x, targets, loss.clone()).unwrap();
         assert!(!check.passed(), "{check}");
         let worst = check.worst.unwrap();
         assert_eq!((worst.layer, worst.parameter), (layer, Parameter::Weight(2, 1)));
@@ -95,7 +95,7 @@ fn a_planted_error_is_found_at_its_place() {
 
         let mut bad = good.clone();
         bad.layers[layer].biases[2] -= error;
-        let worst = bad.check(&net, x, targets, loss).unwrap().worst.unwrap();
+        let worst = bad.check(&net, x, targets, loss.clone()).unwrap().worst.unwrap();
         assert_eq!((worst.layer, worst.parameter), (layer, Parameter::Bias(2)));
         assert!(worst.error > GradientCheck::TOLERANCE);
     }
@@ -172,8 +172,8 @@ fn layers_with_more_than_an_activation() {
             true => (Loss::CrossEntropy, classes),
             false => (Loss::MeanSquared, values),
         };
-        let found = gradients(&net, x, targets, loss).unwrap();
-        let check = found.check(&net, x, targets, loss).unwrap();
+        let found = gradients(&net, x, targets, loss.clone()).unwrap();
+        let check = found.check(&net, x, targets, loss.clone()).unwrap();
         assert!(check.passed(), "{name}, {}: {check}", net.level().name());
         assert_eq!(check.compared + check.at_kinks, net.n_parameters(), "{name}");
         assert!(10 * check.at_kinks < check.compared, "{name}: {check}");
@@ -182,7 +182,7 @@ fn layers_with_more_than_an_activation() {
         if let Some(layer) = normalised {
             let mut bad = found.clone();
             bad.layers[layer].gamma[1] += 0.01;
-            let worst = bad.check(&net, x, targets, loss).unwrap().worst.unwrap();
+            let worst = bad.check(&net, x, targets, loss.clone()).unwrap().worst.unwrap();
             assert_eq!((worst.layer, worst.parameter), (layer, Parameter::Scale(1)), "{name}");
             let mut bad = found.clone();
             bad.layers[layer].beta.pop();
@@ -242,15 +242,16 @@ fn one_output_is_the_class_itself() {
         let x = MatRef::new(&[0.5, -1.0, 0.25, 2.0, -1.5, 0.5], 3, 2).unwrap();
         let labels = BatchTargets::Classes(&[0, 1, 0]);
         let values = BatchTargets::Values(MatRef::new(&[0.0, 1.0, 0.0], 3, 1).unwrap());
-        let check = check_gradients(&net, x, labels, loss).unwrap();
+        let check = check_gradients(&net, x, labels, loss.clone()).unwrap();
         assert!(check.passed(), "{loss}: {check}");
-        assert_eq!(check, check_gradients(&net, x, values, loss).unwrap());
-        let refused = check_gradients(&net, x, BatchTargets::Classes(&[0, 2, 1]), loss);
+        assert_eq!(check, check_gradients(&net, x, values, loss.clone()).unwrap());
+        let refused = check_gradients(&net, x, BatchTargets::Classes(&[0, 2, 1]), loss.clone());
         assert!(refused.is_err());
-        let found = gradients(&net, x, values, loss).unwrap();
-        assert!(found.check(&net, x, BatchTargets::Classes(&[0, 2, 1]), loss).is_err());
+        let found = gradients(&net, x, values, loss.clone()).unwrap();
+        assert!(found.check(&net, x, BatchTargets::Classes(&[0, 2, 1]), loss.clone()).is_err());
         // Label 1 for 0 is another gradient.
-        let swapped = found.check(&net, x, BatchTargets::Classes(&[1, 0, 1]), loss).unwrap();
+        let swapped =
+            found.check(&net, x, BatchTargets::Classes(&[1, 0, 1]), loss.clone()).unwrap();
         // |ŷ − y| has one slope on the same side of both.
         assert!(!swapped.passed() || loss == Loss::MeanAbsolute, "{loss}: {swapped}");
     }
@@ -307,8 +308,8 @@ fn a_loss_of_zero() {
         let (x, y) = (MatRef::new(&x, 2, 2).unwrap(), MatRef::new(&y, 2, 1).unwrap());
         for loss in [Loss::MeanSquared, Loss::Quadratic, Loss::Huber { delta: 1.0 }] {
             let targets = BatchTargets::Values(y);
-            let mut found = gradients(&net, x, targets, loss).unwrap();
-            let check = found.check(&net, x, targets, loss).unwrap();
+            let mut found = gradients(&net, x, targets, loss.clone()).unwrap();
+            let check = found.check(&net, x, targets, loss.clone()).unwrap();
             assert!(check.passed() && check.error().is_finite() && check.loss == 0.0, "{check}");
             found.layers[0].biases[0] = 1e-3;
             assert!(!found.check(&net, x, targets, loss).unwrap().passed());
@@ -356,18 +357,18 @@ fn what_does_not_fit_is_an_error() {
     let rows = |cols| MatRef::new(&x[..2 * cols], 2, cols).unwrap();
     let labels = BatchTargets::Classes(&[0, 2]);
     let ce = Loss::CrossEntropy;
-    assert!(check_gradients(&net, rows(4), labels, ce).is_ok());
-    assert!(check_gradients(&net, rows(3), labels, ce).is_err());
-    assert!(check_gradients(&net, rows(4), BatchTargets::Classes(&[0, 3]), ce).is_err());
-    assert!(check_gradients(&net, rows(4), BatchTargets::Classes(&[0]), ce).is_err());
+    assert!(check_gradients(&net, rows(4), labels, ce.clone()).is_ok());
+    assert!(check_gradients(&net, rows(3), labels, ce.clone()).is_err());
+    assert!(check_gradients(&net, rows(4), BatchTargets::Classes(&[0, 3]), ce.clone()).is_err());
+    assert!(check_gradients(&net, rows(4), BatchTargets::Classes(&[0]), ce.clone()).is_err());
     assert!(check_gradients(&net, rows(4), labels, Loss::Quadratic).is_err());
-    assert!(check_gradients(&net, MatRef::new(&[], 0, 4).unwrap(), labels, ce).is_err());
+    assert!(check_gradients(&net, MatRef::new(&[], 0, 4).unwrap(), labels, ce.clone()).is_err());
     let step = network(Activation::Step, Activation::Softmax, Level::best());
-    assert!(check_gradients(&step, rows(4), labels, ce).is_err());
+    assert!(check_gradients(&step, rows(4), labels, ce.clone()).is_err());
 
-    let found = gradients(&net, rows(4), labels, ce).unwrap();
-    assert!(found.check(&net, rows(3), labels, ce).is_err());
-    assert!(found.check(&net, rows(4), BatchTargets::Classes(&[0, 3]), ce).is_err());
+    let found = gradients(&net, rows(4), labels, ce.clone()).unwrap();
+    assert!(found.check(&net, rows(3), labels, ce.clone()).is_err());
+    assert!(found.check(&net, rows(4), BatchTargets::Classes(&[0, 3]), ce.clone()).is_err());
     let smaller =
         Mlp::builder(4).dense(2, Activation::Tanh).dense(3, Activation::Softmax).build().unwrap();
     let text = found.check(&smaller, rows(4), labels, ce).unwrap_err().to_string();

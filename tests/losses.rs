@@ -55,13 +55,13 @@ fn every_loss_has_pytorchs_gradients() {
                 other => panic!("loss {other}"),
             };
             let of_labels = case.target == "labels";
-            if loss.check_output(activation(case.output.name()).unwrap()).is_err()
+            if loss.check_output(activation(case.output.name()).unwrap(), f.size("n_out")).is_err()
                 || (loss == Loss::CrossEntropy && !of_labels)
             {
                 continue;
             }
             let mut trainer =
-                Trainer::new(Sgd::new(1.0)).loss(loss).batch_size(6).threads(Threads::One);
+                Trainer::new(Sgd::new(1.0)).loss(loss.clone()).batch_size(6).threads(Threads::One);
             if spec.has("label_smoothing") {
                 trainer = trainer.label_smoothing(spec.number("label_smoothing") as f32);
             }

@@ -18,7 +18,7 @@ use deltarule::data::{Dataset, Features, Targets};
 use deltarule::{Activation, EarlyStopping, Init, Loss, Mlp, Result, Sgd, Threads, Trainer};
 
 /// A network of the book and how it is trained.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Experiment {
     /// Where in the book, and what.
     pub name: &'static str,
@@ -186,7 +186,7 @@ pub fn run(e: &Experiment, data: &Data, seed: u64) -> Result<Run> {
     // The book's cost is this many of ours.
     let costs = if e.loss == Loss::Quadratic { 1.0 } else { 10.0 };
     let mut trainer = Trainer::new(Sgd::new(e.rate * costs))
-        .loss(e.loss)
+        .loss(e.loss.clone())
         .l2(e.lambda / (costs * n as f32))
         .decay_biases(false)
         .batch_size(10)

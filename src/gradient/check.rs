@@ -138,7 +138,7 @@ pub fn check_gradients(
     targets: BatchTargets,
     loss: Loss,
 ) -> Result<GradientCheck> {
-    gradients(net, x, targets, loss)?.check(net, x, targets, loss)
+    gradients(net, x, targets, loss.clone())?.check(net, x, targets, loss)
 }
 
 impl Gradients {
@@ -154,10 +154,11 @@ impl Gradients {
         targets: BatchTargets,
         loss: Loss,
     ) -> Result<GradientCheck> {
-        loss.check_output(net.output_activation())?;
+        loss.check_output(net.output_activation(), net.n_out())?;
         let is_values = matches!(targets, BatchTargets::Values(_));
-        check_rows(net, loss, x, targets, is_values)?;
-        let loss = reference_loss(loss);
+        check_rows(net, &loss, x, targets, is_values)?;
+        loss.check_kind(is_values)?;
+        let loss = reference_loss(&loss)?;
         let y = match targets {
             BatchTargets::Classes(classes) => {
                 let labels: Vec<_> = classes.iter().map(|&l| l as usize).collect();
@@ -329,7 +330,7 @@ impl CheckedLayer<'_> {
         for (layer, output) in self.network.layers.iter().zip(&self.outputs).skip(self.layer) {
             kinks::of_layer(layer.activation, &output.y, &mut regions);
         }
-        kinks::of_loss(self.loss, output, self.y, &mut regions);
+        kinks::of_loss(self.loss, [output, self.y], n_out, &mut regions);
         let target = Target::Values(self.y);
         let loss = reference::loss_forward(self.loss, output, target, None, n_out);
         self.outputs.truncate(self.layer);

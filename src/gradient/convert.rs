@@ -97,13 +97,27 @@ pub(crate) fn reference_activation(activation: Activation) -> reference::Activat
     }
 }
 
-pub(super) fn reference_loss(loss: Loss) -> reference::Loss {
-    match loss {
+/// The same loss of the reference.
+///
+/// # Errors
+/// [`Error::Config`](crate::Error::Config) for a function of the caller's, which is f32's only.
+pub(super) fn reference_loss(loss: &Loss) -> Result<reference::Loss> {
+    Ok(match loss {
         Loss::CrossEntropy => reference::Loss::cross_entropy(),
         Loss::MeanSquared => reference::Loss::MeanSquaredError,
         Loss::Quadratic => reference::Loss::Quadratic,
         Loss::BinaryCrossEntropy => reference::Loss::binary_cross_entropy(),
         Loss::MeanAbsolute => reference::Loss::MeanAbsoluteError,
-        Loss::Huber { delta } => reference::Loss::Huber { delta: delta.into() },
-    }
+        Loss::Huber { delta } => reference::Loss::Huber { delta: f64::from(*delta) },
+        Loss::Quantile { quantiles } => {
+            reference::Loss::Quantile { quantiles: quantiles.iter().map(|&q| q.into()).collect() }
+        }
+        Loss::PoissonNll => reference::Loss::PoissonNll,
+        Loss::GaussianNll => reference::Loss::GaussianNll,
+        Loss::Hinge => reference::Loss::Hinge,
+        Loss::Custom(_) => {
+            let reason = format!("{loss} is a function of f32, which cannot be checked in f64");
+            return Err(Error::config("loss", reason));
+        }
+    })
 }

@@ -17,5 +17,5 @@ pub(crate) use hash::Hasher;
 pub(crate) use ln::{ln, ln_1p_unit};
 pub(crate) use poly::{horner, quartic};
 pub(crate) use random::{Purpose, RandomStream};
-pub(crate) use scalar::{minus_ln_1m, power, sin_cos};
+pub(crate) use scalar::{exp_f64, minus_ln_1m, power, sin_cos};
 pub(crate) use threefry::{Key, threefry, threefry_lanes};

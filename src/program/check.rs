@@ -9,24 +9,15 @@ use crate::storage::MatRef;
 
 /// The number of classes that a network tells apart. One output decides between two, except that softmax
 /// over one is always 1.
-fn n_classes(net: &Mlp, loss: Loss) -> usize {
-    if net.n_out() == 1 && loss != Loss::CrossEntropy { 2 } else { net.n_out() }
-}
-
-/// Checks the target values of binary cross-entropy.
-fn check_values<'a>(loss: Loss, values: impl IntoIterator<Item = &'a f32>) -> Result<()> {
-    let mut values = values.into_iter();
-    match values.find(|y| loss == Loss::BinaryCrossEntropy && (**y < 0.0 || **y > 1.0)) {
-        Some(y) => Err(Error::value("targets", "probabilities, 0 to 1", y)),
-        None => Ok(()),
-    }
+fn n_classes(net: &Mlp, loss: &Loss) -> usize {
+    if net.n_out() == 1 && *loss != Loss::CrossEntropy { 2 } else { net.n_out() }
 }
 
 /// Checks rows that a caller holds for a training with target values, or with classes. (NaN and infinity
 /// are found on the way into the first layer.)
 pub(crate) fn check_rows(
     net: &Mlp,
-    loss: Loss,
+    loss: &Loss,
     x: MatRef,
     targets: BatchTargets,
     values: bool,
@@ -41,7 +32,7 @@ pub(crate) fn check_rows(
 /// Checks the targets of `rows` rows.
 pub(crate) fn check_targets(
     net: &Mlp,
-    loss: Loss,
+    loss: &Loss,
     rows: usize,
     targets: BatchTargets,
     values: bool,
@@ -65,8 +56,9 @@ pub(crate) fn check_targets(
             Err(Error::value(format!("label of row {row}"), expected, labels[row]))
         }
         BatchTargets::Values(y) => {
-            check_shape("targets", (rows, net.n_out()), (y.rows(), y.cols()))?;
-            check_values(loss, (0..y.rows()).flat_map(|r| y.row(r)))
+            let n_targets = loss.n_targets(net.n_out());
+            check_shape("targets", (rows, n_targets), (y.rows(), y.cols()))?;
+            loss.check_values((0..y.rows()).flat_map(|r| y.row(r)))
         }
     }
 }
@@ -81,27 +73,29 @@ pub(crate) fn check_shape(name: &str, expected: (usize, usize), got: (usize, usi
 }
 
 /// Checks that a data set fits a network and a loss.
-pub(crate) fn check_data(net: &Mlp, data: &Dataset, loss: Loss) -> Result<()> {
+pub(crate) fn check_data(net: &Mlp, data: &Dataset, loss: &Loss) -> Result<()> {
     let refuse = |expected: String, got: String| Err(Error::shape("data set", expected, got));
     if data.n_features() != net.n_in() {
         let expected = format!("{} features a sample, the network's inputs", net.n_in());
         return refuse(expected, data.n_features().to_string());
     }
-    let (n_out, classes) = (net.n_out(), n_classes(net, loss));
+    let is_values = matches!(data.targets(), Targets::Values { .. });
+    loss.check_kind(is_values)?;
+    let (n_targets, classes) = (loss.n_targets(net.n_out()), n_classes(net, loss));
     match data.targets() {
         Targets::Classes { n_classes, .. } if *n_classes > classes => {
             let expected = format!("at most {classes} classes, the network's outputs");
             refuse(expected, format!("{n_classes} classes"))
         }
         Targets::Classes { .. } => Ok(()),
-        Targets::Values { n_outputs, .. } if *n_outputs != n_out => {
-            let expected = format!("{n_out} targets a sample, the network's outputs");
+        Targets::Values { n_outputs, .. } if *n_outputs != n_targets => {
+            let expected = match n_targets == net.n_out() {
+                true => format!("{n_targets} targets a sample, the network's outputs"),
+                false => format!("{n_targets} targets a sample, for {} outputs", net.n_out()),
+            };
             refuse(expected, n_outputs.to_string())
         }
-        Targets::Values { .. } if loss == Loss::CrossEntropy => {
-            Err(Error::config("loss", "cross-entropy needs class labels, got target values"))
-        }
-        Targets::Values { values, .. } => check_values(loss, values),
+        Targets::Values { values, .. } => loss.check_values(values),
     }
 }
 

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::scratch::{BLOCK_ROWS, Scratch, argmax};
 use crate::activation::Activation;
 use crate::data::{Dataset, Features, Targets};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loss::{BlockTargets, Loss, Output, Weighting};
 use crate::metrics::{ConfusionMatrix, Evaluation};
 use crate::network::Mlp;
@@ -48,12 +48,13 @@ impl Mlp {
     /// kind of targets, [`Error::Value`](crate::Error::Value) when targets of binary cross-entropy are no probabilities.
     pub fn evaluate_with(&self, data: &Dataset, loss: Loss) -> Result<Evaluation> {
         // What a step lacks for training, it does not need here.
-        loss.check_output(match self.output_activation() {
+        let activation = match self.output_activation() {
             Activation::Step => Activation::Identity,
             other => other,
-        })?;
+        };
+        loss.check_output(activation, self.n_out())?;
         let threads = Threads::Current.for_job(multiply_adds(self, data));
-        evaluate(self, data, loss, &mut Team::new(threads)?)
+        evaluate(self, data, &loss, &mut Team::new(threads)?)
     }
 }
 
@@ -67,6 +68,8 @@ pub(crate) fn multiply_adds(net: &Mlp, data: &Dataset) -> usize {
 struct Part {
     loss: f64,
     predicted: Vec<u32>,
+    /// The error of a function of the caller's.
+    error: Option<Error>,
 }
 
 /// Loss and, for classes, the confusion matrix. Blocks have a fixed size and their losses are
@@ -74,7 +77,7 @@ struct Part {
 pub(crate) fn evaluate(
     net: &Mlp,
     data: &Dataset,
-    loss: Loss,
+    loss: &Loss,
     team: &mut Team,
 ) -> Result<Evaluation> {
     check_data(net, data, loss)?;
@@ -87,12 +90,13 @@ pub(crate) fn evaluate(
     }
     let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
     let plan = Plan::new(net, outputs);
+    loss.reserve(team.threads(), n_out);
     let mut workers = (0..team.threads())
         .map(|_| {
             let lines = padded_rows(BLOCK_ROWS);
             Ok(Worker {
                 scratch: Scratch::new(net, &plan, BLOCK_ROWS, None)?,
-                y: PanelMatrix::with_stride(lines, n_out, lines)?,
+                y: PanelMatrix::with_stride(lines, loss.n_targets(n_out), lines)?,
                 losses: vec![0.0; BLOCK_ROWS],
             })
         })
@@ -101,7 +105,7 @@ pub(crate) fn evaluate(
     let activation = net.output_activation();
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
-        let rows = range.len();
+        let (range_start, rows) = (range.start, range.len());
         let inputs = match data.features() {
             Features::F32(values) => {
                 let n = data.n_features();
@@ -114,10 +118,9 @@ pub(crate) fn evaluate(
         };
         let (a, d) = w.scratch.forward(net, &plan, inputs);
         let one_output = a.cols == 1;
-        // With one output for two classes, the second from a half on: p = ½ where z = 0.
-        let half = if outputs == Outputs::Logits { 0.0 } else { 0.5 };
+        let threshold = loss.threshold();
         part.predicted.extend((0..rows).map(|r| match one_output {
-            true => u32::from(a.view().panel(0)[r].0[0] >= half),
+            true => u32::from(a.view().panel(0)[r].0[0] >= threshold),
             false => argmax(a.view(), r),
         }));
         let targets = block_targets(net, data.targets(), range, &mut w.y);
@@ -128,8 +131,12 @@ pub(crate) fn evaluate(
             Output { a, z: None, targets, d, losses, scale: 1.0, weighting, activation },
         );
         part.loss = losses.iter().sum();
+        part.error = loss.non_finite_row(range_start, losses);
     });
     team.check()?;
+    if let Some(error) = parts.iter_mut().find_map(|part| part.error.take()) {
+        return Err(error);
+    }
     let mean = parts.iter().map(|p| p.loss).sum::<f64>() / data.len() as f64;
     match data.targets() {
         Targets::Classes { labels, .. } => {

@@ -168,6 +168,9 @@ impl Call<'_> {
         if !finite.into_inner() {
             return Err(first_non_finite_value(&batch));
         }
+        if let Some(error) = step.loss.non_finite_row(0, &ws.batch.losses[..rows]) {
+            return Err(error);
+        }
         ws.copy_rows(output.d, rows, dy);
         Ok(ws.batch.losses[..rows].iter().sum::<f64>() / rows as f64)
     }

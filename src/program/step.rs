@@ -6,7 +6,7 @@ use crate::optim::{Adjustments, Optimizer};
 
 /// What a step needs besides the network and the workspace.
 pub(crate) struct Step<'a> {
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'a Loss,
     pub(crate) optimizer: &'a Optimizer,
     pub(crate) adjustments: &'a Adjustments,
     pub(crate) samples: SampleWeights<'a>,

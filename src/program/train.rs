@@ -29,7 +29,6 @@ use super::views::Crew;
 use super::workspace::{BatchRows, Workspace, rows_of_block};
 use crate::error::{Error, Result};
 use crate::gemm::{self, Forward, MIN_SCAN_INPUTS, UpdateRule};
-use crate::loss::Loss;
 use crate::network::Mlp;
 use crate::optim::VisitRule;
 use crate::passes::Moments;
@@ -49,7 +48,7 @@ pub(crate) fn run(
     step: &Step,
 ) -> Result<Outcome> {
     // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
-    let of_classes = if step.loss == Loss::CrossEntropy { step.classes } else { &[] };
+    let of_classes = if step.loss.weighs_classes() { step.classes } else { &[] };
     if let (SampleWeights::Equal, []) = (step.samples, of_classes) {
         return run_counted(net, ws, team, (batch, BatchWeight::Rows(batch.rows())), step);
     }
@@ -118,6 +117,9 @@ fn run_counted(
     };
     // A loss that f32 cannot hold has deltas whose products it cannot hold either.
     if !(loss as f32).is_finite() {
+        if let Some(error) = step.loss.non_finite_row(0, losses) {
+            return Err(error);
+        }
         let layer = first_non_finite(net, &ws.program, &ws.batch.matrices, rows);
         return Err(Error::NonFinite { epoch: 0, step: step.number, layer });
     }

@@ -22,8 +22,7 @@ use crate::threads::{Choices, block_rows};
 
 /// The rows of a batch, and what they become.
 pub(crate) struct BatchRows {
-    /// The buffers of the program, and behind them the target values (batch x n_out, where the targets
-    /// are values).
+    /// The buffers of the program, and behind them the target values (where the targets are values).
     pub(crate) matrices: Vec<PanelMatrix>,
     pub(crate) places: Vec<Place>,
     pub(crate) parts: Vec<Option<PartRows>>,
@@ -70,11 +69,11 @@ pub(crate) struct Workspace {
 }
 
 /// What a workspace is for.
-pub(crate) struct Needs {
+pub(crate) struct Needs<'a> {
     /// Rows of a batch at most.
     pub(crate) rows: usize,
     pub(crate) threads: usize,
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'a Loss,
     /// Whether targets are values, not labels.
     pub(crate) values: bool,
     /// Whether phase 2 keeps the gradients.
@@ -89,6 +88,8 @@ impl Workspace {
         let Needs { rows, threads, loss, values, gradients, max_norm, split: by } = needs;
         let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
         let program = Program::new(net, outputs);
+        let targets = if values { loss.n_targets(net.n_out()) } else { 0 };
+        loss.reserve(threads, net.n_out());
         let states: Vec<_> = (0..net.layers.len())
             .map(|i| LayerState::new(net, i, optimizer.slots(), by))
             .collect::<Result<_>>()?;
@@ -107,10 +108,10 @@ impl Workspace {
         let mut workspace = Workspace {
             rows,
             batch: BatchRows {
-                matrices: matrices(net, &program, rows, values)?,
+                matrices: matrices(&program, rows, targets)?,
                 places: {
                     let mut places = Place::of_each(&program.shapes);
-                    places.push(Place { matrix: places.len(), cols: net.n_out() });
+                    places.push(Place { matrix: places.len(), cols: loss.n_targets(net.n_out()) });
                     places
                 },
                 parts: parts.collect::<Result<_>>()?,
@@ -190,14 +191,13 @@ impl BatchRows {
 
 /// A matrix for each buffer of a program, and one for the target values. That of ∂L/∂inputs is made when
 /// it is first wanted.
-fn matrices(net: &Mlp, program: &Program, rows: usize, values: bool) -> Result<Vec<PanelMatrix>> {
+fn matrices(program: &Program, rows: usize, targets: usize) -> Result<Vec<PanelMatrix>> {
     let ld = padded_rows(rows);
     let matrix = |(i, shape): (usize, &Shape)| {
         let width = if i == program.dx.0 { 0 } else { shape.width };
         PanelMatrix::side_by_side(rows, width, shape.n, ld)
     };
     let mut matrices = program.shapes.iter().enumerate().map(matrix).collect::<Result<Vec<_>>>()?;
-    let targets = if values { net.n_out() } else { 0 };
     matrices.push(PanelMatrix::with_stride(rows, targets, ld)?);
     Ok(matrices)
 }

@@ -7,6 +7,10 @@
 //! weights (for class weights as in PyTorch). Without weights it is the mean over the batch, Σ_i ℓ_i / B.
 
 use super::real::{Real, sum};
+use super::row_losses::{
+    gaussian_nll, gaussian_nll_backward, hinge, hinge_backward, poisson_nll, poisson_nll_backward,
+    quantile_error, quantile_error_backward,
+};
 use super::sample_loss::{
     absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
     quadratic_cost_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
@@ -42,9 +46,36 @@ pub enum Loss {
         /// δ, where the parabola becomes a line.
         delta: f64,
     },
+    /// [`quantile_error`](super::quantile_error), several quantiles for each target.
+    Quantile {
+        /// τ_k
+        quantiles: Vec<f64>,
+    },
+    /// [`poisson_nll`](super::poisson_nll)
+    PoissonNll,
+    /// [`gaussian_nll`](super::gaussian_nll), two outputs for each target.
+    GaussianNll,
+    /// [`hinge`](super::hinge): one-hot targets, or for one output the class.
+    Hinge,
 }
 
 impl Loss {
+    /// Target values of a row, for `columns` outputs.
+    pub fn n_targets(&self, columns: usize) -> usize {
+        match self {
+            Loss::Quantile { quantiles } => columns / quantiles.len(),
+            Loss::GaussianNll => columns / 2,
+            Loss::CrossEntropy { .. }
+            | Loss::BinaryCrossEntropy { .. }
+            | Loss::MeanSquaredError
+            | Loss::Quadratic
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::PoissonNll
+            | Loss::Hinge => columns,
+        }
+    }
+
     /// Cross-entropy without smoothing and without weights.
     pub fn cross_entropy() -> Self {
         Loss::CrossEntropy { label_smoothing: 0.0, class_weights: None }
@@ -82,7 +113,8 @@ pub fn loss_forward<T: Real>(
 ) -> T {
     let Samples { targets, weights, divisor } =
         Samples::new(loss, output, target, sample_weights, columns);
-    let samples = weights.iter().zip(output.chunks(columns)).zip(targets.chunks(columns));
+    let samples =
+        weights.iter().zip(output.chunks(columns)).zip(targets.chunks(loss.n_targets(columns)));
     sum(samples.map(|((&s, y), t)| s * sample_loss(loss, y, t))) / divisor
 }
 
@@ -97,7 +129,8 @@ pub fn loss_backward<T: Real>(
     let Samples { targets, weights, divisor } =
         Samples::new(loss, output, target, sample_weights, columns);
     let mut doutput = Vec::with_capacity(output.len());
-    for ((&s, y), t) in weights.iter().zip(output.chunks(columns)).zip(targets.chunks(columns)) {
+    let targets = targets.chunks(loss.n_targets(columns));
+    for ((&s, y), t) in weights.iter().zip(output.chunks(columns)).zip(targets) {
         let factor = s / divisor;
         doutput.extend(sample_backward(loss, y, t).into_iter().map(|d| factor * d));
     }
@@ -123,8 +156,9 @@ impl<T: Real> Samples<T> {
         columns: usize,
     ) -> Self {
         let targets = target_rows(loss, target, columns);
-        assert_eq!(output.len(), targets.len(), "lengths of output and target");
         let rows = output.len() / columns;
+        let expected = rows * loss.n_targets(columns);
+        assert_eq!(expected, targets.len(), "lengths of output and target");
         let weights = sample_weights.map_or_else(|| vec![T::ONE; rows], <[T]>::to_vec);
         assert_eq!(weights.len(), rows, "one weight per sample");
         let n = |i: usize| {
@@ -189,6 +223,10 @@ fn sample_loss<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> T {
         Loss::Quadratic => quadratic_cost(y, t),
         Loss::MeanAbsoluteError => absolute_error(y, t),
         Loss::Huber { delta } => huber(y, t, T::from_f64(*delta)),
+        Loss::Quantile { quantiles } => quantile_error(y, t, quantiles),
+        Loss::PoissonNll => poisson_nll(y, t),
+        Loss::GaussianNll => gaussian_nll(y, t),
+        Loss::Hinge => hinge(y, t),
     }
 }
 
@@ -206,6 +244,10 @@ fn sample_backward<T: Real>(loss: &Loss, y: &[T], t: &[T]) -> Vec<T> {
         Loss::Quadratic => quadratic_cost_backward(y, t),
         Loss::MeanAbsoluteError => absolute_error_backward(y, t),
         Loss::Huber { delta } => huber_backward(y, t, T::from_f64(*delta)),
+        Loss::Quantile { quantiles } => quantile_error_backward(y, t, quantiles),
+        Loss::PoissonNll => poisson_nll_backward(y, t),
+        Loss::GaussianNll => gaussian_nll_backward(y, t),
+        Loss::Hinge => hinge_backward(y, t),
     }
 }
 

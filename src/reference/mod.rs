@@ -50,6 +50,7 @@ mod norm;
 mod optim;
 mod penalty;
 mod real;
+mod row_losses;
 mod sample_loss;
 
 pub use activation::{Activation, activation_backward, activation_forward, softmax};
@@ -68,6 +69,11 @@ pub use optim::{
 };
 pub use penalty::{l1_backward, l1_penalty, l2_backward, l2_penalty, weight_decay};
 pub use real::Real;
+pub(crate) use row_losses::hinge_margin;
+pub use row_losses::{
+    gaussian_nll, gaussian_nll_backward, hinge, hinge_backward, poisson_nll, poisson_nll_backward,
+    quantile_error, quantile_error_backward,
+};
 pub use sample_loss::{
     absolute_error, absolute_error_backward, huber, huber_backward, quadratic_cost,
     quadratic_cost_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,

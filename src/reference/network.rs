@@ -285,10 +285,16 @@ impl<T: Real> Network<T> {
         let fits = match loss {
             Loss::CrossEntropy { .. } => is(Activation::Softmax) || is(Activation::Identity),
             Loss::BinaryCrossEntropy { .. } => is(Activation::Sigmoid) || is(Activation::Identity),
+            Loss::Quantile { quantiles } => {
+                !quantiles.is_empty() && top.n_out.is_multiple_of(quantiles.len())
+            }
+            Loss::GaussianNll => top.n_out.is_multiple_of(2),
             Loss::MeanSquaredError
             | Loss::Quadratic
             | Loss::MeanAbsoluteError
-            | Loss::Huber { .. } => true,
+            | Loss::Huber { .. }
+            | Loss::PoissonNll
+            | Loss::Hinge => true,
         };
         if !fits {
             let reason = format!("{loss:?} cannot follow {:?}", top.activation);
@@ -299,7 +305,9 @@ impl<T: Real> Network<T> {
             return Err(Error::shape("x", "at least one row", 0));
         }
         match batch.target {
-            Target::Values(values) => check_length("target", rows * top.n_out, values.len())?,
+            Target::Values(values) => {
+                check_length("target", rows * loss.n_targets(top.n_out), values.len())?
+            }
             Target::Labels(labels) => {
                 check_length("labels", rows, labels.len())?;
                 let is_class = top.n_out == 1 && !matches!(loss, Loss::CrossEntropy { .. });

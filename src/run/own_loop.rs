@@ -2,7 +2,6 @@
 
 use super::training::Training;
 use crate::error::{Error, Result, check_option};
-use crate::loss::Loss;
 use crate::program::{BatchTargets, Call, Next, SampleWeights, check_shape, check_targets};
 use crate::storage::{MatMut, MatRef, Matrix};
 
@@ -78,7 +77,7 @@ impl Training<'_> {
         let rows = self.pending_rows("loss_gradient")?;
         let loss = self.setup.loss(&self.net);
         check_targets(&self.net, loss, rows, targets, self.values)?;
-        let weighs_rows = loss == Loss::CrossEntropy;
+        let weighs_rows = loss.weighs_classes();
         let fits = !weighs_rows || self.setup.class_weights.is_empty();
         check_option(fits, "class weights", "expected none in `loss_gradient`; `step` has them")?;
         check_shape("dy", (dy.rows(), dy.cols()), (rows, self.net.n_out()))?;

@@ -46,8 +46,8 @@ impl Setup {
     }
 
     /// The loss that is minimised for `net`.
-    pub(super) fn loss(&self, net: &Mlp) -> Loss {
-        self.loss.unwrap_or(Loss::for_output(net.output_activation()))
+    pub(super) fn loss(&self, net: &Mlp) -> &Loss {
+        self.loss.as_ref().unwrap_or_else(|| Loss::suiting(net.output_activation()))
     }
 
     /// The numbers of the next step.
@@ -80,11 +80,10 @@ impl Setup {
         self.adjustments.validate(&self.optimizer)?;
         check_option(self.batch_size > 0, "batch size", "expected at least 1, got 0")?;
         let loss = self.loss(net);
-        loss.check_output(net.output_activation())?;
-        let fits = !values || loss != Loss::CrossEntropy;
-        check_option(fits, "loss", "cross-entropy needs class labels, got target values")?;
+        loss.check_output(net.output_activation(), net.n_out())?;
+        loss.check_kind(values)?;
         check_range("label smoothing", self.smoothing, 0.0..1.0)?;
-        let fits = self.smoothing == 0.0 || loss == Loss::CrossEntropy;
+        let fits = self.smoothing == 0.0 || *loss == Loss::CrossEntropy;
         check_option(fits, "label smoothing", format!("needs cross-entropy, got {loss}"))?;
         check_class_weights(&self.class_weights, loss, net.n_out())?;
         for (i, LayerShape { layer, .. }) in net.layers().enumerate() {
@@ -100,7 +99,7 @@ impl Setup {
     }
 }
 
-fn check_class_weights(weights: &[f32], loss: Loss, n_out: usize) -> Result<()> {
+fn check_class_weights(weights: &[f32], loss: &Loss, n_out: usize) -> Result<()> {
     let check = |holds, reason| check_option(weights.is_empty() || holds, "class weights", reason);
     let needed = "need cross-entropy or binary cross-entropy";
     check(loss.is_on_logits(), format!("{needed}, got {loss}"))?;

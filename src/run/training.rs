@@ -5,7 +5,6 @@ use super::state::Counts;
 use super::trainer::Trainer;
 use crate::data::{Dataset, Targets, in_order};
 use crate::error::{Error, Result, check_option, check_range};
-use crate::loss::Loss;
 use crate::metrics::Evaluation;
 use crate::network::{Mlp, MlpMut};
 use crate::program::{
@@ -262,7 +261,7 @@ impl<'a> Training<'a> {
     pub(super) fn check_total_weight(&self, data: &Dataset, weights: Option<&[f32]>) -> Result<()> {
         let loss = self.setup.loss(&self.net);
         let class = |i: usize| match data.targets() {
-            Targets::Classes { labels, .. } if loss == Loss::CrossEntropy => {
+            Targets::Classes { labels, .. } if loss.weighs_classes() => {
                 self.setup.class_weights.get(labels[i] as usize).copied().unwrap_or(1.0)
             }
             Targets::Classes { .. } | Targets::Values { .. } => 1.0,

@@ -198,7 +198,7 @@ proptest! {
         weights[n / 2] = 3.0;
         let data = rows.dataset();
         let loss = |batch, weights| {
-            let trainer = Trainer::new(Sgd::new(0.0)).loss(case.loss).batch_size(batch).epochs(2);
+            let trainer = Trainer::new(Sgd::new(0.0)).loss(case.loss.clone()).batch_size(batch).epochs(2);
             let trainer = trainer.class_weights(case.classes.clone());
             let mut trainer = trainer.label_smoothing(case.smoothing);
             if let Some(weights) = weights {
@@ -279,8 +279,8 @@ proptest! {
             scales.gamma.iter_mut().for_each(|g| *g /= scale);
             net.set_norm_parameters(0, &scales).unwrap();
         }
-        let want = rows.with(|x, t| gradients(&case.net, x, t, case.loss)).unwrap();
-        let mut got = larger.with(|x, t| gradients(&net, x, t, case.loss)).unwrap();
+        let want = rows.with(|x, t| gradients(&case.net, x, t, case.loss.clone())).unwrap();
+        let mut got = larger.with(|x, t| gradients(&net, x, t, case.loss.clone())).unwrap();
         prop_assert_eq!(got.loss.to_bits(), want.loss.to_bits(), "seed {}", seed);
         let first = match is_affine {
             true => &mut got.layers[0].gamma[..],

@@ -90,7 +90,7 @@ fn three_calls_are_a_step_for_every_loss_and_layer() {
             for (loss, output) in LOSSES {
                 for threads in [Threads::One, Threads::N(2)] {
                     let net = build(body, 6, output, level);
-                    let trainer = Trainer::new(Adam::new(0.01)).loss(loss);
+                    let trainer = Trainer::new(Adam::new(0.01)).loss(loss.clone());
                     let trainer = trainer.batch_size(ROWS).threads(threads).seed(3);
                     compare(&format!("{name} {loss} {} {threads:?}", level.name()), &trainer, &net);
                 }

@@ -51,8 +51,10 @@ fn parameters(net: &Mlp) -> Vec<Vec<f32>> {
 impl Fast {
     fn train(&mut self, optimizer: impl Into<Optimizer>, steps: usize) -> f32 {
         let regression = !self.values.is_empty();
-        let trainer =
-            Trainer::new(optimizer).batch_size(self.x.rows()).loss(self.loss).threads(Threads::One);
+        let trainer = Trainer::new(optimizer)
+            .batch_size(self.x.rows())
+            .loss(self.loss.clone())
+            .threads(Threads::One);
         let n_out = self.net.n_out();
         let mut training = match regression {
             true => trainer.session_values(&mut self.net).unwrap(),

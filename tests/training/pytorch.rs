@@ -30,7 +30,7 @@ fn fast(fixtures: &Fixtures, case: &Case, level: Level) -> Option<Fast> {
         _ => return None,
     };
     let output = activation(case.output)?;
-    loss.check_output(output).ok()?;
+    loss.check_output(output, n_out).ok()?;
     let builder = Mlp::builder(n_in).dense(hidden, activation(case.hidden)?).dense(n_out, output);
     let mut net = builder.level(level).build().unwrap();
     fixtures.set_parameters(case.net, &mut net);

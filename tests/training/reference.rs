@@ -46,7 +46,8 @@ fn check_against_oracle(place: &str, fast: &Fast) {
     let (x, values) = (widen(fast.x.as_slice()), widen(&fast.values));
     let target = if values.is_empty() { Target::Labels(&labels) } else { Target::Values(&values) };
     let network = reference_network(&fast.net).unwrap();
-    let (loss, want) = network.gradients(&Batch::new(&x, target), &naive_loss(fast.loss)).unwrap();
+    let (loss, want) =
+        network.gradients(&Batch::new(&x, target), &naive_loss(fast.loss.clone())).unwrap();
     let place = format!("{} {place}", fast.net.level().name());
     let output = fast.net.predict(fast.x.view()).unwrap();
     assert_close(

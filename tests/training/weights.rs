@@ -231,9 +231,9 @@ fn a_network_is_evaluated_with_the_loss_it_was_trained_with() {
     let want = [2.5 / 3.0, (0.125 + 0.375 + 0.375) / 3.0, 1.125 / 3.0, 2.25 / 3.0];
     for (loss, want) in losses.into_iter().zip(want) {
         let mut net = line();
-        let got = net.evaluate_with(&set, loss).unwrap().loss;
+        let got = net.evaluate_with(&set, loss.clone()).unwrap().loss;
         assert!((got - want).abs() < 1e-12, "{loss}: {got}, not {want}");
-        let mut trainer = Trainer::new(Sgd::new(0.05)).loss(loss).validation(&set);
+        let mut trainer = Trainer::new(Sgd::new(0.05)).loss(loss.clone()).validation(&set);
         let history = trainer.fit(&mut net, &set).unwrap();
         let validation = history.epochs[0].validation.as_ref().unwrap().loss;
         assert_eq!(net.evaluate_with(&set, loss).unwrap().loss, validation);

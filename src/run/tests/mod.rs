@@ -32,8 +32,8 @@ impl Dice {
         self.below(n) == 0
     }
 
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
+    fn pick<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())].clone()
     }
 
     fn normals(&mut self, n: usize) -> Vec<f32> {
@@ -189,6 +189,7 @@ impl Case {
             (Activation::Gelu, Loss::Quadratic),
             (Activation::Tanh, Loss::MeanAbsolute),
             (Activation::Softplus, Loss::Huber { delta: 0.5 }),
+            (Activation::Identity, Loss::quantile(&[0.3])),
         ]);
         let net = builder.dense(n_out, output).level(level).seed(seed).build().unwrap();
         let on_labels = matches!(loss, Loss::CrossEntropy | Loss::BinaryCrossEntropy);
@@ -202,7 +203,7 @@ impl Case {
             true => Threads::N(2),
             false => Threads::One,
         };
-        let trainer = Trainer::new(optimizer).loss(loss).batch_size(rows).seed(seed);
+        let trainer = Trainer::new(optimizer).loss(loss.clone()).batch_size(rows).seed(seed);
         let trainer = trainer.threads(threads);
         let (mut trainer, batches) = match columns {
             true => (trainer, 1),

@@ -36,7 +36,7 @@ impl Case {
             (Loss::Quadratic, Activation::Tanh),
             (Loss::Huber { delta: 0.5 }, Activation::Identity),
         ];
-        let (loss, output) = losses[data.below(losses.len())];
+        let (loss, output) = losses[data.below(losses.len())].clone();
         let labels = loss == Loss::CrossEntropy || data.below(2) == 0;
         if loss == Loss::CrossEntropy {
             n_out += 1;
@@ -105,7 +105,8 @@ impl Case {
     pub fn trainer(&mut self, optimizer: Optimizer) -> Trainer<'static> {
         // Decoupled decay and L2 are refused together.
         let decays = matches!(optimizer, Optimizer::AdamW(_));
-        let trainer = Trainer::new(optimizer).loss(self.loss).class_weights(self.classes.clone());
+        let trainer =
+            Trainer::new(optimizer).loss(self.loss.clone()).class_weights(self.classes.clone());
         let trainer = trainer.label_smoothing(self.smoothing).threads(Threads::One);
         let trainer = match self.data.below(5) {
             0 if !decays => trainer.l2(0.01),
