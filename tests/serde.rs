@@ -6,7 +6,7 @@
 use deltarule::metrics::{ConfusionMatrix, Evaluation, Scores};
 use deltarule::{
     Activation, Adagrad, Adam, AdamW, EarlyStopping, Epoch, Hardware, History, Init, Layer, Lion,
-    Momentum, Optimizer, Precision, RmsProp, Schedule, Sgd, StepRecord, StopReason, Threads,
+    Loss, Momentum, Optimizer, Precision, RmsProp, Schedule, Sgd, StepRecord, StopReason, Threads,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, from_str, to_string};
@@ -273,4 +273,19 @@ fn the_history_of_a_run_survives_and_its_options_give_the_same_run() {
     // `Debug` writes the shortest text of each number, which has all its bits.
     assert_eq!(format!("{back:?}"), format!("{history:?}"));
     assert!(history.epochs.len() == 4 && !history.step_records.is_empty());
+}
+
+/// A loss is its text, to the last bit of its numbers; a function of the caller's is refused.
+#[test]
+fn losses_are_texts() {
+    for (loss, text) in [
+        (Loss::MeanSquared, "\"mean squared error\""),
+        (Loss::Huber { delta: 0.1 }, "\"huber:0.1\""),
+        (Loss::quantile(&[0.1, 0.9]), "\"quantile:0.1,0.9\""),
+    ] {
+        assert_eq!(serde_json::to_string(&loss).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Loss>(text).unwrap(), loss);
+    }
+    assert!(serde_json::to_string(&Loss::custom("f", |_, _, _| 0.0)).is_err());
+    assert!(serde_json::from_str::<Loss>("\"l2\"").is_err());
 }

@@ -99,6 +99,37 @@ impl FromStr for Loss {
     }
 }
 
+/// As its text; a function of the caller's has none.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Loss {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Loss::Custom(custom) => {
+                let reason = format!("loss {:?} is a function, which has no text", custom.name());
+                Err(serde::ser::Error::custom(reason))
+            }
+            Loss::CrossEntropy
+            | Loss::BinaryCrossEntropy
+            | Loss::MeanSquared
+            | Loss::Quadratic
+            | Loss::MeanAbsolute
+            | Loss::Huber { .. }
+            | Loss::Quantile { .. }
+            | Loss::PoissonNll
+            | Loss::GaussianNll
+            | Loss::Hinge => s.collect_str(self),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Loss {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        let text: String = serde::Deserialize::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
