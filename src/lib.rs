@@ -66,7 +66,7 @@ pub use error::{Error, Result};
 pub use gemm::{Hardware, Precision};
 pub use gradient::check_gradients;
 pub use io::Pipeline;
-pub use loss::Loss;
+pub use loss::{CustomLoss, Loss};
 pub use network::{
     Init, Layer, LayerKind, LayerShape, LayerSummary, Mlp, MlpBuilder, MlpMut, MlpRef, NormKind,
     NormParameters, Summary,
