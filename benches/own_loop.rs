@@ -91,7 +91,7 @@ struct Way {
     rate: f32,
 }
 
-/// An iteration; answers its loss.
+/// An iteration. Returns its loss.
 type Step<'a> = Box<dyn FnMut() -> f32 + 'a>;
 /// A loop on a batch.
 type Loop = for<'a> fn(Way, &'a Batch) -> Step<'a>;

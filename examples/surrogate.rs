@@ -68,7 +68,7 @@ pub fn force([x, y]: Vector) -> Vector {
     force
 }
 
-/// Returns n points with an energy below `HIGHEST`, after so many others. They fill the plane evenly (the
+/// Returns n points with an energy below `HIGHEST`, after this number of others. They fill the plane evenly (the
 /// additive recurrence of Roberts 2018, with the powers of 1/1.3247…, the root of r³ = r + 1).
 pub fn points(skip: usize, n: usize) -> Vec<Vector> {
     const R: f64 = 1.324_717_957_244_746;
@@ -177,7 +177,7 @@ pub fn errors(surrogate: &Surrogate, points: &[Vector]) -> Result<Errors> {
     })
 }
 
-/// Returns so many points on straight lines from minimum to saddle to minimum, with the share of the way.
+/// Returns this number of points on straight lines from minimum to saddle to minimum, with the share of the way.
 fn path(n: usize) -> Vec<(f64, Vector)> {
     let stops = [MINIMA[0], SADDLES[0], MINIMA[1], SADDLES[1], MINIMA[2]];
     let at = |share: f64| {

@@ -31,7 +31,8 @@
 //! - Feature `ndarray`: a [`MatRef`] or [`MatMut`] is a view of an array (`MatRef::try_from(&array)?`), a
 //!   [`Matrix`] becomes an array and back (`into`), and arrays become data sets
 //!   (`Dataset::from_ndarray`); without a copy where the layouts agree.
-//! - Feature `serde`: optimisers, [`Schedule`], [`Layer`], [`Activation`], [`Init`], [`Threads`],
+//! - Feature `serde`: optimisers, [`Schedule`], [`Loss`] (no function of one's
+//!   own), [`Layer`], [`Activation`], [`Init`], [`Threads`],
 //!   [`Precision`] and [`EarlyStopping`], [`History`] and its parts, and the evaluations of [`metrics`]
 //!   implement `Serialize` and `Deserialize`. A configuration has all its numbers, so that a default of
 //!   a later version does not change it, and an unknown one is an error; its ranges are checked where it

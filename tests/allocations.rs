@@ -100,6 +100,27 @@ fn steps_allocate_nothing_after_the_first() {
     }
 }
 
+#[test]
+fn steps_with_a_loss_of_the_callers_allocate_nothing() {
+    let _alone = alone();
+    for (level, threads) in levels().flat_map(|l| [(l, Threads::One), (l, Threads::N(2))]) {
+        let sizes = SIZES[1];
+        let (x, y) = (values(ROWS, sizes[0]), values(ROWS, sizes[2]));
+        let squared = Loss::custom("squared", |y, t, dy| {
+            dy.iter_mut().zip(y).zip(t).for_each(|((dy, y), t)| *dy = y - t);
+            0.5 * dy.iter().map(|e| e * e).sum::<f32>()
+        });
+        let trainer = Trainer::new(Adam::new(0.001)).batch_size(ROWS).threads(threads);
+        let trainer = trainer.loss(squared);
+        let mut net = net(level, sizes, Activation::Identity);
+        let mut training = trainer.session_values(&mut net).unwrap();
+        let mut step = |n| training.step(first(&x, n), BatchTargets::Values(first(&y, n))).unwrap();
+        step(ROWS);
+        let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));
+        assert_eq!(allocations, 0, "{} {threads:?}", level.name());
+    }
+}
+
 /// Operands in bf16 parts are made in memory that is there from the start.
 #[test]
 fn no_precision_allocates_after_the_first_step() {

@@ -174,6 +174,28 @@ fn what_a_loss_cannot_take_is_refused() {
     assert!(matches!(result, Err(Error::Value { .. })), "{result:?}");
 }
 
+/// Rows of weight 0 are left out of a step; the error names the caller's row. An output that is not
+/// finite is the layer's fault, not the function's.
+#[test]
+fn the_error_names_the_callers_row_and_not_the_layers_fault() {
+    let f = |y: &[f32], t: &[f32], dy: &mut [f32]| {
+        dy[0] = y[0] - t[0];
+        if t[0] == 7.0 { f32::NAN } else { 0.5 * dy[0] * dy[0] }
+    };
+    let trainer = Trainer::new(Sgd::new(0.1)).loss(Loss::custom("mine", f));
+    let mut training = trainer.session_values(identity(1)).unwrap();
+    let column = |values: &'static [f32]| MatRef::new(values, values.len(), 1).unwrap();
+    let (x, y) = (column(&[1.0, 2.0, 3.0]), column(&[7.0, 1.0, 7.0]));
+    let error = training.step_weighted(x, y, &[0.0, 1.0, 1.0]).unwrap_err().to_string();
+    assert!(error.contains("row 2"), "{error}");
+
+    let mut net = identity(1);
+    net.set_parameters(0, column(&[2.0]), &[0.0]).unwrap();
+    let mut training = trainer.session_values(net).unwrap();
+    let error = training.step(column(&[f32::MAX]), column(&[0.0])).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { layer: 0, .. }), "{error}");
+}
+
 /// The step is an error that names the function and the row, and changes nothing.
 #[test]
 fn a_function_that_returns_nan_changes_nothing() {

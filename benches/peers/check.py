@@ -1,7 +1,7 @@
 """Whether the programs of a loop compute the same.
 
 Each program takes a few steps from the same weights on the same batches, and writes the loss of each step and
-every weight, or the answers, to a file (`loops.py` and `loops.rs` say which). Adam divides a gradient by its
+every weight, or the outputs, to a file (`loops.py` and `loops.rs` say which). Adam divides a gradient by its
 size, so weights do not show a constant factor of it.
 """
 

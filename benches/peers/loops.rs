@@ -28,7 +28,7 @@ pub trait Learner {
     fn parameters(&self) -> Vec<f32>;
 }
 
-/// A network that answers one row, that of batch `i` of [`batches`].
+/// The outputs of a network for one row, that of batch `i` of [`batches`].
 pub trait Actor {
     fn new(args: &Args) -> Self;
     fn outputs(&mut self, i: usize) -> Vec<f32>;
@@ -53,7 +53,7 @@ impl Layer {
     }
 }
 
-/// The transpose of a matrix of so many rows.
+/// The transpose of a matrix with this number of rows.
 #[allow(dead_code, reason = "a library has one of the two layouts")]
 pub fn transposed(matrix: &[f32], rows: usize) -> Vec<f32> {
     let cols = matrix.len() / rows;
@@ -128,8 +128,8 @@ pub fn run<Dqn: Learner, TwinQ: Learner, Act: Actor>(args: &Args, peer: &Peer) {
     match args.workload.as_str() {
         "dqn" => learn::<Dqn>(args, peer),
         "twin-q" => learn::<TwinQ>(args, peer),
-        "act" => answer::<Act>(args, peer, |actor, i| actor.act(i) as f32),
-        _ => answer::<Act>(args, peer, Act::value),
+        "act" => run_actor::<Act>(args, peer, |actor, i| actor.act(i) as f32),
+        _ => run_actor::<Act>(args, peer, Act::value),
     }
 }
 
@@ -147,7 +147,7 @@ fn learn<L: Learner>(args: &Args, peer: &Peer) {
     });
 }
 
-fn answer<A: Actor>(args: &Args, peer: &Peer, call: fn(&mut A, usize) -> f32) {
+fn run_actor<A: Actor>(args: &Args, peer: &Peer, call: fn(&mut A, usize) -> f32) {
     let mut actor = A::new(args);
     if args.check.is_some() {
         let mut values = Vec::new();

@@ -157,7 +157,7 @@ def learn(make_loop):
             report(variant, lambda i: step(batches[i % BATCHES]))
 
 
-def answer(of_outputs):
+def run_actor(of_outputs):
     network = make_network(0).eval()
 
     def call(x):
@@ -175,4 +175,4 @@ def answer(of_outputs):
 if workload.name in ("dqn", "twin-q"):
     learn({"dqn": Dqn, "twin-q": TwinQ}[workload.name])
 else:
-    answer({"act": lambda outputs: outputs.argmax(), "value": lambda outputs: outputs[0, 0]}[workload.name])
+    run_actor({"act": lambda outputs: outputs.argmax(), "value": lambda outputs: outputs[0, 0]}[workload.name])

@@ -55,13 +55,13 @@ impl Panel {
         Panel { title, x, y, areas: Vec::new(), curves: Vec::new(), dots: Vec::new() }
     }
 
-    /// The middles of so many cells in each direction, row by row from the bottom: x and y of each.
+    /// The middles of this number of cells in each direction, row by row from the bottom: x and y of each.
     pub fn middles(&self, cells: usize) -> Vec<f64> {
         let at = |range: &Range<f64>, i: usize| along(range, (i as f64 + 0.5) / cells as f64);
         (0..cells * cells).flat_map(|i| [at(&self.x, i % cells), at(&self.y, i / cells)]).collect()
     }
 
-    /// Fills so many cells in each direction, numbered as in [`Panel::middles`]. Neighbours of one colour
+    /// Fills this number of cells in each direction, numbered as in [`Panel::middles`]. Neighbours of one colour
     /// in a row become one rectangle.
     pub fn fill(&mut self, cells: usize, color: impl Fn(usize) -> RGBColor) {
         let at = |range: &Range<f64>, i: usize| along(range, i as f64 / cells as f64);

@@ -24,7 +24,7 @@ fn half_range(values: impl Iterator<Item = f64>) -> f64 {
     (high - low) / 2.0
 }
 
-/// Returns so many points from one end to the other of interval i of n.
+/// Returns this number of points from one end to the other of interval i of n.
 fn interval(i: usize, n: usize, points: usize) -> impl Iterator<Item = f64> + Clone {
     (0..points).map(move |k| (i as f64 + k as f64 / (points - 1) as f64) / n as f64)
 }

@@ -3,8 +3,79 @@
 use super::Loss;
 use crate::activation::Activation;
 use crate::error::{Error, Result, check_option};
+use std::ops::RangeInclusive;
+
+/// The needs of a loss.
+struct Needs {
+    /// The output activation that the loss contains; it then takes logits.
+    contained: Option<Activation>,
+    kind: Kind,
+    targets: Count,
+    /// The target values that have a meaning, and how an error names them.
+    range: (RangeInclusive<f32>, &'static str),
+    /// With one output for two classes, what the loss takes is at least this for the second.
+    threshold: f32,
+}
+
+/// The kinds of targets.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Any,
+    Labels,
+    Values,
+}
+
+/// The number of targets of a row.
+#[derive(Clone, Copy)]
+enum Count {
+    /// One for this number of outputs.
+    Outputs(usize),
+    Fixed(usize),
+}
+
+/// Those of a loss without needs of its own.
+const NONE: Needs = Needs {
+    contained: None,
+    kind: Kind::Any,
+    targets: Count::Outputs(1),
+    range: (f32::NEG_INFINITY..=f32::INFINITY, "numbers"),
+    threshold: 0.5,
+};
 
 impl Loss {
+    fn needs(&self) -> Needs {
+        match self {
+            // p = ½ where z = 0.
+            Loss::CrossEntropy => Needs {
+                contained: Some(Activation::Softmax),
+                kind: Kind::Labels,
+                threshold: 0.0,
+                ..NONE
+            },
+            Loss::BinaryCrossEntropy => Needs {
+                contained: Some(Activation::Sigmoid),
+                range: (0.0..=1.0, "probabilities, 0 to 1"),
+                threshold: 0.0,
+                ..NONE
+            },
+            Loss::MeanSquared | Loss::Quadratic | Loss::MeanAbsolute | Loss::Huber { .. } => NONE,
+            Loss::Quantile { quantiles } => {
+                Needs { kind: Kind::Values, targets: Count::Outputs(quantiles.len()), ..NONE }
+            }
+            Loss::PoissonNll => Needs {
+                kind: Kind::Values,
+                range: (0.0..=f32::INFINITY, "counts, at least 0"),
+                ..NONE
+            },
+            Loss::GaussianNll => Needs { kind: Kind::Values, targets: Count::Outputs(2), ..NONE },
+            Loss::Hinge => Needs { kind: Kind::Labels, threshold: 0.0, ..NONE },
+            Loss::Custom(custom) => match custom.n_targets() {
+                None => NONE,
+                Some(n) => Needs { kind: Kind::Values, targets: Count::Fixed(n), ..NONE },
+            },
+        }
+    }
+
     /// Checks that the loss fits an output layer of `n_out` outputs.
     ///
     /// # Errors
@@ -14,69 +85,41 @@ impl Loss {
     /// for a Gaussian of 2.
     pub fn check_output(&self, activation: Activation, n_out: usize) -> Result<()> {
         let refuse = |reason: String| Err(Error::config("loss", reason));
-        match (self, activation) {
-            (Loss::CrossEntropy, Activation::Softmax)
-            | (Loss::BinaryCrossEntropy, Activation::Sigmoid) => return Ok(()),
-            (Loss::CrossEntropy, _) => {
+        let Needs { contained, targets, .. } = self.needs();
+        match (contained, activation) {
+            (Some(contained), _) if contained != activation => {
+                let name = self.family();
                 return refuse(format!(
-                    "cross-entropy needs a softmax output layer, got {activation}"
+                    "{name} needs a {contained} output layer, got {activation}"
                 ));
             }
-            (Loss::BinaryCrossEntropy, _) => {
-                return refuse(format!(
-                    "binary cross-entropy needs a sigmoid output layer, got {activation}"
-                ));
-            }
-            (_, Activation::Softmax) => {
+            (None, Activation::Softmax) => {
                 return refuse(format!("a softmax output layer needs cross-entropy, got {self}"));
             }
-            (_, Activation::Step) => {
+            (None, Activation::Step) => {
                 return refuse("a step output layer has a derivative of zero everywhere".into());
             }
-            (
-                Loss::MeanSquared
-                | Loss::Quadratic
-                | Loss::MeanAbsolute
-                | Loss::Huber { .. }
-                | Loss::Quantile { .. }
-                | Loss::PoissonNll
-                | Loss::GaussianNll
-                | Loss::Hinge
-                | Loss::Custom(_),
-                _,
-            ) => {}
+            (Some(_) | None, _) => {}
         }
-        match self {
-            Loss::Huber { delta } => {
-                let fits = *delta > 0.0 && delta.is_finite();
-                check_option(fits, "loss", format!("Huber's δ must be above 0, got {delta}"))
+        if let Loss::Huber { delta } = self {
+            let fits = *delta > 0.0 && delta.is_finite();
+            check_option(fits, "loss", format!("Huber's δ must be above 0, got {delta}"))?;
+        }
+        if let Loss::Quantile { quantiles } = self
+            && let Some(tau) = quantiles.iter().find(|tau| !(**tau > 0.0 && **tau < 1.0))
+        {
+            return refuse(format!("expected quantiles above 0 and below 1, got {tau}"));
+        }
+        match targets {
+            Count::Outputs(0) => refuse("expected at least one quantile, got none".into()),
+            Count::Outputs(n) => {
+                let name = self.family();
+                let reason = format!("{name} needs a multiple of {n} outputs, got {n_out}");
+                check_option(n_out.is_multiple_of(n), "loss", reason)
             }
-            Loss::Quantile { quantiles } => {
-                let is_in_range = |tau: &&f32| **tau > 0.0 && **tau < 1.0;
-                if let Some(tau) = quantiles.iter().find(|tau| !is_in_range(tau)) {
-                    return refuse(format!("expected quantiles above 0 and below 1, got {tau}"));
-                }
-                let n = quantiles.len();
-                let fits = n > 0 && n_out.is_multiple_of(n);
-                let reason =
-                    format!("{n} quantiles need a multiple of as many outputs, got {n_out}");
-                check_option(fits, "loss", reason)
+            Count::Fixed(n) => {
+                check_option(n > 0, "loss", "expected at least one target a row, got 0")
             }
-            Loss::GaussianNll => {
-                let reason = format!("a Gaussian needs two outputs a target, got {n_out} outputs");
-                check_option(n_out.is_multiple_of(2), "loss", reason)
-            }
-            Loss::Custom(custom) => {
-                let fits = custom.n_targets() != Some(0);
-                check_option(fits, "loss", "expected at least one target a row, got 0")
-            }
-            Loss::CrossEntropy
-            | Loss::BinaryCrossEntropy
-            | Loss::MeanSquared
-            | Loss::Quadratic
-            | Loss::MeanAbsolute
-            | Loss::PoissonNll
-            | Loss::Hinge => Ok(()),
         }
     }
 
@@ -85,52 +128,19 @@ impl Loss {
     /// # Errors
     /// [`Error::Config`].
     pub(crate) fn check_kind(&self, values: bool) -> Result<()> {
-        let got = if values { "target values" } else { "class labels" };
-        let refuse = |needs: &str| {
-            let reason = format!("{} needs {needs}, got {got}", self.family());
-            Err(Error::config("loss", reason))
-        };
-        match self {
-            Loss::CrossEntropy | Loss::Hinge if values => refuse("class labels"),
-            Loss::Quantile { .. } | Loss::PoissonNll | Loss::GaussianNll if !values => {
-                refuse("target values")
-            }
-            Loss::Custom(custom) if !values && custom.n_targets().is_some() => {
-                refuse("target values")
-            }
-            Loss::CrossEntropy
-            | Loss::BinaryCrossEntropy
-            | Loss::MeanSquared
-            | Loss::Quadratic
-            | Loss::MeanAbsolute
-            | Loss::Huber { .. }
-            | Loss::Quantile { .. }
-            | Loss::PoissonNll
-            | Loss::GaussianNll
-            | Loss::Hinge
-            | Loss::Custom(_) => Ok(()),
-        }
+        let got = if values { Kind::Values } else { Kind::Labels };
+        let needed = self.needs().kind;
+        let name = |kind| if kind == Kind::Values { "target values" } else { "class labels" };
+        let reason = format!("{} needs {}, got {}", self.family(), name(needed), name(got));
+        check_option(needed == Kind::Any || needed == got, "loss", reason)
     }
 
-    /// Checks that target values are in the loss's range.
+    /// Checks that target values are in the loss's range. (NaN is found with the inputs.)
     ///
     /// # Errors
     /// [`Error::Value`] for a binary cross-entropy's that is no probability, or a negative count.
     pub(crate) fn check_values<'a>(&self, values: impl IntoIterator<Item = &'a f32>) -> Result<()> {
-        let (range, expected) = match self {
-            Loss::BinaryCrossEntropy => (0.0..=1.0, "probabilities, 0 to 1"),
-            Loss::PoissonNll => (0.0..=f32::INFINITY, "counts, at least 0"),
-            Loss::CrossEntropy
-            | Loss::MeanSquared
-            | Loss::Quadratic
-            | Loss::MeanAbsolute
-            | Loss::Huber { .. }
-            | Loss::Quantile { .. }
-            | Loss::GaussianNll
-            | Loss::Hinge
-            | Loss::Custom(_) => return Ok(()),
-        };
-        // NaN is found with the inputs.
+        let (range, expected) = self.needs().range;
         match values.into_iter().find(|y| **y < *range.start() || **y > *range.end()) {
             Some(y) => Err(Error::value("targets", expected, y)),
             None => Ok(()),
@@ -139,24 +149,15 @@ impl Loss {
 
     /// The number of target values of a row, for `n_out` outputs.
     pub(crate) fn n_targets(&self, n_out: usize) -> usize {
-        match self {
-            Loss::Quantile { quantiles } => n_out / quantiles.len().max(1),
-            Loss::GaussianNll => n_out / 2,
-            Loss::Custom(custom) => custom.n_targets().unwrap_or(n_out),
-            Loss::CrossEntropy
-            | Loss::BinaryCrossEntropy
-            | Loss::MeanSquared
-            | Loss::Quadratic
-            | Loss::MeanAbsolute
-            | Loss::Huber { .. }
-            | Loss::PoissonNll
-            | Loss::Hinge => n_out,
+        match self.needs().targets {
+            Count::Outputs(n) => n_out / n.max(1),
+            Count::Fixed(n) => n,
         }
     }
 
     /// Whether the loss contains the output activation and so takes logits.
     pub(crate) fn is_on_logits(&self) -> bool {
-        matches!(self, Loss::CrossEntropy | Loss::BinaryCrossEntropy)
+        self.needs().contained.is_some()
     }
 
     /// Whether the weights of classes weigh rows in the mean of a batch: shares of a softmax do, positives of
@@ -167,18 +168,7 @@ impl Loss {
 
     /// With one output for two classes, what the loss takes is at least this for the second.
     pub(crate) fn threshold(&self) -> f32 {
-        match self {
-            // p = ½ where z = 0.
-            Loss::CrossEntropy | Loss::BinaryCrossEntropy | Loss::Hinge => 0.0,
-            Loss::MeanSquared
-            | Loss::Quadratic
-            | Loss::MeanAbsolute
-            | Loss::Huber { .. }
-            | Loss::Quantile { .. }
-            | Loss::PoissonNll
-            | Loss::GaussianNll
-            | Loss::Custom(_) => 0.5,
-        }
+        self.needs().threshold
     }
 
     /// Makes what the loss needs for a number of threads, so that steps allocate nothing.
@@ -188,11 +178,16 @@ impl Loss {
         }
     }
 
-    /// The error of a function of the caller's for rows from `first` on, where a loss of a row or its gradient is not finite.
-    pub(crate) fn non_finite_row(&self, first: usize, losses: &[f64]) -> Option<Error> {
+    /// The error of a function of the caller's, where a loss or its gradient is not finite. `row` is the
+    /// caller's number of each row.
+    pub(crate) fn non_finite_row(
+        &self,
+        losses: &[f64],
+        row: impl Fn(usize) -> usize,
+    ) -> Option<Error> {
         let Loss::Custom(custom) = self else { return None };
-        let row = losses.iter().position(|loss| !loss.is_finite())?;
-        let place = format!("loss {:?} or its gradient, row {}", custom.name(), first + row);
-        Some(Error::value(place, "finite numbers", losses[row]))
+        let at = losses.iter().position(|loss| !loss.is_finite())?;
+        let place = format!("loss {:?} or its gradient, row {}", custom.name(), row(at));
+        Some(Error::value(place, "finite numbers", losses[at]))
     }
 }

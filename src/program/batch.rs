@@ -192,6 +192,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The number of a row of the batch in its source.
+    pub(crate) fn row(&self, r: usize) -> usize {
+        self.order.map_or(r, |order| order[r] as usize)
+    }
+
     /// The targets of all rows of the source.
     fn targets(&self) -> BatchTargets<'a> {
         match self.source {
@@ -217,7 +222,7 @@ impl<'a> Batch<'a> {
         };
         picked.clear();
         for row in 0..rows {
-            let sample = self.order.map_or(row as u32, |order| order[row]);
+            let sample = self.row(row) as u32;
             let weight = match weights {
                 SampleWeights::Equal => 1.0,
                 SampleWeights::Samples(s) | SampleWeights::Rows(s) => s[sample as usize],

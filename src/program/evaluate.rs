@@ -105,7 +105,7 @@ pub(crate) fn evaluate(
     let activation = net.output_activation();
     team.run_items(&mut workers, &mut parts, |w, block, part| {
         let range = block * BLOCK_ROWS..data.len().min((block + 1) * BLOCK_ROWS);
-        let (range_start, rows) = (range.start, range.len());
+        let (first, rows) = (range.start, range.len());
         let inputs = match data.features() {
             Features::F32(values) => {
                 let n = data.n_features();
@@ -131,7 +131,7 @@ pub(crate) fn evaluate(
             Output { a, z: None, targets, d, losses, scale: 1.0, weighting, activation },
         );
         part.loss = losses.iter().sum();
-        part.error = loss.non_finite_row(range_start, losses);
+        part.error = loss.non_finite_row(losses, |r| first + r);
     });
     team.check()?;
     if let Some(error) = parts.iter_mut().find_map(|part| part.error.take()) {

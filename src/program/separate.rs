@@ -168,7 +168,7 @@ impl Call<'_> {
         if !finite.into_inner() {
             return Err(first_non_finite_value(&batch));
         }
-        if let Some(error) = step.loss.non_finite_row(0, &ws.batch.losses[..rows]) {
+        if let Some(error) = step.loss.non_finite_row(&ws.batch.losses[..rows], |r| batch.row(r)) {
             return Err(error);
         }
         ws.copy_rows(output.d, rows, dy);

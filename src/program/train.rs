@@ -117,10 +117,13 @@ fn run_counted(
     };
     // A loss that f32 cannot hold has deltas whose products it cannot hold either.
     if !(loss as f32).is_finite() {
-        if let Some(error) = step.loss.non_finite_row(0, losses) {
+        let layer = first_non_finite(net, &ws.program, &ws.batch.matrices, rows);
+        let is_of_loss = layer == net.layers.len();
+        if let Some(error) = step.loss.non_finite_row(losses, |r| batch.row(r))
+            && is_of_loss
+        {
             return Err(error);
         }
-        let layer = first_non_finite(net, &ws.program, &ws.batch.matrices, rows);
         return Err(Error::NonFinite { epoch: 0, step: step.number, layer });
     }
     let change = Change::of_batch(waiting(ws), step.adjustments, rows, weight);

@@ -35,9 +35,14 @@ impl Case {
             (Loss::MeanSquared, Activation::Identity),
             (Loss::Quadratic, Activation::Tanh),
             (Loss::Huber { delta: 0.5 }, Activation::Identity),
+            (Loss::quantile(&[0.3]), Activation::Identity),
+            (Loss::PoissonNll, Activation::Tanh),
+            (Loss::Hinge, Activation::Identity),
         ];
         let (loss, output) = losses[data.below(losses.len())].clone();
-        let labels = loss == Loss::CrossEntropy || data.below(2) == 0;
+        let of_values = matches!(loss, Loss::Quantile { .. } | Loss::PoissonNll);
+        let of_labels = matches!(loss, Loss::CrossEntropy | Loss::Hinge);
+        let labels = of_labels || !of_values && data.below(2) == 0;
         if loss == Loss::CrossEntropy {
             n_out += 1;
         }

@@ -185,7 +185,7 @@ struct Act {
 }
 
 impl Act {
-    fn answer(&mut self, i: usize) -> &[f32] {
+    fn predict(&mut self, i: usize) -> &[f32] {
         let x = self.shape.matrix(&self.batches[i].x);
         let n_out = self.outputs.len();
         let out = MatMut::new(&mut self.outputs, 1, n_out).expect("a row");
@@ -205,15 +205,15 @@ impl Actor for Act {
     }
 
     fn outputs(&mut self, i: usize) -> Vec<f32> {
-        self.answer(i).to_vec()
+        self.predict(i).to_vec()
     }
 
     fn act(&mut self, i: usize) -> u32 {
-        argmax(self.answer(i)) as u32
+        argmax(self.predict(i)) as u32
     }
 
     fn value(&mut self, i: usize) -> f32 {
-        self.answer(i)[0]
+        self.predict(i)[0]
     }
 }
 
