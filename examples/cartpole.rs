@@ -1,0 +1,244 @@
+//! Q-learning with a network: a pole is kept upright on a cart by pushes to the left and to the right.
+//!
+//! The network gives Q(s, a), the discounted sum of the rewards after action a in state s. Each step adds a
+//! transition (s, a, r, s′) to a replay buffer, and learns from a batch of it (Mnih et al., Nature 518,
+//! 529–533, 2015). The error of a row is
+//!
+//! e = Q(s, a) − (r + γ·Q′(s′, argmax Q(s′, ·)))
+//!
+//! where Q′ is the target network, a moving average of Q (Lillicrap et al. 2016, arXiv:1509.02971), and the
+//! next action is Q's own choice (double Q-learning, van Hasselt, Guez and Silver 2016, arXiv:1509.06461). The
+//! loss is Huber's with δ = 1, so ∂L/∂Q(s, a) is e within −1..1, and 0 for the action not taken.
+//!
+//! The task is solved when the mean return of 100 consecutive episodes is 195 of at most 200.
+//!
+//! `cargo run --release --example cartpole` learns with five seeds, and draws the mean returns into
+//! `target/lecture/cartpole.svg`.
+
+#[path = "common/cart_pole.rs"]
+pub mod cart_pole;
+#[path = "common/numbers.rs"]
+pub mod numbers;
+#[path = "common/plot.rs"]
+mod plot;
+#[path = "common/replay.rs"]
+pub mod replay;
+
+use cart_pole::{Episode, FALLEN, LIMIT, Outcome, Push, State, TRACK};
+use deltarule::{
+    Activation, Adam, MatMut, MatRef, Matrix, Mlp, Predictor, Result, Schedule, Threads, Trainer,
+    Training,
+};
+use numbers::Numbers;
+use plot::{COLORS, Curve, Panel, RGBColor};
+use replay::Replay;
+use std::time::Instant;
+
+/// γ: a reward counts half after 69 steps, a third of an episode.
+const DISCOUNT: f32 = 0.99;
+/// Neurons of each of the two hidden layers.
+const HIDDEN: usize = 64;
+/// Transitions that are kept: the last 250 full episodes, which is all of a run.
+const CAPACITY: usize = 50_000;
+/// Transitions of a step of learning.
+const BATCH: usize = 64;
+/// Steps before the first step of learning, by random actions.
+const WARM_UP: u64 = 500;
+/// The share of random actions falls from 1 to the last within this number of steps.
+const EXPLORED: f64 = 4_000.0;
+const LEAST_EXPLORATION: f64 = 0.01;
+/// Of the optimiser.
+const RATE: f32 = 1e-3;
+/// Of the target network: it averages over about 100 steps.
+const TAU: f32 = 0.01;
+
+/// Episodes that a mean return is over.
+pub const WINDOW: usize = 100;
+/// The mean return of a solved task.
+pub const SOLVED: f64 = 195.0;
+/// A run without success ends after this number of episodes.
+const MOST_EPISODES: usize = 1500;
+
+/// What the buffer keeps.
+#[derive(Clone, Copy, Debug)]
+struct Transition {
+    state: [f32; 4],
+    action: usize,
+    reward: f32,
+    next: [f32; 4],
+    outcome: Outcome,
+}
+
+/// The numbers of a state as the network takes them, each about within −1..1.
+fn inputs([x, speed, angle, turn]: State) -> [f32; 4] {
+    // Speeds that the cart and the pole reach when they are pushed to one side for a quarter of a second.
+    const SPEED: f64 = 2.5;
+    const TURN: f64 = 3.5;
+    [x / TRACK, speed / SPEED, angle / FALLEN, turn / TURN].map(|v| v as f32)
+}
+
+/// The number of the larger output.
+fn best(q: &[f32]) -> usize {
+    usize::from(q[1] > q[0])
+}
+
+/// A network that learns, with what it needs for a step.
+pub struct Agent {
+    online: Training<'static>,
+    /// Predicts with the online network's parameters.
+    actor: Predictor<'static>,
+    target: Predictor<'static>,
+    replay: Replay<Transition>,
+    numbers: Numbers,
+    /// Of a batch: states and the states that followed.
+    states: Matrix,
+    next: Matrix,
+    /// Outputs of the online and the target network for the states that followed.
+    next_q: Matrix,
+    target_q: Matrix,
+    gradient: Matrix,
+    drawn: Vec<Transition>,
+}
+
+impl Agent {
+    /// One that knows nothing yet.
+    pub fn new(seed: u64) -> Result<Self> {
+        let n = Push::ALL.len();
+        let net = Mlp::builder(4).dense(HIDDEN, Activation::Relu).dense(HIDDEN, Activation::Relu);
+        let net = net.dense(n, Activation::Identity).seed(seed).build()?;
+        let predictor = || Predictor::new(net.clone(), BATCH, Threads::One);
+        Ok(Agent {
+            actor: predictor()?,
+            target: predictor()?,
+            online: Trainer::new(Adam::new(RATE)).batch_size(BATCH).session_values(net)?,
+            replay: Replay::new(CAPACITY),
+            numbers: Numbers::new(seed),
+            states: Matrix::zeros(BATCH, 4),
+            next: Matrix::zeros(BATCH, 4),
+            next_q: Matrix::zeros(BATCH, n),
+            target_q: Matrix::zeros(BATCH, n),
+            gradient: Matrix::zeros(BATCH, n),
+            drawn: Vec::with_capacity(BATCH),
+        })
+    }
+
+    /// The action with the largest Q.
+    pub fn greedy(&mut self, state: State) -> Result<usize> {
+        let mut q = [0.0; 2];
+        let x = inputs(state);
+        self.actor.predict_into(MatRef::new(&x, 1, 4)?, MatMut::new(&mut q, 1, 2)?)?;
+        Ok(best(&q))
+    }
+
+    /// A step of learning from a batch.
+    fn learn(&mut self) -> Result<()> {
+        self.drawn.clear();
+        self.drawn.extend(self.replay.draw(&mut self.numbers).take(BATCH));
+        for (row, t) in self.drawn.iter().enumerate() {
+            self.states.as_mut_slice()[4 * row..][..4].copy_from_slice(&t.state);
+            self.next.as_mut_slice()[4 * row..][..4].copy_from_slice(&t.next);
+        }
+        self.actor.predict_into(&self.next, &mut self.next_q)?;
+        self.target.predict_into(&self.next, &mut self.target_q)?;
+        let q = self.online.forward(&self.states)?;
+        for (row, (t, dq)) in self.drawn.iter().zip(self.gradient.as_mut_slice().chunks_mut(2)).enumerate() {
+            let later = match t.outcome {
+                Outcome::Fallen => 0.0,
+                Outcome::Stands | Outcome::TimeIsUp => {
+                    DISCOUNT * self.target_q.row(row)[best(self.next_q.row(row))]
+                }
+            };
+            let error = q.row(row)[t.action] - (t.reward + later);
+            dq.fill(0.0);
+            // Of the mean over the batch.
+            dq[t.action] = error.clamp(-1.0, 1.0) / BATCH as f32;
+        }
+        self.online.backward(&self.gradient)?;
+        self.online.update()?;
+        let mut target = self.target.network().clone();
+        blend(&mut target, self.online.network(), TAU)?;
+        self.target = Predictor::new(target, BATCH, Threads::One)?;
+        self.actor = Predictor::new(self.online.network().clone(), BATCH, Threads::One)?;
+        Ok(())
+    }
+}
+
+fn blend(net: &mut Mlp, other: &Mlp, tau: f32) -> Result<()> {
+    let n = net.layers().len();
+    for layer in 0..n {
+        let mix = |a: &mut [f32], b: &[f32]| a.iter_mut().zip(b).for_each(|(a, b)| *a = (1.0 - tau) * *a + tau * b);
+        let (mut w, mut b) = (net.weights(layer)?, net.biases(layer)?);
+        let ow = other.weights(layer)?;
+        mix(w.as_mut_slice(), ow.as_slice());
+        mix(&mut b, &other.biases(layer)?);
+        net.set_parameters(layer, w.view(), &b)?;
+    }
+    Ok(())
+}
+
+/// What a run has come to.
+pub struct Run {
+    /// The network at the end.
+    pub agent: Agent,
+    /// Of each episode, the steps until it ended.
+    pub returns: Vec<usize>,
+    /// Of all episodes.
+    pub steps: u64,
+}
+
+impl Run {
+    /// Learns until the task is solved, or the run has no more episodes.
+    pub fn new(seed: u64) -> Result<Run> {
+        let mut run = Run { agent: Agent::new(seed)?, returns: Vec::new(), steps: 0 };
+        while run.returns.len() < MOST_EPISODES && !run.is_solved() {
+            let steps = run.episode()?;
+            run.returns.push(steps);
+        }
+        Ok(run)
+    }
+
+    /// Whether the last episodes have solved the task.
+    pub fn is_solved(&self) -> bool {
+        self.returns.len() >= WINDOW && self.mean(self.returns.len() - 1) >= SOLVED
+    }
+
+    /// The mean return of this episode and those before it, as many as there are.
+    pub fn mean(&self, episode: usize) -> f64 {
+        let last = &self.returns[(episode + 1).saturating_sub(WINDOW)..=episode];
+        last.iter().sum::<usize>() as f64 / last.len() as f64
+    }
+
+    /// Acts and learns until an episode ends. Returns its steps.
+    fn episode(&mut self) -> Result<usize> {
+        let agent = &mut self.agent;
+        let mut episode = Episode::start(&mut agent.numbers);
+        loop {
+            let state = episode.state();
+            let explored = (1.0 - self.steps as f64 / EXPLORED).max(LEAST_EXPLORATION);
+            let action = if agent.numbers.uniform() < explored {
+                agent.numbers.below(Push::ALL.len())
+            } else {
+                agent.greedy(state)?
+            };
+            let outcome = episode.step(Push::ALL[action]);
+            let (state, next) = (inputs(state), inputs(episode.state()));
+            agent.replay.push(Transition { state, action, reward: 1.0, next, outcome });
+            self.steps += 1;
+            if self.steps > WARM_UP {
+                agent.learn()?;
+            }
+            if outcome != Outcome::Stands {
+                return Ok(episode.steps());
+            }
+        }
+    }
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    for seed in 0..20 {
+        let now = Instant::now();
+        let run = Run::new(seed)?;
+        println!("{seed} {} {} {} {:.2} {:?}", run.is_solved(), run.returns.len(), run.steps, now.elapsed().as_secs_f64(), run.returns.iter().rev().take(5).collect::<Vec<_>>());
+    }
+    Ok(())
+}

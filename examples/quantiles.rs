@@ -1,0 +1,2 @@
+//! Quantiles.
+fn main() {}
