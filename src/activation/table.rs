@@ -101,16 +101,19 @@ impl Activation {
     ];
 
     /// Leaky ReLU with a slope of 0.1: max(0.1 z, z).
+    #[must_use]
     pub fn leaky_relu() -> Activation {
         Activation::LeakyRelu { slope: 0.1 }
     }
 
     /// ELU with α = 1.
+    #[must_use]
     pub fn elu() -> Activation {
         Activation::Elu { alpha: 1.0 }
     }
 
     /// The name, without the parameter.
+    #[must_use]
     pub fn name(self) -> &'static str {
         self.properties().name
     }

@@ -116,21 +116,25 @@ impl Dataset {
     }
 
     /// The number of samples.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Always false: a data set without samples cannot be made.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The number of features per sample.
+    #[must_use]
     pub fn n_features(&self) -> usize {
         self.n_features
     }
 
     /// The stored features.
+    #[must_use]
     pub fn features(&self) -> Features<'_> {
         match &self.features {
             Store::U8 { data, scale, shift } => Features::U8 { data, scale: *scale, shift: *shift },
@@ -139,6 +143,7 @@ impl Dataset {
     }
 
     /// The targets.
+    #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
@@ -178,6 +183,7 @@ impl Dataset {
     ///
     /// # Panics
     /// When they do not fit in memory, four times the size of bytes.
+    #[must_use]
     pub fn matrix(&self) -> Matrix {
         let mut matrix = Matrix::zeros(self.len, self.n_features);
         match self.features() {

@@ -59,16 +59,19 @@ macro_rules! each {
 
 impl ArrayData {
     /// The number of values.
+    #[must_use]
     pub fn len(&self) -> usize {
         each!(self, values => values.len())
     }
 
     /// Whether there are no values.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The name of the type, as Rust spells it.
+    #[must_use]
     pub fn type_name(&self) -> &'static str {
         fn name<T>(_: &[T]) -> &'static str {
             std::any::type_name::<T>()

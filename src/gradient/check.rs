@@ -85,11 +85,13 @@ impl GradientCheck {
     pub const TOLERANCE: f64 = 1e-4;
 
     /// The largest error; 0 if no parameter was compared.
+    #[must_use]
     pub fn error(&self) -> f64 {
         self.worst.map_or(0.0, |worst| worst.error)
     }
 
     /// Whether the largest error is at most [`GradientCheck::TOLERANCE`].
+    #[must_use]
     pub fn passed(&self) -> bool {
         self.error() <= Self::TOLERANCE
     }

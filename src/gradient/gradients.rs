@@ -39,6 +39,7 @@ pub struct LayerGradients {
 
 impl LayerGradients {
     /// The Euclidean norm of the gradients of all the layer's parameters together, summed in f64.
+    #[must_use]
     pub fn norm(&self) -> f64 {
         let norm = self.gamma.iter().chain(&self.beta);
         let values = self.weights.as_slice().iter().chain(&self.biases).chain(norm);

@@ -38,11 +38,13 @@ impl Mlp {
     }
 
     /// Number of inputs.
+    #[must_use]
     pub fn n_in(&self) -> usize {
         self.layers[0].n_in()
     }
 
     /// Number of outputs.
+    #[must_use]
     pub fn n_out(&self) -> usize {
         self.layers[self.layers.len() - 1].n_out()
     }
@@ -57,16 +59,19 @@ impl Mlp {
     }
 
     /// Probability that an input is dropped in training.
+    #[must_use]
     pub fn input_dropout(&self) -> f32 {
         self.input_dropout
     }
 
     /// Number of parameters: weights and biases, and the scales and shifts of norms and affine layers.
+    #[must_use]
     pub fn n_parameters(&self) -> usize {
         self.layers().map(|layer| layer.n_parameters()).sum()
     }
 
     /// The SIMD level at which the network runs.
+    #[must_use]
     pub fn level(&self) -> Level {
         self.level
     }

@@ -94,6 +94,7 @@ impl Optimizer {
     }
 
     /// The learning rate before a schedule.
+    #[must_use]
     pub fn learning_rate(&self) -> f32 {
         self.method().learning_rate()
     }

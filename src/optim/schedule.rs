@@ -146,6 +146,7 @@ impl Schedule {
 
     /// The rate at tick `t`, counted from 0. Without [`Schedule::over`], a cosine or one cycle has no
     /// length here, and this is its first rate; for a plateau it is lr.
+    #[must_use]
     pub fn rate(&self, lr: f32, t: u64) -> f32 {
         let (ticks, from) = self.warm_up;
         let factor = if t < ticks {

@@ -179,6 +179,7 @@ impl<'a> Predictor<'a> {
 
 impl Predictor<'_> {
     /// The network.
+    #[must_use]
     pub fn network(&self) -> &Mlp {
         &self.net
     }

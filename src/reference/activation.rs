@@ -59,16 +59,19 @@ pub enum Activation {
 
 impl Activation {
     /// Leaky ReLU with the slope of the lecture, 0.1.
+    #[must_use]
     pub fn leaky_relu() -> Self {
         Activation::LeakyRelu { slope: 0.1 }
     }
 
     /// ELU with α = 1.
+    #[must_use]
     pub fn elu() -> Self {
         Activation::Elu { alpha: 1.0 }
     }
 
     /// The number of columns of Z per column of A: 1, for maxout the number of units.
+    #[must_use]
     pub fn units(self) -> usize {
         if let Activation::Maxout { units } = self { units } else { 1 }
     }

@@ -61,6 +61,7 @@ pub enum Loss {
 
 impl Loss {
     /// Target values of a row, for `columns` outputs.
+    #[must_use]
     pub fn n_targets(&self, columns: usize) -> usize {
         match self {
             Loss::Quantile { quantiles } => columns / quantiles.len(),
@@ -77,16 +78,19 @@ impl Loss {
     }
 
     /// Cross-entropy without smoothing and without weights.
+    #[must_use]
     pub fn cross_entropy() -> Self {
         Loss::CrossEntropy { label_smoothing: 0.0, class_weights: None }
     }
 
     /// Binary cross-entropy without weights.
+    #[must_use]
     pub fn binary_cross_entropy() -> Self {
         Loss::BinaryCrossEntropy { positive_weights: None }
     }
 
     /// Whether the loss contains the output activation (softmax, sigmoid) and so reads Z, not A.
+    #[must_use]
     pub fn is_on_logits(&self) -> bool {
         matches!(self, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy { .. })
     }

@@ -230,6 +230,7 @@ impl<T: Real> Network<T> {
     ///
     /// # Panics
     /// If the gradients are not those of this network.
+    #[must_use]
     pub fn input_gradient(&self, gradients: &[Gradients<T>]) -> Vec<T> {
         let mut dx = self.layers[0].backward_input(&gradients[0].delta);
         for (l, gradients) in gradients.iter().enumerate() {

@@ -305,21 +305,25 @@ impl<'a> Training<'a> {
     }
 
     /// The learning rate of the next step.
+    #[must_use]
     pub fn learning_rate(&self) -> f32 {
         self.counts.lr
     }
 
     /// Steps taken.
+    #[must_use]
     pub fn steps(&self) -> u64 {
         self.counts.steps
     }
 
     /// The network as it is now.
+    #[must_use]
     pub fn network(&self) -> &Mlp {
         &self.net
     }
 
     /// Ends the session. Returns its network, or a copy where the session has borrowed it.
+    #[must_use]
     pub fn into_network(self) -> Mlp {
         self.net.into_network()
     }

@@ -27,6 +27,7 @@ const VARIABLE: &str = "DELTARULE_SIMD";
 
 impl Level {
     /// AVX-512 F, BW, DQ and VL, if the CPU and the system have them.
+    #[must_use]
     pub fn avx512() -> Option<Level> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f")
@@ -41,6 +42,7 @@ impl Level {
     }
 
     /// AVX2 and FMA, if the CPU has them.
+    #[must_use]
     pub fn avx2() -> Option<Level> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -51,6 +53,7 @@ impl Level {
 
     /// The level of every other CPU: element-wise kernels on `wide`, products on
     /// `matrixmultiply`.
+    #[must_use]
     pub fn portable() -> Level {
         Level(Kind::Portable)
     }
@@ -105,6 +108,7 @@ impl Level {
     }
 
     /// `avx512`, `avx2` or `portable`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

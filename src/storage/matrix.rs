@@ -80,6 +80,7 @@ impl Matrix {
     ///
     /// # Panics
     /// If `rows * cols` values do not fit in memory. [`Matrix::try_zeros`] returns an error instead.
+    #[must_use]
     pub fn zeros(rows: usize, cols: usize) -> Self {
         match Matrix::try_zeros(rows, cols) {
             Ok(zeros) => zeros,
@@ -110,11 +111,13 @@ impl Matrix {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -123,12 +126,14 @@ impl Matrix {
     ///
     /// # Panics
     /// If `r >= self.rows()`.
+    #[must_use]
     pub fn row(&self, r: usize) -> &[f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &self.data[r * self.cols..][..self.cols]
     }
 
     /// All values in row-major order.
+    #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }
@@ -139,11 +144,13 @@ impl Matrix {
     }
 
     /// The values in row-major order, without a copy.
+    #[must_use]
     pub fn into_vec(self) -> Vec<f32> {
         self.data
     }
 
     /// A view of the whole matrix.
+    #[must_use]
     pub fn view(&self) -> MatRef<'_> {
         MatRef::sub(&self.data, self.rows, self.cols)
     }
@@ -198,11 +205,13 @@ impl<'a> MatRef<'a> {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -211,6 +220,7 @@ impl<'a> MatRef<'a> {
     ///
     /// # Panics
     /// If `r >= self.rows()`.
+    #[must_use]
     pub fn row(&self, r: usize) -> &'a [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         // SAFETY: there is such a row, and every row is a slice (see the field `ptr`).
@@ -231,6 +241,7 @@ impl<'a> MatRef<'a> {
     ///
     /// # Panics
     /// If the range is not inside the matrix.
+    #[must_use]
     pub fn row_range(&self, start: usize, end: usize) -> MatRef<'a> {
         assert!(start <= end && end <= self.rows, "rows {start}..{end} of {}", self.rows);
         let ptr = match end - start {
@@ -268,11 +279,13 @@ impl<'a> MatMut<'a> {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }

@@ -85,6 +85,7 @@ impl Precision {
         [Precision::F32, Precision::F32x6, Precision::High, Precision::Bf16];
 
     /// `f32`, `f32x6`, `high` or `bf16`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -100,6 +101,7 @@ impl Precision {
     /// The environment variable `DELTARULE_AMX` is for tests: `off` does without AMX, and `f32`
     /// multiplies the parts of every precision by f32 units, several times slower than f32 itself, to
     /// the bits of AMX. It is read once.
+    #[must_use]
     pub fn hardware(self, level: Level) -> Hardware {
         match self.split(level) {
             None => Hardware::F32,
