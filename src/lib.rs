@@ -7,6 +7,7 @@
 //! | module | has |
 //! |---|---|
 //! | `error` | the errors of the crate |
+//! | `text` | the text form of options that have several numbers |
 //! | `simd` | the operations of each SIMD level, and their choice at run time |
 //! | `storage` | matrices in rows and in panels of 16 columns |
 //! | `math` | exp, ln, sin, erf, hashes, random numbers |
@@ -41,6 +42,8 @@
 //!   `float_roundtrip`.)
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Not among the lints of the workspace: an example's functions are no interface.
+#![deny(clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
 mod activation;
 pub mod data;
@@ -60,6 +63,7 @@ pub mod reference;
 mod run;
 mod simd;
 mod storage;
+mod text;
 mod threads;
 
 pub use activation::Activation;

@@ -9,10 +9,13 @@ use super::sgd::{Momentum, Sgd};
 use crate::error::{Result, check_range};
 use crate::gemm::UpdateRule;
 
-/// Defines the enum and the only match over it.
+/// Defines the enum and the only matches over it.
 macro_rules! optimizers {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// An optimiser with its hyper-parameters.
+        ///
+        /// Text form: the name and the hyper-parameters, as in
+        /// `adam:lr=0.001,beta1=0.9,beta2=0.999,epsilon=1e-8`; see [its `FromStr`](#impl-FromStr-for-Optimizer).
         // Its `Debug` text is part of checkpoints: the names of variants and fields are frozen.
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[cfg_attr(
@@ -30,6 +33,17 @@ macro_rules! optimizers {
                 match self {
                     $(Optimizer::$name(o) => o,)*
                 }
+            }
+
+            pub(super) fn method_mut(&mut self) -> &mut dyn Method {
+                match self {
+                    $(Optimizer::$name(o) => o,)*
+                }
+            }
+
+            /// Every optimiser, with its default hyper-parameters and 0 for those without a default.
+            pub(super) fn with_defaults() -> Vec<Optimizer> {
+                vec![$($name::with_defaults().into(),)*]
             }
         }
 

@@ -1,6 +1,7 @@
 //! Learning-rate schedules, with the formulas of PyTorch.
 
 mod rates;
+mod text;
 
 use crate::error::{Result, check_option, check_range};
 use crate::math::{power, sin_cos};
@@ -9,6 +10,9 @@ use std::fmt;
 
 /// The learning rate as a function of time. Time is counted in ticks: steps or epochs. In the formulas, t
 /// is the tick, counted from 0, and lr is the optimiser's learning rate.
+///
+/// Text form: the shape and its numbers, as in `cosine:floor=0.1,over=500,ticks=steps`; see
+/// [its `FromStr`](#impl-FromStr-for-Schedule).
 ///
 /// ```
 /// use deltarule::Schedule;
