@@ -114,13 +114,10 @@ fn number<T: FromStr>(text: &str, expected: &str) -> std::result::Result<T, Stri
 /// The shortest decimal number that is read as the same bits, with an exponent where there would be
 /// many zeros. (Every NaN is `NaN`.)
 pub(crate) fn real(x: f32) -> String {
-    // From 1e-4 on a number has at most as many zeros as an exponent has characters; up to 2^24
-    // whole numbers are exact.
-    match x.abs() {
-        size if size == 0.0 || (1e-4..16_777_216.0).contains(&size) => x.to_string(),
-        size if size.is_finite() => format!("{x:e}"),
-        _ => x.to_string(),
-    }
+    // Outside of this range a number has more zeros than an exponent has characters, or is above the
+    // whole numbers that are exact.
+    let is_plain = x == 0.0 || (1e-4..16_777_216.0).contains(&x.abs()) || !x.is_finite();
+    if is_plain { x.to_string() } else { format!("{x:e}") }
 }
 
 /// Writes an option.

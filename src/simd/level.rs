@@ -1,12 +1,16 @@
 //! Which vector instructions to use: a capability token.
 
 use crate::error::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
 
 /// A SIMD level that this CPU has. A value exists only if it can run here, so everything that
 /// takes one is safe.
 ///
 /// AVX2 and AVX-512 give the same bits; `portable` gives the same bits for any threads and batch
 /// split, but not the bits of the other two.
+///
+/// Text form: `avx512`, `avx2` or `portable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(pub(super) Kind);
 
@@ -119,6 +123,33 @@ impl Level {
             #[cfg(test)]
             Kind::Software => "software",
         }
+    }
+}
+
+impl fmt::Display for Level {
+    /// The [`name`](Level::name).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// As [`Level::from_name`]: `avx512`, `avx2` or `portable`.
+    ///
+    /// ```
+    /// use deltarule::Level;
+    ///
+    /// assert_eq!("portable".parse::<Level>()?, Level::portable());
+    /// assert_eq!(Level::portable().to_string(), "portable");
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Level`] when there is no such level, or this CPU lacks it.
+    fn from_str(name: &str) -> Result<Level> {
+        Level::from_name(name)
     }
 }
 
