@@ -40,6 +40,6 @@ fn dropped_options_are_warned_of() {
         Activation::elu();
         Activation::Relu.name();
         Level::best();
-        Matrix::zeros(1, 1).shape();
+        Matrix::zeros(1, 1).rows();
     }
 }

@@ -81,6 +81,7 @@ impl ArrayData {
 
     /// The values as f32: f64 and integers that f32 cannot hold are rounded to nearest; false is 0
     /// and true is 1.
+    #[must_use]
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             ArrayData::F32(values) => values,

@@ -148,6 +148,7 @@ impl Mlp {
     /// A hash of the bits of every parameter: FNV-1a over 64 bits. Per layer come the weights
     /// row by row, the biases, the scales and shifts of a norm or an affine layer, and a norm's running
     /// statistics in groups of 16, as files hold them. Equal digests mean, in practice, equal bits.
+    #[must_use]
     pub fn digest(&self) -> u64 {
         // Offset basis and prime of the definition.
         let values = self.layers.iter().flat_map(LayerParameters::values);

@@ -79,6 +79,7 @@ impl Activation {
 
 /// A = σ(Z), for z of (rows, columns). Maxout returns (rows, columns / units), the others
 /// (rows, columns).
+#[must_use]
 pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usize) -> Vec<T> {
     assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
     if activation == Activation::Softmax {
@@ -93,6 +94,7 @@ pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usi
 
 /// ∂L/∂Z from ∂L/∂A: dz = da ⊙ σ′(z). For softmax, dz_j = a_j·(da_j − Σ_k da_k·a_k) over the row; for
 /// maxout, dz is da for the largest unit and 0 for the others.
+#[must_use]
 pub fn activation_backward<T: Real>(
     activation: Activation,
     da: &[T],
@@ -116,6 +118,7 @@ pub fn activation_backward<T: Real>(
 }
 
 /// p_j = e^(z_j − m) / Σ_k e^(z_k − m) for one row. The maximum m cancels; it prevents overflow.
+#[must_use]
 pub fn softmax<T: Real>(z: &[T]) -> Vec<T> {
     let m = largest(z);
     let total = sum(z.iter().map(|&z_k| (z_k - m).exp()));

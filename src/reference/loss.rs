@@ -108,6 +108,7 @@ pub enum Target<'a, T> {
 
 /// The loss of a batch: L = Σ_i s_i·ℓ_i / Σ_i s_i·n_i. `output` is (rows, columns): the logits
 /// for a loss [on logits](Loss::is_on_logits), else the outputs.
+#[must_use]
 pub fn loss_forward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -123,6 +124,7 @@ pub fn loss_forward<T: Real>(
 }
 
 /// ∂L/∂output of a batch: row i is (s_i / Σ_i s_i·n_i)·∂ℓ_i/∂output_i.
+#[must_use]
 pub fn loss_backward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -180,6 +182,7 @@ impl<T: Real> Samples<T> {
 }
 
 /// Row i is 1 in column `labels[i]`, else 0.
+#[must_use]
 pub fn one_hot<T: Real>(labels: &[usize], classes: usize) -> Vec<T> {
     let mut rows = vec![T::ZERO; labels.len() * classes];
     for (i, &label) in labels.iter().enumerate() {

@@ -59,6 +59,7 @@ pub struct Gradients<T> {
 
 impl<'a, T> Batch<'a, T> {
     /// A batch without sample weights.
+    #[must_use]
     pub fn new(x: &'a [T], target: Target<'a, T>) -> Self {
         Batch { x, target, sample_weights: None }
     }
@@ -95,6 +96,7 @@ impl<T: Real> Network<T> {
     }
 
     /// The same network in another precision.
+    #[must_use]
     pub fn cast<U: Real>(&self) -> Network<U> {
         Network { layers: self.layers.iter().map(Layer::cast).collect() }
     }

@@ -77,6 +77,7 @@ impl Level {
     }
 
     /// The fastest level this CPU has.
+    #[must_use]
     pub fn best() -> Level {
         Level::avx512().or_else(Level::avx2).unwrap_or(Level::portable())
     }

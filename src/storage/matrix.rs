@@ -139,6 +139,7 @@ impl Matrix {
     }
 
     /// All values in row-major order.
+    #[must_use]
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut self.data
     }
@@ -156,6 +157,7 @@ impl Matrix {
     }
 
     /// A mutable view of the whole matrix.
+    #[must_use]
     pub fn view_mut(&mut self) -> MatMut<'_> {
         MatMut { data: &mut self.data, rows: self.rows, cols: self.cols, stride: self.cols }
     }
@@ -313,6 +315,7 @@ impl<'a> MatMut<'a> {
     ///
     /// # Panics
     /// If `r >= self.rows()`.
+    #[must_use]
     pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &mut self.data[r * self.stride..][..self.cols]
