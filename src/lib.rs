@@ -7,7 +7,7 @@
 //! | module | has |
 //! |---|---|
 //! | `error` | the errors of the crate |
-//! | `text` | the text form of options that have several numbers |
+//! | `text` | the text form of options that have several numbers, and values in `Debug` texts |
 //! | `simd` | the operations of each SIMD level, and their choice at run time |
 //! | `storage` | matrices in rows and in panels of 16 columns |
 //! | `math` | exp, ln, sin, erf, hashes, random numbers |

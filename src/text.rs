@@ -1,11 +1,14 @@
 //! The text form of options that have several numbers: a name, and the numbers by name, as in
-//! `momentum:lr=0.1,momentum=0.9,nesterov=false`.
+//! `momentum:lr=0.1,momentum=0.9,nesterov=false`. And values in `Debug` texts.
 //!
 //! An option lists its numbers once, as [`Field`]s, which are both written and read.
+
+mod values;
 
 use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
+pub(crate) use values::{Values, are_listed};
 
 /// An option with a text form.
 pub(crate) trait TextForm: Copy {

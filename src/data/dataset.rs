@@ -6,13 +6,15 @@ use super::buffer::Buffer;
 use super::targets::{Targets, check_finite, row};
 use crate::error::{Error, Result};
 use crate::storage::Matrix;
+use crate::text::Values;
+use std::fmt;
 use std::sync::Arc;
 
 /// Samples: `len() x n_features()` features, and the targets of each row.
 ///
 /// Features are f32, or bytes that are scaled as they are read (a quarter of the memory). Every
-/// `Dataset` is well-formed: at least one and fewer than 2^32 rows, at least one feature, every number finite, every label
-/// below the number of classes.
+/// `Dataset` is well-formed: at least one and fewer than 2^32 rows, at least one feature, every number
+/// finite, every label below the number of classes.
 ///
 /// Values are shared: a clone, the parts of [`Dataset::split_at`] and the set of
 /// [`Dataset::with_targets`] copy no feature, and the features stay in memory while one of them
@@ -34,7 +36,7 @@ pub struct Dataset {
 }
 
 /// The stored features, row-major, `len x n_features`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Features<'a> {
     /// Bytes; the value of a byte is `byte * scale + shift` in one rounding (`f32::mul_add`).
     U8 {
@@ -47,6 +49,20 @@ pub enum Features<'a> {
     },
     /// The values themselves.
     F32(&'a [f32]),
+}
+
+/// Up to 100 values are listed; of more their number is written.
+impl fmt::Debug for Features<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Features::U8 { data, scale, shift } => {
+                let mut text = f.debug_struct("U8");
+                text.field("data", &Values(data)).field("scale", scale);
+                text.field("shift", shift).finish()
+            }
+            Features::F32(values) => f.debug_tuple("F32").field(&Values(values)).finish(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

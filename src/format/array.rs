@@ -1,6 +1,8 @@
 //! The contents of array files (IDX, NPY, safetensors).
 
 use crate::error::{Error, Result};
+use crate::text::Values;
+use std::fmt;
 
 /// An array of any shape, row-major (the last index runs fastest).
 ///
@@ -21,7 +23,7 @@ pub struct Array {
 }
 
 /// The values of an [`Array`] in their own type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ArrayData {
@@ -55,6 +57,13 @@ macro_rules! each {
             ArrayData::F64($values) => $body,
         }
     };
+}
+
+/// The type, and the values up to 100; of more their number is written.
+impl fmt::Debug for ArrayData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        each!(self, values => write!(f, "{} {:?}", self.type_name(), Values(values)))
+    }
 }
 
 impl ArrayData {

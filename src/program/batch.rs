@@ -4,14 +4,28 @@ use crate::data::{Dataset, Features, Targets};
 use crate::error::Error;
 use crate::network::Mlp;
 use crate::storage::{MatRef, Matrix, PanelsMut, RowSource, gather};
+use crate::text::Values;
+use std::fmt;
 
 /// The targets of a batch that a caller holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum BatchTargets<'a> {
     /// The class of each row, below the number of the network's outputs.
     Classes(&'a [u32]),
     /// n_out values a row.
     Values(MatRef<'a>),
+}
+
+/// Up to 100 values are listed; of more their number or shape is written.
+impl fmt::Debug for BatchTargets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BatchTargets::Classes(labels) => {
+                f.debug_tuple("Classes").field(&Values(labels)).finish()
+            }
+            BatchTargets::Values(values) => f.debug_tuple("Values").field(values).finish(),
+        }
+    }
 }
 
 /// A batch: rows of a source in an order.

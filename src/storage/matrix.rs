@@ -1,17 +1,17 @@
 //! Row-major f32 matrices, one sample per row. [`Matrix`] owns its values; [`MatRef`] and [`MatMut`]
 //! borrow them.
 
+mod debug;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "ndarray")]
 pub(crate) use ndarray::into_vec;
-use std::fmt;
 use std::marker::PhantomData;
 
 /// An owned row-major matrix of `rows * cols` f32.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Matrix {
     data: Vec<f32>,
     rows: usize,
@@ -36,7 +36,6 @@ unsafe impl Send for MatRef<'_> {}
 unsafe impl Sync for MatRef<'_> {}
 
 /// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
-#[derive(Debug)]
 pub struct MatMut<'a> {
     data: &'a mut [f32],
     rows: usize,
@@ -328,13 +327,6 @@ impl<'a> MatMut<'a> {
     }
 }
 
-impl fmt::Debug for MatRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {} ", self.rows, self.cols)?;
-        f.debug_list().entries((0..self.rows).map(|r| self.row(r))).finish()
-    }
-}
-
 impl<'a> From<&'a Matrix> for MatRef<'a> {
     fn from(matrix: &'a Matrix) -> Self {
         matrix.view()
@@ -358,7 +350,6 @@ mod tests {
         assert_eq!(m.row(1), [2.0, 3.0]);
         assert_eq!(m.row_range(1, 2).row(0), [2.0, 3.0]);
         assert_eq!(m.row_range(2, 2).rows(), 0);
-        assert_eq!(format!("{m:?}"), "2 x 2 [[0.0, 1.0], [2.0, 3.0]]");
         assert!(MatRef::with_stride(&data, 3, 2, 3).is_err());
         assert!(MatRef::with_stride(&data, 2, 3, 2).is_err());
     }
