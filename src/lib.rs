@@ -42,8 +42,12 @@
 //!   `float_roundtrip`.)
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Not among the lints of the workspace: an example's functions are no interface.
-#![deny(clippy::must_use_candidate, clippy::return_self_not_must_use)]
+// Not among the lints of the workspace: what an example makes public is no interface.
+#![deny(
+    missing_debug_implementations,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
 
 mod activation;
 pub mod data;

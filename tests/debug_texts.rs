@@ -6,7 +6,7 @@ use deltarule::{BatchTargets, MatRef, Matrix};
 #[test]
 fn small_data_list_their_values() {
     let targets = Targets::Classes { labels: vec![1, 0], n_classes: 2 };
-    let data = Dataset::from_u8(vec![7, 8], 1, targets).unwrap();
+    let data = Dataset::from_u8(vec![7, 8], 1, targets).unwrap().with_scale(1.0, 0.0).unwrap();
     let text = "Dataset { features: U8 { data: [7, 8], scale: 1.0, shift: 0.0 }, n_features: 1, \
         len: 2, targets: Classes { labels: [1, 0], n_classes: 2 } }";
     assert_eq!(format!("{data:?}"), text);

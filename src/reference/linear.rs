@@ -89,6 +89,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "length of weight")]
     fn a_wrong_length_is_named() {
-        linear_forward(&[0.0; 6], &[0.0; 5], &[0.0; 2], SHAPE);
+        let _ = linear_forward(&[0.0; 6], &[0.0; 5], &[0.0; 2], SHAPE);
     }
 }
