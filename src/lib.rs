@@ -27,6 +27,13 @@
 //! | [`reference`](mod@reference) | the same network in plain loops |
 //! | [`gradient`] | the gradients of a batch, and their check |
 //!
+//! # Options as text
+//!
+//! [`Optimizer`], [`Schedule`], [`Loss`] (no function of one's own), [`Layer`], [`Activation`], [`Init`],
+//! [`Threads`], [`Precision`] and [`Level`] are written by `Display` and read by `FromStr`, for command lines and
+//! logs: `momentum:lr=0.1,momentum=0.9,nesterov=true`. The texts have all numbers, and numbers keep their
+//! bits.
+//!
 //! # Conversions from and to other crates
 //!
 //! - Feature `ndarray`: a [`MatRef`] or [`MatMut`] is a view of an array (`MatRef::try_from(&array)?`), a
