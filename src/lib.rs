@@ -30,9 +30,9 @@
 //! # Options as text
 //!
 //! [`Optimizer`], [`Schedule`], [`Loss`] (no function of one's own), [`Layer`], [`Activation`], [`Init`],
-//! [`Threads`], [`Precision`] and [`Level`] are written by `Display` and read by `FromStr`, for command lines and
-//! logs: `momentum:lr=0.1,momentum=0.9,nesterov=true`. The texts have all numbers, and numbers keep their
-//! bits.
+//! [`Threads`], [`Precision`] and [`Level`] are written by `Display` and read by `FromStr`, for command
+//! lines and logs: `momentum:lr=0.1,momentum=0.9,nesterov=true`. The texts have all numbers, and numbers
+//! keep their bits.
 //!
 //! # Conversions from and to other crates
 //!

@@ -116,7 +116,7 @@ impl fmt::Display for GradientCheck {
 }
 
 /// Compares each parameter's gradient with central differences in f64. `x` is rows x n_in; the targets are
-/// labels or rows x n_out values.
+/// labels or values as in [`BatchTargets`].
 ///
 /// Each parameter takes two passes through the layers above it, in plain loops. Use it for networks of up
 /// to about 10⁵ parameters and batches of a few rows.

@@ -10,6 +10,19 @@ use crate::storage::{MatRef, Matrix};
 use std::fmt;
 
 /// A multilayer perceptron: [layers](crate::Layer) that follow each other, with their parameters.
+/// [`Mlp::builder`] makes one, [`Trainer`](crate::Trainer) trains it, [`Mlp::save`] and [`Mlp::load`] keep
+/// it in a file.
+///
+/// ```
+/// use deltarule::{Activation, MatRef, Mlp};
+///
+/// let net = Mlp::builder(2).dense(8, Activation::Relu).dense(3, Activation::Softmax).build()?;
+/// // Two samples in, a row of three probabilities out for each.
+/// let y = net.predict(MatRef::new(&[0.5, -1.0, 2.0, 0.0], 2, 2)?)?;
+/// assert_eq!((y.rows(), y.cols()), (2, 3));
+/// assert!((y.row(0).iter().sum::<f32>() - 1.0).abs() < 1e-6);
+/// # Ok::<(), deltarule::Error>(())
+/// ```
 ///
 /// It is `Send + Sync`; predicting takes `&self`, so one network behind an `Arc` serves any number
 /// of threads.

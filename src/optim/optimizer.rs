@@ -12,10 +12,12 @@ use crate::gemm::UpdateRule;
 /// Defines the enum and the only matches over it.
 macro_rules! optimizers {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// An optimiser with its hyper-parameters.
+        /// An optimiser with its hyper-parameters. Each struct becomes one by `into()`, which
+        /// [`Trainer::new`](crate::Trainer::new) does.
         ///
         /// Text form: the name and the hyper-parameters, as in
-        /// `adam:lr=0.001,beta1=0.9,beta2=0.999,epsilon=1e-8`; see [its `FromStr`](#impl-FromStr-for-Optimizer).
+        /// `adam:lr=0.001,beta1=0.9,beta2=0.999,epsilon=1e-8`; see
+        /// [its `FromStr`](#impl-FromStr-for-Optimizer).
         // Its `Debug` text is part of checkpoints: the names of variants and fields are frozen.
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[cfg_attr(
@@ -56,19 +58,19 @@ macro_rules! optimizers {
 }
 
 optimizers! {
-    /// Gradient descent.
+    /// Gradient descent: [`Sgd`].
     Sgd,
-    /// Gradient descent with momentum, plain or Nesterov's.
+    /// Gradient descent with momentum, plain or Nesterov's: [`Momentum`].
     Momentum,
-    /// Adam.
+    /// Adam: [`Adam`].
     Adam,
-    /// Adam with decoupled weight decay.
+    /// Adam with decoupled weight decay: [`AdamW`].
     AdamW,
-    /// RMSprop.
+    /// RMSprop: [`RmsProp`].
     RmsProp,
-    /// Adagrad.
+    /// Adagrad: [`Adagrad`].
     Adagrad,
-    /// Lion.
+    /// Lion: [`Lion`].
     Lion,
 }
 

@@ -74,7 +74,7 @@ pub struct Momentum {
 }
 
 impl Momentum {
-    /// Plain momentum with μ in 0..1.
+    /// Plain momentum with learning rate `lr` and μ = `momentum`, in 0..1.
     pub fn new(lr: f32, momentum: f32) -> Self {
         Momentum { lr, momentum, look_ahead: false }
     }

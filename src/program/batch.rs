@@ -7,12 +7,16 @@ use crate::storage::{MatRef, Matrix, PanelsMut, RowSource, gather};
 use crate::text::Values;
 use std::fmt;
 
-/// The targets of a batch that a caller holds.
+/// The targets of a batch, one entry per row. Made by `into()` of a `&[u32]` (labels), a [`MatRef`] or a
+/// [`&Matrix`](Matrix) (values), or the [`&Targets`](Targets) of a data set.
 #[derive(Clone, Copy)]
 pub enum BatchTargets<'a> {
-    /// The class of each row, below the number of the network's outputs.
+    /// The class of each row, below the number of the network's outputs; 0 or 1 where there is one
+    /// output.
     Classes(&'a [u32]),
-    /// n_out values a row.
+    /// rows x n_targets values. There are as many targets as outputs, except with losses that say
+    /// otherwise ([`Loss::Quantile`](crate::Loss::Quantile) and
+    /// [`Loss::GaussianNll`](crate::Loss::GaussianNll)).
     Values(MatRef<'a>),
 }
 

@@ -18,8 +18,20 @@ use std::fmt;
 /// Predicts with a network again and again, without allocating after the first call.
 ///
 /// A row's outputs are the same bits alone or in a call with a thousand others, and for any
-/// number of threads. With more than one, some of the first calls are timed by one thread and by all,
-/// and the faster way does the others; it is tried again now and then.
+/// number of threads. With more than one thread, some of the first calls are timed on one thread and on
+/// all threads; later calls use the faster way, and the comparison is repeated from time to time.
+///
+/// ```
+/// use deltarule::{Activation, Matrix, Mlp, Predictor, Threads};
+///
+/// let net = Mlp::builder(3).dense(2, Activation::Softmax).build()?;
+/// let mut predictor = Predictor::new(&net, 100, Threads::One)?;
+/// let x = Matrix::zeros(4, 3);
+/// let mut out = Matrix::zeros(4, 2);
+/// predictor.predict_into(&x, &mut out)?;
+/// assert_eq!(out.row(0), [0.5, 0.5]);
+/// # Ok::<(), deltarule::Error>(())
+/// ```
 pub struct Predictor<'a> {
     net: MlpRef<'a>,
     plan: Plan,

@@ -5,7 +5,7 @@ use crate::data::{Dataset, in_order, shuffled};
 use crate::error::{Error, Result, check_option};
 use crate::network::Mlp;
 
-/// Losses at growing learning rates.
+/// Losses at growing learning rates, as [`Trainer::range_test`] returns them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RangeTest {

@@ -118,7 +118,7 @@ impl<'a> Training<'a> {
     }
 
     /// Trains on one batch: `x` is rows x n_in, with at most as many rows as the trainer's batch size;
-    /// the targets are labels, or rows x n_out values. Returns the mean loss of the batch before the
+    /// the targets are labels or values as in [`BatchTargets`]. Returns the mean loss of the batch before the
     /// update.
     ///
     /// # Errors

@@ -10,7 +10,18 @@ use crate::error::{Error, Result};
 pub(crate) use ndarray::into_vec;
 use std::marker::PhantomData;
 
-/// An owned row-major matrix of `rows * cols` f32.
+/// An owned row-major matrix of `rows * cols` f32, one sample per row.
+///
+/// ```
+/// use deltarule::{MatRef, Matrix};
+///
+/// let owned = Matrix::from_vec(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(owned.row(1), [4.0, 5.0, 6.0]);
+/// // Functions that take `impl Into<MatRef>` take both.
+/// let borrowed = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3)?;
+/// assert_eq!(owned.view().row(0), borrowed.row(0));
+/// # Ok::<(), deltarule::Error>(())
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Matrix {
     data: Vec<f32>,
@@ -18,7 +29,8 @@ pub struct Matrix {
     cols: usize,
 }
 
-/// A borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
+/// A borrowed row-major matrix: row `r` starts at `r * stride` of its slice. Made of a slice, or of a
+/// `&Matrix` by `into()`.
 #[derive(Clone, Copy)]
 pub struct MatRef<'a> {
     /// The first value. Each row is a slice of `cols` values that nobody changes during `'a`; what
@@ -35,7 +47,8 @@ unsafe impl Send for MatRef<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for MatRef<'_> {}
 
-/// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
+/// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice. Made of a slice, or
+/// of a `&mut Matrix` by `into()`.
 pub struct MatMut<'a> {
     data: &'a mut [f32],
     rows: usize,
