@@ -222,7 +222,7 @@ impl Learner {
     /// Takes a network into service.
     pub fn new(net: Mlp) -> Result<Learner> {
         // A tenth of the rate of the training before: each review is in `WINDOW` steps.
-        let trainer = Trainer::new(Adam::new(0.001)).batch_size(WINDOW).threads(Threads::One);
+        let trainer = Trainer::new(Adam::new(0.0003)).batch_size(WINDOW).threads(Threads::One);
         let training = trainer.session_values(net)?;
         let (features, recalled) = (Matrix::zeros(WINDOW, FEATURES), Matrix::zeros(WINDOW, 1));
         Ok(Learner { training, features, recalled, seen: 0 })
