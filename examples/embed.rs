@@ -293,7 +293,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let speed = USERS as f64 / start.elapsed().as_secs_f64();
         // The last two users are those of the next run whose jobs do not finish.
         digests.push(digest(trained[..trained.len() - 2].iter().map(|t| &t.net)));
-        println!("{:<34} {speed:>8.0}", format!("networks per second, {threads} threads"));
+        println!("{:<34} {speed:>8.0}", format!("networks per second, pool of {threads}"));
     }
 
     // Two jobs that would take hours: one is cancelled at its first report, one is out of time.
