@@ -157,18 +157,22 @@ fn probabilities_are_near_those_of_the_simulation_and_come_nearer() {
 }
 
 #[test]
-fn learning_a_review_allocates_nothing() {
+fn predicting_and_learning_a_review_allocates_nothing() {
     let _alone = alone();
     let reviews = embed::reviews(1, 1000);
     for level in [Level::avx2(), Level::avx512()].into_iter().flatten() {
         let net = Mlp::builder(FEATURES).dense(16, deltarule::Activation::Tanh);
         let net = net.dense(1, deltarule::Activation::Sigmoid).level(level).build().unwrap();
-        // From the first review on. The harness allocates too, when the test beside this one ends, so
+        // From the first step on, and after the first prediction. The harness allocates too, when the test beside this one ends, so
         // the fewest of three.
         let count = |_| {
             let mut learner = Learner::new(net.clone()).unwrap();
+            learner.recall(&reviews[0].features).unwrap();
             let region = Region::start();
-            reviews.iter().for_each(|review| _ = learner.learn(review).unwrap());
+            for review in &reviews {
+                assert!((0.0..=1.0).contains(&learner.recall(&review.features).unwrap()));
+                learner.learn(review).unwrap();
+            }
             region.end().allocations
         };
         assert_eq!((0..3).map(count).min(), Some(0), "{}", level.name());
