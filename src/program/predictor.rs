@@ -20,6 +20,9 @@ use std::fmt;
 /// A row's outputs are the same bits alone or in a call with a thousand others, and for any
 /// number of threads. With more than one, some of the first calls are timed by one thread and by all,
 /// and the faster way does the others; it is tried again now and then.
+///
+/// Its network cannot change. A network in training predicts by
+/// [`Training::predict_into`](crate::Training::predict_into).
 pub struct Predictor<'a> {
     net: MlpRef<'a>,
     plan: Plan,

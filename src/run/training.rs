@@ -18,7 +18,8 @@ use std::fmt;
 
 /// A network in training, for a loop of the caller's, which calls [`Training::step`] once per batch, or
 /// [`forward`](Training::forward), [`backward`](Training::backward) and [`update`](Training::update) for
-/// gradients of its own. Made by [`Trainer::session`](crate::Trainer::session).
+/// gradients of its own. [`Training::predict_into`] predicts between steps. Made by
+/// [`Trainer::session`](crate::Trainer::session).
 ///
 /// A step allocates nothing (at the levels `avx2` and `avx512`). The session borrows the network until
 /// it is dropped, or owns it: a `Training<'static>` can be stored in a struct.
