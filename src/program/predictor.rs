@@ -32,6 +32,8 @@ use std::fmt;
 /// assert_eq!(out.row(0), [0.5, 0.5]);
 /// # Ok::<(), deltarule::Error>(())
 /// ```
+///
+/// A network in training predicts by [`Training::predict_into`](crate::Training::predict_into).
 pub struct Predictor<'a> {
     net: MlpRef<'a>,
     plan: Plan,
@@ -153,15 +155,12 @@ impl<'a> Predictor<'a> {
     fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
         let (net, rows) = (&*self.net, x.rows());
         let threads = if way == Way::Team { self.team.threads() } else { 1 };
-        let softmax = net.output_activation() == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let scratch = &mut self.scratch[0];
             let inputs = scratch.inputs(net, &self.plan, x);
             let mut a = scratch.forward_by_columns(net, &self.plan, inputs, &mut self.team);
-            if softmax {
-                softmax_rows(net, &mut a);
-            }
+            to_probabilities(net, &mut a);
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
             return self.team.check();
         }
@@ -171,19 +170,10 @@ impl<'a> Predictor<'a> {
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);
         let plan = &self.plan;
-        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, mut out| {
+        let split = self.split.as_ref();
+        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, out| {
             let x = x.row_range(range.start, range.end);
-            let mut a = match &self.split {
-                None => {
-                    let inputs = scratch.inputs(net, plan, x);
-                    scratch.forward(net, plan, inputs).0
-                }
-                Some(split) => scratch.forward_split(net, plan, x, split),
-            };
-            if softmax {
-                softmax_rows(net, &mut a);
-            }
-            (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+            predict_block((net, plan, split), scratch, x, out);
         });
         self.team.check()
     }
@@ -334,8 +324,26 @@ fn rows_of(x: MatRef) -> String {
     format!("{} rows of {}", x.rows(), x.cols())
 }
 
-/// Every row becomes its softmax.
-fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
+/// The outputs of a block of rows, with the network's plan and, for a precision that is not f32, its weights.
+pub(super) fn predict_block(
+    (net, plan, split): (&Mlp, &Plan, Option<&SplitWeights>),
+    scratch: &mut Scratch,
+    x: MatRef,
+    mut out: MatMut,
+) {
+    let mut a = match split {
+        None => {
+            let inputs = scratch.inputs(net, plan, x);
+            scratch.forward(net, plan, inputs).0
+        }
+        Some(split) => scratch.forward_split(net, plan, x, split),
+    };
+    to_probabilities(net, &mut a);
+    (0..x.rows()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+}
+
+/// Where the output layer is softmax, every row becomes its softmax.
+fn to_probabilities(net: &Mlp, a: &mut PanelsMut) {
     struct Rows<'a, 'b>(&'b mut PanelsMut<'a>);
     impl Kernel for Rows<'_, '_> {
         type Output = ();
@@ -346,7 +354,9 @@ fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
             }
         }
     }
-    dispatch(net.level, Rows(a));
+    if net.output_activation() == Activation::Softmax {
+        dispatch(net.level, Rows(a));
+    }
 }
 
 impl Mlp {
