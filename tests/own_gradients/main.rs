@@ -1,6 +1,7 @@
 //! Loops with gradients of their own: a step in three calls, and gradients of the inputs.
 
 mod input_gradients;
+mod parameters;
 mod refused;
 mod steps;
 #[path = "../support/mod.rs"]
