@@ -180,6 +180,23 @@ impl<'a> Predictor<'a> {
 }
 
 impl Predictor<'_> {
+    /// Changes the parameters of the network, which becomes the predictor's own.
+    ///
+    /// # Errors
+    /// Those of `change`, which then has changed nothing.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Mlp) -> Result<()>) -> Result<()> {
+        let net = self.net.make_mut();
+        change(net)?;
+        self.scratch.iter_mut().for_each(Scratch::forget_weights);
+        if let Some(split) = &mut self.split {
+            split.fill(net);
+        }
+        if let Some(gradient) = &mut self.gradient {
+            gradient.shared.copy_parameters(net);
+        }
+        Ok(())
+    }
+
     /// The network.
     #[must_use]
     pub fn network(&self) -> &Mlp {
