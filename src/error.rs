@@ -57,7 +57,8 @@ pub enum Error {
         /// What does not fit, as text.
         what: String,
     },
-    /// A thread with an unusual floating-point environment, in which results would differ.
+    /// A thread that flushes subnormal numbers to zero, or rounds other than to nearest: results would
+    /// differ. Libraries that are built with `-ffast-math` can change a thread so.
     FloatEnvironment {
         /// What differs.
         reason: String,

@@ -7,6 +7,7 @@
 //! | module | has |
 //! |---|---|
 //! | `error` | the errors of the crate |
+//! | `text` | the text form of options that have several numbers, and values in `Debug` texts |
 //! | `simd` | the operations of each SIMD level, and their choice at run time |
 //! | `storage` | matrices in rows and in panels of 16 columns |
 //! | `math` | exp, ln, sin, erf, hashes, random numbers |
@@ -26,6 +27,13 @@
 //! | [`reference`](mod@reference) | the same network in plain loops |
 //! | [`gradient`] | the gradients of a batch, and their check |
 //!
+//! # Options as text
+//!
+//! [`Optimizer`], [`Schedule`], [`Loss`] (no function of one's own), [`Layer`], [`Activation`], [`Init`],
+//! [`Threads`], [`Precision`] and [`Level`] are written by `Display` and read by `FromStr`, for command
+//! lines and logs: `momentum:lr=0.1,momentum=0.9,nesterov=true`. The texts have all numbers, and numbers
+//! keep their bits.
+//!
 //! # Conversions from and to other crates
 //!
 //! - Feature `ndarray`: a [`MatRef`] or [`MatMut`] is a view of an array (`MatRef::try_from(&array)?`), a
@@ -41,6 +49,12 @@
 //!   `float_roundtrip`.)
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Not among the lints of the workspace: what an example makes public is no interface.
+#![deny(
+    missing_debug_implementations,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
 
 mod activation;
 pub mod data;
@@ -60,6 +74,7 @@ pub mod reference;
 mod run;
 mod simd;
 mod storage;
+mod text;
 mod threads;
 
 pub use activation::Activation;

@@ -36,11 +36,13 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// An evaluation without classes: regression.
+    #[must_use]
     pub fn of_regression(loss: f64) -> Self {
         Evaluation { loss, accuracy: None, confusion: None }
     }
 
     /// An evaluation of a classifier; the accuracy is the confusion matrix's.
+    #[must_use]
     pub fn of_classes(loss: f64, confusion: ConfusionMatrix) -> Self {
         Evaluation { loss, accuracy: Some(confusion.accuracy()), confusion: Some(confusion) }
     }

@@ -287,7 +287,8 @@ fn predictions_allocate_nothing_after_the_first() {
     }
 }
 
-/// A loop's own gradients: forward, loss, backward with and without ∂L/∂x, sums, updates.
+/// A loop's own gradients: forward, loss, backward with and without ∂L/∂x, sums, updates; predictions
+/// between them.
 #[test]
 fn separate_calls_allocate_nothing_after_the_first() {
     let _alone = alone();
@@ -298,6 +299,7 @@ fn separate_calls_allocate_nothing_after_the_first() {
             let net = net(level, sizes, Activation::Identity);
             let mut training = trainer.session_values(net.clone()).unwrap();
             let (mut dy, mut dx) = (values(ROWS, sizes[2]), Matrix::zeros(ROWS, sizes[0]));
+            let (mut out, mut row) = (Matrix::zeros(ROWS, sizes[2]), Matrix::zeros(1, sizes[2]));
             let mut step = || {
                 for _ in 0..2 {
                     training.forward(&x).unwrap();
@@ -308,6 +310,8 @@ fn separate_calls_allocate_nothing_after_the_first() {
                 training.forward(&x).unwrap();
                 training.backward(&dy).unwrap();
                 training.update().unwrap();
+                training.predict_into(&x, &mut out).unwrap();
+                training.predict_into(first(&x, 1), &mut row).unwrap();
             };
             step();
             let place = format!("{} {sizes:?} {threads:?}", level.name());

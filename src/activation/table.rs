@@ -101,16 +101,19 @@ impl Activation {
     ];
 
     /// Leaky ReLU with a slope of 0.1: max(0.1 z, z).
+    #[must_use]
     pub fn leaky_relu() -> Activation {
         Activation::LeakyRelu { slope: 0.1 }
     }
 
     /// ELU with α = 1.
+    #[must_use]
     pub fn elu() -> Activation {
         Activation::Elu { alpha: 1.0 }
     }
 
     /// The name, without the parameter.
+    #[must_use]
     pub fn name(self) -> &'static str {
         self.properties().name
     }
@@ -211,12 +214,13 @@ impl Activation {
 }
 
 impl fmt::Display for Activation {
+    /// The name, and the parameter with the digits that keep its bits. Model files contain it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut copy = *self;
         match copy.parameter() {
-            None => f.write_str(self.name()),
-            Some(Parameter::Number(_, value)) => write!(f, "{}:{value}", self.name()),
-            Some(Parameter::Units(units)) => write!(f, "{}:{units}", self.name()),
+            None => f.pad(self.name()),
+            Some(Parameter::Number(_, value)) => f.pad(&format!("{}:{value}", self.name())),
+            Some(Parameter::Units(units)) => f.pad(&format!("{}:{units}", self.name())),
         }
     }
 }
@@ -241,6 +245,19 @@ impl<'de> serde::Deserialize<'de> for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
+    /// Reads what `Display` writes: the name of one of [`Activation::ALL`]; `leaky-relu:0.2` (slope)
+    /// and `elu:0.5` (α), whose parameter may be left out; and `maxout:2` (units), whose may not.
+    ///
+    /// ```
+    /// use deltarule::Activation;
+    ///
+    /// assert_eq!("relu".parse::<Activation>()?, Activation::Relu);
+    /// assert_eq!("elu".parse::<Activation>()?, Activation::Elu { alpha: 1.0 });
+    /// assert_eq!("maxout:2".parse::<Activation>()?, Activation::Maxout { units: 2 });
+    /// assert_eq!(Activation::leaky_relu().to_string(), "leaky-relu:0.1");
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Config`] for an unknown name, a parameter that is not a number or out of range, a
     /// missing number of units, or a parameter of a function that has none.

@@ -1,5 +1,6 @@
 //! The values of a data set, in memory or in a mapped file.
 
+use crate::text::Values;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl<T> Deref for Buffer<T> {
 impl<T: fmt::Debug> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owner {
-            Owner::Memory(_) => (**self).fmt(f),
+            Owner::Memory(_) => Values(self).fmt(f),
             // The whole file would be read.
             #[cfg(feature = "mmap")]
             Owner::Mapped(mapped) => write!(f, "{:?} of {mapped:?}", self.part),

@@ -6,13 +6,15 @@ use super::buffer::Buffer;
 use super::targets::{Targets, check_finite, row};
 use crate::error::{Error, Result};
 use crate::storage::Matrix;
+use crate::text::Values;
+use std::fmt;
 use std::sync::Arc;
 
 /// Samples: `len() x n_features()` features, and the targets of each row.
 ///
 /// Features are f32, or bytes that are scaled as they are read (a quarter of the memory). Every
-/// `Dataset` is well-formed: at least one and fewer than 2^32 rows, at least one feature, every number finite, every label
-/// below the number of classes.
+/// `Dataset` is well-formed: at least one and fewer than 2^32 rows, at least one feature, every number
+/// finite, every label below the number of classes.
 ///
 /// Values are shared: a clone, the parts of [`Dataset::split_at`] and the set of
 /// [`Dataset::with_targets`] copy no feature, and the features stay in memory while one of them
@@ -34,7 +36,7 @@ pub struct Dataset {
 }
 
 /// The stored features, row-major, `len x n_features`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Features<'a> {
     /// Bytes; the value of a byte is `byte * scale + shift` in one rounding (`f32::mul_add`).
     U8 {
@@ -47,6 +49,20 @@ pub enum Features<'a> {
     },
     /// The values themselves.
     F32(&'a [f32]),
+}
+
+/// Up to 100 values are listed; of more their number is written.
+impl fmt::Debug for Features<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Features::U8 { data, scale, shift } => {
+                let mut text = f.debug_struct("U8");
+                text.field("data", &Values(data)).field("scale", scale);
+                text.field("shift", shift).finish()
+            }
+            Features::F32(values) => f.debug_tuple("F32").field(&Values(values)).finish(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -116,21 +132,25 @@ impl Dataset {
     }
 
     /// The number of samples.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Always false: a data set without samples cannot be made.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The number of features per sample.
+    #[must_use]
     pub fn n_features(&self) -> usize {
         self.n_features
     }
 
     /// The stored features.
+    #[must_use]
     pub fn features(&self) -> Features<'_> {
         match &self.features {
             Store::U8 { data, scale, shift } => Features::U8 { data, scale: *scale, shift: *shift },
@@ -139,6 +159,7 @@ impl Dataset {
     }
 
     /// The targets.
+    #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
@@ -178,6 +199,7 @@ impl Dataset {
     ///
     /// # Panics
     /// When they do not fit in memory, four times the size of bytes.
+    #[must_use]
     pub fn matrix(&self) -> Matrix {
         let mut matrix = Matrix::zeros(self.len, self.n_features);
         match self.features() {

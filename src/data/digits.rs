@@ -22,6 +22,7 @@ const PIXELS: usize = 64;
 /// assert_eq!((digits.len(), digits.n_features()), (1797, 64));
 /// ```
 #[allow(clippy::expect_used, reason = "the data is part of the crate")]
+#[must_use]
 pub fn digits() -> Dataset {
     let mut bits = Bits { bytes: PACKED.iter(), held: 0, n_held: 0 };
     let mut pixels = Vec::with_capacity(SAMPLES.saturating_mul(PIXELS));

@@ -31,12 +31,14 @@ impl Dataset {
 impl Targets {
     /// Class labels, one per sample (feature `ndarray`); without a copy where they are neighbours in
     /// memory. That they are below `n_classes` is checked by the [`Dataset`].
+    #[must_use]
     pub fn classes_from_ndarray(labels: Array1<u32>, n_classes: usize) -> Targets {
         Targets::Classes { labels: into_vec(labels), n_classes }
     }
 
     /// The target values of a regression, `samples x outputs` (feature `ndarray`); without a copy where
     /// the array is row-major without gaps.
+    #[must_use]
     pub fn values_from_ndarray(values: Array2<f32>) -> Targets {
         let n_outputs = values.ncols();
         Targets::Values { values: into_vec(values), n_outputs }

@@ -92,6 +92,7 @@ impl Standardizer {
     /// Measures the (scaled) features of a data set. Holds one row at a time, so the data set may be a
     /// mapped file larger than memory.
     #[allow(clippy::expect_used, reason = "a data set with another feature cannot be made")]
+    #[must_use]
     pub fn fit_features(data: &Dataset) -> Self {
         Self::measure(data.len(), data.n_features(), |r, out| data.row_into(r, out))
             .expect("a data set has finite features")
@@ -128,11 +129,13 @@ impl Standardizer {
     }
 
     /// The mean of each column.
+    #[must_use]
     pub fn mean(&self) -> &[f64] {
         &self.mean
     }
 
     /// The standard deviation of each column; 1 for a constant one.
+    #[must_use]
     pub fn std(&self) -> &[f64] {
         &self.std
     }

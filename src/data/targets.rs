@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::format::with_room;
+use crate::text::Values;
+use std::fmt;
 
 /// The targets of a data set: one entry (or one row) per sample.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Targets {
     /// Classification: `labels[i] < n_classes`.
@@ -21,6 +23,22 @@ pub enum Targets {
         /// Values per sample, at least 1.
         n_outputs: usize,
     },
+}
+
+/// Up to 100 values are listed; of more their number is written.
+impl fmt::Debug for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Targets::Classes { labels, n_classes } => {
+                let mut text = f.debug_struct("Classes");
+                text.field("labels", &Values(labels)).field("n_classes", n_classes).finish()
+            }
+            Targets::Values { values, n_outputs } => {
+                let mut text = f.debug_struct("Values");
+                text.field("values", &Values(values)).field("n_outputs", n_outputs).finish()
+            }
+        }
+    }
 }
 
 impl Targets {

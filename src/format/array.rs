@@ -1,6 +1,8 @@
 //! The contents of array files (IDX, NPY, safetensors).
 
 use crate::error::{Error, Result};
+use crate::text::Values;
+use std::fmt;
 
 /// An array of any shape, row-major (the last index runs fastest).
 ///
@@ -21,7 +23,7 @@ pub struct Array {
 }
 
 /// The values of an [`Array`] in their own type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ArrayData {
@@ -57,18 +59,28 @@ macro_rules! each {
     };
 }
 
+/// The type, and the values up to 100; of more their number is written.
+impl fmt::Debug for ArrayData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        each!(self, values => write!(f, "{} {:?}", self.type_name(), Values(values)))
+    }
+}
+
 impl ArrayData {
     /// The number of values.
+    #[must_use]
     pub fn len(&self) -> usize {
         each!(self, values => values.len())
     }
 
     /// Whether there are no values.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The name of the type, as Rust spells it.
+    #[must_use]
     pub fn type_name(&self) -> &'static str {
         fn name<T>(_: &[T]) -> &'static str {
             std::any::type_name::<T>()
@@ -78,6 +90,7 @@ impl ArrayData {
 
     /// The values as f32: f64 and integers that f32 cannot hold are rounded to nearest; false is 0
     /// and true is 1.
+    #[must_use]
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             ArrayData::F32(values) => values,

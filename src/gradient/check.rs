@@ -85,11 +85,13 @@ impl GradientCheck {
     pub const TOLERANCE: f64 = 1e-4;
 
     /// The largest error; 0 if no parameter was compared.
+    #[must_use]
     pub fn error(&self) -> f64 {
         self.worst.map_or(0.0, |worst| worst.error)
     }
 
     /// Whether the largest error is at most [`GradientCheck::TOLERANCE`].
+    #[must_use]
     pub fn passed(&self) -> bool {
         self.error() <= Self::TOLERANCE
     }
@@ -114,7 +116,7 @@ impl fmt::Display for GradientCheck {
 }
 
 /// Compares each parameter's gradient with central differences in f64. `x` is rows x n_in; the targets are
-/// labels or rows x n_out values.
+/// labels or values as in [`BatchTargets`].
 ///
 /// Each parameter takes two passes through the layers above it, in plain loops. Use it for networks of up
 /// to about 10⁵ parameters and batches of a few rows.

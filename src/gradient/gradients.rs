@@ -39,6 +39,7 @@ pub struct LayerGradients {
 
 impl LayerGradients {
     /// The Euclidean norm of the gradients of all the layer's parameters together, summed in f64.
+    #[must_use]
     pub fn norm(&self) -> f64 {
         let norm = self.gamma.iter().chain(&self.beta);
         let values = self.weights.as_slice().iter().chain(&self.biases).chain(norm);
@@ -46,8 +47,8 @@ impl LayerGradients {
     }
 }
 
-/// The gradients of the mean loss of a batch. `x` is rows x n_in; the targets are labels or
-/// rows x n_out values. The dropout masks are those of the first step of a session with seed 0. Batch
+/// The gradients of the mean loss of a batch. `x` is rows x n_in; the targets are labels or values as in
+/// [`BatchTargets`]. The dropout masks are those of the first step of a session with seed 0. Batch
 /// normalisation uses the statistics of the batch, as in training.
 ///
 /// # Errors

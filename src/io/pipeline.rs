@@ -39,6 +39,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A network whose inputs and targets are not standardised.
+    #[must_use]
     pub fn new(network: Mlp) -> Self {
         Pipeline { network, inputs: None, targets: None }
     }
@@ -64,11 +65,13 @@ impl Pipeline {
     }
 
     /// The network.
+    #[must_use]
     pub fn network(&self) -> &Mlp {
         &self.network
     }
 
     /// The network, without its standardisation.
+    #[must_use]
     pub fn into_network(self) -> Mlp {
         self.network
     }

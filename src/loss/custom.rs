@@ -33,6 +33,7 @@ impl CustomLoss {
     }
 
     /// The name, for errors and checkpoints.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
     }

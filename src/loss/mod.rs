@@ -21,6 +21,9 @@ use crate::simd::Level;
 use std::sync::Arc;
 
 /// The loss that training minimises: the mean over the batch of a loss per sample.
+///
+/// Text form: the name, and numbers after a colon: `cross-entropy`, `huber:1`, `quantile:0.1,0.9`; see
+/// [its `FromStr`](#impl-FromStr-for-Loss).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {

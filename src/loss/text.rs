@@ -52,10 +52,22 @@ impl fmt::Display for Loss {
 impl FromStr for Loss {
     type Err = Error;
 
-    /// Reads what `Display` writes, except a function of the caller's.
+    /// Reads what `Display` writes, except a function of the caller's: `cross-entropy`,
+    /// `binary cross-entropy`, `mean squared error`, `mean absolute error`, `quadratic cost`,
+    /// `poisson nll`, `gaussian nll`, `hinge`; with a number `huber:1` (δ); with one number or several
+    /// `quantile:0.1,0.9`.
+    ///
+    /// ```
+    /// use deltarule::Loss;
+    ///
+    /// assert_eq!("cross-entropy".parse::<Loss>()?, Loss::CrossEntropy);
+    /// assert_eq!("quantile:0.1,0.9".parse::<Loss>()?, Loss::quantile(&[0.1, 0.9]));
+    /// assert_eq!(Loss::Huber { delta: 0.5 }.to_string(), "huber:0.5");
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] for another text.
+    /// [`Error::Config`] for another text. Ranges are checked where the loss is used.
     fn from_str(text: &str) -> Result<Loss> {
         let (name, parameters) = match text.split_once(':') {
             Some((name, parameters)) => (name, Some(parameters)),

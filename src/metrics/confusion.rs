@@ -103,23 +103,27 @@ impl ConfusionMatrix {
     }
 
     /// The number of classes.
+    #[must_use]
     pub fn n_classes(&self) -> usize {
         self.n_classes
     }
 
     /// The number of samples of class `truth` that were predicted as `predicted`; 0 for classes that
     /// do not exist.
+    #[must_use]
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         let pair = u32::try_from(truth).ok().zip(u32::try_from(predicted).ok());
         pair.and_then(|pair| self.counts.get(&pair)).copied().unwrap_or(0)
     }
 
     /// The number of samples.
+    #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
     /// The share of samples on the diagonal; NaN when nothing was counted.
+    #[must_use]
     pub fn accuracy(&self) -> f64 {
         let right: u64 = self.cells().filter(|(t, p, _)| t == p).map(|(_, _, n)| n).sum();
         right as f64 / self.total() as f64
@@ -127,6 +131,7 @@ impl ConfusionMatrix {
 
     /// Precision, recall and F1 of one class against the others. A score of 0/0 is 0, also for a class
     /// that does not exist.
+    #[must_use]
     pub fn scores(&self, class: usize) -> Scores {
         let tally = u32::try_from(class).ok().and_then(|class| self.tallies().remove(&class));
         tally.unwrap_or_default().scores()
@@ -135,17 +140,20 @@ impl ConfusionMatrix {
     /// The mean of the scores of the classes that occur, as truth or as prediction, each counting
     /// the same. Scores of 0/0 are 0 and all are 0 when nothing was counted, as in scikit-learn
     /// with `zero_division=0`.
+    #[must_use]
     pub fn macro_scores(&self) -> Scores {
         self.mean_scores(|_| 1.0)
     }
 
     /// The mean of the scores of all classes, each class counting as often as it is true.
+    #[must_use]
     pub fn weighted_scores(&self) -> Scores {
         self.mean_scores(|scores| scores.support as f64)
     }
 
     /// The mean recall of the classes that occur as truth; NaN when nothing was counted.
     /// scikit-learn's `balanced_accuracy_score`.
+    #[must_use]
     pub fn balanced_accuracy(&self) -> f64 {
         let tallies = self.tallies();
         let recalls = || tallies.values().filter(|tally| tally.support > 0);

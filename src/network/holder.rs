@@ -61,6 +61,20 @@ impl DerefMut for MlpMut<'_> {
     }
 }
 
+impl MlpRef<'_> {
+    /// The network, to change: a copy of its own of one that is borrowed or shared.
+    pub(crate) fn make_mut(&mut self) -> &mut Mlp {
+        if let Reader::Borrowed(net) = self.0 {
+            self.0 = Reader::Owned(Box::new(net.clone()));
+        }
+        match &mut self.0 {
+            Reader::Borrowed(_) => unreachable!("it was replaced"),
+            Reader::Owned(net) => net,
+            Reader::Shared(net) => Arc::make_mut(net),
+        }
+    }
+}
+
 impl MlpMut<'_> {
     /// The network; a copy of one that is borrowed.
     pub(crate) fn into_network(self) -> Mlp {

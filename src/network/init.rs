@@ -1,5 +1,7 @@
 //! Initial weights.
 
+mod text;
+
 use super::parameters::LayerParameters;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
@@ -9,6 +11,9 @@ use crate::math::{Purpose, RandomStream};
 ///
 /// Fan-in is the number of inputs of a layer, fan-out of its outputs. Every weight is a function
 /// of (seed, layer, row, column) alone.
+///
+/// Text form: the name, and the number after a colon: `he`, `normal:0.1`; see
+/// [its `FromStr`](#impl-FromStr-for-Init).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",

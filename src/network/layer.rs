@@ -144,6 +144,7 @@ impl Layer {
     }
 
     /// The activation; the identity for kinds that have none.
+    #[must_use]
     pub fn activation(&self) -> Activation {
         match self.kind {
             LayerKind::Dense { activation, .. } => activation,

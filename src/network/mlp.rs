@@ -10,6 +10,19 @@ use crate::storage::{MatRef, Matrix};
 use std::fmt;
 
 /// A multilayer perceptron: [layers](crate::Layer) that follow each other, with their parameters.
+/// [`Mlp::builder`] makes one, [`Trainer`](crate::Trainer) trains it, [`Mlp::save`] and [`Mlp::load`] keep
+/// it in a file.
+///
+/// ```
+/// use deltarule::{Activation, MatRef, Mlp};
+///
+/// let net = Mlp::builder(2).dense(8, Activation::Relu).dense(3, Activation::Softmax).build()?;
+/// // Two samples in, a row of three probabilities out for each.
+/// let y = net.predict(MatRef::new(&[0.5, -1.0, 2.0, 0.0], 2, 2)?)?;
+/// assert_eq!((y.rows(), y.cols()), (2, 3));
+/// assert!((y.row(0).iter().sum::<f32>() - 1.0).abs() < 1e-6);
+/// # Ok::<(), deltarule::Error>(())
+/// ```
 ///
 /// It is `Send + Sync`; predicting takes `&self`, so one network behind an `Arc` serves any number
 /// of threads.
@@ -38,11 +51,13 @@ impl Mlp {
     }
 
     /// Number of inputs.
+    #[must_use]
     pub fn n_in(&self) -> usize {
         self.layers[0].n_in()
     }
 
     /// Number of outputs.
+    #[must_use]
     pub fn n_out(&self) -> usize {
         self.layers[self.layers.len() - 1].n_out()
     }
@@ -57,16 +72,19 @@ impl Mlp {
     }
 
     /// Probability that an input is dropped in training.
+    #[must_use]
     pub fn input_dropout(&self) -> f32 {
         self.input_dropout
     }
 
     /// Number of parameters: weights and biases, and the scales and shifts of norms and affine layers.
+    #[must_use]
     pub fn n_parameters(&self) -> usize {
         self.layers().map(|layer| layer.n_parameters()).sum()
     }
 
     /// The SIMD level at which the network runs.
+    #[must_use]
     pub fn level(&self) -> Level {
         self.level
     }
@@ -143,6 +161,7 @@ impl Mlp {
     /// A hash of the bits of every parameter: FNV-1a over 64 bits. Per layer come the weights
     /// row by row, the biases, the scales and shifts of a norm or an affine layer, and a norm's running
     /// statistics in groups of 16, as files hold them. Equal digests mean, in practice, equal bits.
+    #[must_use]
     pub fn digest(&self) -> u64 {
         // Offset basis and prime of the definition.
         let values = self.layers.iter().flat_map(LayerParameters::values);

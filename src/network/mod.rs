@@ -1,6 +1,7 @@
 //! Networks: their description, layers, parameters and initialisation. Nothing here knows of training.
 
 mod architecture;
+mod blend;
 mod builder;
 mod holder;
 mod init;

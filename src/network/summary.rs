@@ -65,23 +65,27 @@ impl LayerSummary {
 
 impl Summary {
     /// Weights and biases, and the scales and shifts of norms and affine layers.
+    #[must_use]
     pub fn parameters(&self) -> u64 {
         self.sum(|l| l.parameters)
     }
 
     /// Floating-point operations of a prediction per sample; see [`LayerSummary::forward_flops`].
+    #[must_use]
     pub fn forward_flops(&self) -> u64 {
         self.sum(|l| l.forward_flops)
     }
 
     /// Floating-point operations of a training step on `batch` samples; see
     /// [`LayerSummary::step_flops`].
+    #[must_use]
     pub fn step_flops(&self, batch: usize) -> u64 {
         batch as u64 * self.sum(|l| l.step_flops)
     }
 
     /// Bytes that a training step on `batch` samples reads and writes, from any level of cache; see
     /// [`LayerSummary::parameter_bytes`] and [`LayerSummary::sample_bytes`].
+    #[must_use]
     pub fn step_bytes(&self, batch: usize) -> u64 {
         self.sum(|l| l.parameter_bytes) + batch as u64 * self.sum(|l| l.sample_bytes)
     }
@@ -105,6 +109,7 @@ impl Mlp {
     /// println!("{summary}");
     /// # Ok::<(), deltarule::Error>(())
     /// ```
+    #[must_use]
     pub fn summary(&self) -> Summary {
         let layers = self.layers().enumerate().map(|(i, shape)| LayerSummary::new(i, shape));
         Summary { layers: layers.collect() }

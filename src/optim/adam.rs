@@ -4,6 +4,7 @@ use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AdamRule, AnyRule, FusedRule};
 use crate::error::{Result, check_range};
 use crate::math::power;
+use crate::text::{Field, Value};
 
 /// Adam: m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)g²,
 /// w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
@@ -47,6 +48,23 @@ fn correction(beta: f32, step: u64) -> f64 {
 }
 
 impl Method for Adam {
+    fn with_defaults() -> Self {
+        Adam::new(0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        vec![
+            Field::required("lr", Value::Real(&mut self.lr)),
+            Field::new("beta1", Value::Real(&mut self.beta1)),
+            Field::new("beta2", Value::Real(&mut self.beta2)),
+            Field::new("epsilon", Value::Real(&mut self.epsilon)),
+        ]
+    }
+
     fn learning_rate(&self) -> f32 {
         self.lr
     }
@@ -123,6 +141,20 @@ impl AdamW {
 }
 
 impl Method for AdamW {
+    fn with_defaults() -> Self {
+        AdamW::new(0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        let mut fields = self.adam.fields();
+        fields.push(Field::new("weight-decay", Value::Real(&mut self.decay)));
+        fields
+    }
+
     fn learning_rate(&self) -> f32 {
         self.adam.lr
     }

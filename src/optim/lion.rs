@@ -3,6 +3,7 @@
 use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AnyRule, LionRule};
 use crate::error::{Result, check_range};
+use crate::text::{Field, Value};
 
 /// Lion: u = sign(β₁·m + (1−β₁)g), w ← (1 − lr·λ)·w − lr·u, m ← β₂·m + (1−β₂)g. Compared to Adam,
 /// use learning rates that are 3 to 10 times smaller, and λ larger by the same factor.
@@ -42,6 +43,23 @@ impl Lion {
 }
 
 impl Method for Lion {
+    fn with_defaults() -> Self {
+        Lion::new(0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "lion"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        vec![
+            Field::required("lr", Value::Real(&mut self.lr)),
+            Field::new("beta1", Value::Real(&mut self.beta1)),
+            Field::new("beta2", Value::Real(&mut self.beta2)),
+            Field::new("weight-decay", Value::Real(&mut self.decay)),
+        ]
+    }
+
     fn learning_rate(&self) -> f32 {
         self.lr
     }

@@ -2,9 +2,21 @@
 
 use super::rules::AnyRule;
 use crate::error::Result;
+use crate::text::Field;
 
 /// An optimiser with its hyper-parameters.
 pub(super) trait Method {
+    /// With the default hyper-parameters, and 0 for those without a default.
+    fn with_defaults() -> Self
+    where
+        Self: Sized;
+
+    /// The name in texts.
+    fn name(&self) -> &'static str;
+
+    /// The hyper-parameters in texts.
+    fn fields(&mut self) -> Vec<Field<'_>>;
+
     /// The learning rate before a schedule.
     fn learning_rate(&self) -> f32;
 

@@ -21,6 +21,7 @@ mod rules;
 mod scaled;
 mod schedule;
 mod sgd;
+mod text;
 
 pub use adam::{Adam, AdamW};
 pub(crate) use adjust::{Adjustments, StepAdjustments, apply, limiting_scales, sum_of_squares};

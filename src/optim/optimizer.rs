@@ -9,10 +9,15 @@ use super::sgd::{Momentum, Sgd};
 use crate::error::{Result, check_range};
 use crate::gemm::UpdateRule;
 
-/// Defines the enum and the only match over it.
+/// Defines the enum and the only matches over it.
 macro_rules! optimizers {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// An optimiser with its hyper-parameters.
+        /// An optimiser with its hyper-parameters. Each struct becomes one by `into()`, which
+        /// [`Trainer::new`](crate::Trainer::new) does.
+        ///
+        /// Text form: the name and the hyper-parameters, as in
+        /// `adam:lr=0.001,beta1=0.9,beta2=0.999,epsilon=1e-8`; see
+        /// [its `FromStr`](#impl-FromStr-for-Optimizer).
         // Its `Debug` text is part of checkpoints: the names of variants and fields are frozen.
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[cfg_attr(
@@ -31,6 +36,17 @@ macro_rules! optimizers {
                     $(Optimizer::$name(o) => o,)*
                 }
             }
+
+            pub(super) fn method_mut(&mut self) -> &mut dyn Method {
+                match self {
+                    $(Optimizer::$name(o) => o,)*
+                }
+            }
+
+            /// Every optimiser, with its default hyper-parameters and 0 for those without a default.
+            pub(super) fn with_defaults() -> Vec<Optimizer> {
+                vec![$($name::with_defaults().into(),)*]
+            }
         }
 
         $(impl From<$name> for Optimizer {
@@ -42,19 +58,19 @@ macro_rules! optimizers {
 }
 
 optimizers! {
-    /// Gradient descent.
+    /// Gradient descent: [`Sgd`].
     Sgd,
-    /// Gradient descent with momentum, plain or Nesterov's.
+    /// Gradient descent with momentum, plain or Nesterov's: [`Momentum`].
     Momentum,
-    /// Adam.
+    /// Adam: [`Adam`].
     Adam,
-    /// Adam with decoupled weight decay.
+    /// Adam with decoupled weight decay: [`AdamW`].
     AdamW,
-    /// RMSprop.
+    /// RMSprop: [`RmsProp`].
     RmsProp,
-    /// Adagrad.
+    /// Adagrad: [`Adagrad`].
     Adagrad,
-    /// Lion.
+    /// Lion: [`Lion`].
     Lion,
 }
 
@@ -94,6 +110,7 @@ impl Optimizer {
     }
 
     /// The learning rate before a schedule.
+    #[must_use]
     pub fn learning_rate(&self) -> f32 {
         self.method().learning_rate()
     }

@@ -3,6 +3,7 @@
 use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AnyRule, ScaledRule};
 use crate::error::{Result, check_range};
+use crate::text::{Field, Value};
 
 /// RMSprop (Tieleman and Hinton 2012), in PyTorch's form: v ← α·v + (1−α)g²,
 /// w ← w − lr·g / (√v + ε).
@@ -40,6 +41,22 @@ impl RmsProp {
 }
 
 impl Method for RmsProp {
+    fn with_defaults() -> Self {
+        RmsProp::new(0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "rmsprop"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        vec![
+            Field::required("lr", Value::Real(&mut self.lr)),
+            Field::new("alpha", Value::Real(&mut self.alpha)),
+            Field::new("epsilon", Value::Real(&mut self.epsilon)),
+        ]
+    }
+
     fn learning_rate(&self) -> f32 {
         self.lr
     }
@@ -87,6 +104,21 @@ impl Adagrad {
 }
 
 impl Method for Adagrad {
+    fn with_defaults() -> Self {
+        Adagrad::new(0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "adagrad"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        vec![
+            Field::required("lr", Value::Real(&mut self.lr)),
+            Field::new("epsilon", Value::Real(&mut self.epsilon)),
+        ]
+    }
+
     fn learning_rate(&self) -> f32 {
         self.lr
     }

@@ -1,6 +1,7 @@
 //! Learning-rate schedules, with the formulas of PyTorch.
 
 mod rates;
+mod text;
 
 use crate::error::{Result, check_option, check_range};
 use crate::math::{power, sin_cos};
@@ -9,6 +10,9 @@ use std::fmt;
 
 /// The learning rate as a function of time. Time is counted in ticks: steps or epochs. In the formulas, t
 /// is the tick, counted from 0, and lr is the optimiser's learning rate.
+///
+/// Text form: the shape and its numbers, as in `cosine:floor=0.1,over=500,ticks=steps`; see
+/// [its `FromStr`](#impl-FromStr-for-Schedule).
 ///
 /// ```
 /// use deltarule::Schedule;
@@ -146,6 +150,7 @@ impl Schedule {
 
     /// The rate at tick `t`, counted from 0. Without [`Schedule::over`], a cosine or one cycle has no
     /// length here, and this is its first rate; for a plateau it is lr.
+    #[must_use]
     pub fn rate(&self, lr: f32, t: u64) -> f32 {
         let (ticks, from) = self.warm_up;
         let factor = if t < ticks {

@@ -3,6 +3,7 @@
 use super::method::{Decay, Method, UpdateBounds};
 use super::rules::{AnyRule, FusedRule, MomentumRule, SgdRule};
 use crate::error::{Result, check_range};
+use crate::text::{Field, Value};
 
 /// Gradient descent: w ← w − lr·g.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +26,18 @@ impl Sgd {
 }
 
 impl Method for Sgd {
+    fn with_defaults() -> Self {
+        Sgd::new(0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        vec![Field::required("lr", Value::Real(&mut self.lr))]
+    }
+
     fn learning_rate(&self) -> f32 {
         self.lr
     }
@@ -61,7 +74,7 @@ pub struct Momentum {
 }
 
 impl Momentum {
-    /// Plain momentum with μ in 0..1.
+    /// Plain momentum with learning rate `lr` and μ = `momentum`, in 0..1.
     pub fn new(lr: f32, momentum: f32) -> Self {
         Momentum { lr, momentum, look_ahead: false }
     }
@@ -74,6 +87,22 @@ impl Momentum {
 }
 
 impl Method for Momentum {
+    fn with_defaults() -> Self {
+        Momentum::new(0.0, 0.0)
+    }
+
+    fn name(&self) -> &'static str {
+        "momentum"
+    }
+
+    fn fields(&mut self) -> Vec<Field<'_>> {
+        vec![
+            Field::required("lr", Value::Real(&mut self.lr)),
+            Field::required("momentum", Value::Real(&mut self.momentum)),
+            Field::new("nesterov", Value::Words(&mut self.look_ahead, ["false", "true"])),
+        ]
+    }
+
     fn learning_rate(&self) -> f32 {
         self.lr
     }

@@ -4,14 +4,32 @@ use crate::data::{Dataset, Features, Targets};
 use crate::error::Error;
 use crate::network::Mlp;
 use crate::storage::{MatRef, Matrix, PanelsMut, RowSource, gather};
+use crate::text::Values;
+use std::fmt;
 
-/// The targets of a batch that a caller holds.
-#[derive(Clone, Copy, Debug)]
+/// The targets of a batch, one entry per row. Made by `into()` of a `&[u32]` (labels), a [`MatRef`] or a
+/// [`&Matrix`](Matrix) (values), or the [`&Targets`](Targets) of a data set.
+#[derive(Clone, Copy)]
 pub enum BatchTargets<'a> {
-    /// The class of each row, below the number of the network's outputs.
+    /// The class of each row, below the number of the network's outputs; 0 or 1 where there is one
+    /// output.
     Classes(&'a [u32]),
-    /// n_out values a row.
+    /// rows x n_targets values. There are as many targets as outputs, except with losses that say
+    /// otherwise ([`Loss::Quantile`](crate::Loss::Quantile) and
+    /// [`Loss::GaussianNll`](crate::Loss::GaussianNll)).
     Values(MatRef<'a>),
+}
+
+/// Up to 100 values are listed; of more their number or shape is written.
+impl fmt::Debug for BatchTargets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BatchTargets::Classes(labels) => {
+                f.debug_tuple("Classes").field(&Values(labels)).finish()
+            }
+            BatchTargets::Values(values) => f.debug_tuple("Values").field(values).finish(),
+        }
+    }
 }
 
 /// A batch: rows of a source in an order.

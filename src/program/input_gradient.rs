@@ -40,23 +40,29 @@ impl InputGradient {
     pub(crate) fn new(net: &Mlp) -> Result<Self> {
         let program = Program::new(net, Outputs::OfLayer);
         let state = |i| LayerState::new(net, i, 0, None);
-        let mut first_wt = net.layers[0].transposed_zeros()?;
-        net.layers[0].transpose_weights(&mut first_wt);
-        let mut states = (0..net.layers.len()).map(state).collect::<Result<Vec<_>>>()?;
-        for (layer, state) in net.layers.iter().zip(&mut states) {
+        let states = (0..net.layers.len()).map(state).collect::<Result<_>>()?;
+        let first_wt = net.layers[0].transposed_zeros()?;
+        let moments = (0..net.layers.len()).map(|i| Moments::new(net, &program, i)).collect();
+        let places = Place::of_each(&program.shapes);
+        let mut gradient = InputGradient { program, places, states, first_wt, moments };
+        gradient.copy_parameters(net);
+        Ok(gradient)
+    }
+
+    /// Takes over the parameters of a network of the same shape.
+    pub(crate) fn copy_parameters(&mut self, net: &Mlp) {
+        net.layers[0].transpose_weights(&mut self.first_wt);
+        for ((layer, state), moments) in
+            net.layers.iter().zip(&mut self.states).zip(&mut self.moments)
+        {
             if let Some(wt) = &mut state.wt {
                 layer.transpose_weights(wt);
             }
+            if let Some(moments) = moments {
+                let of_layer = moments.values.iter_mut().zip(layer.running());
+                of_layer.for_each(|(values, running)| values.copy_from_slice(running));
+            }
         }
-        let moments = net.layers.iter().enumerate().map(|(i, layer)| {
-            let mut moments = Moments::new(net, &program, i)?;
-            let of_layer = moments.values.iter_mut().zip(layer.running());
-            of_layer.for_each(|(values, running)| values.copy_from_slice(running));
-            Some(moments)
-        });
-        let moments = moments.collect();
-        let places = Place::of_each(&program.shapes);
-        Ok(InputGradient { program, places, states, first_wt, moments })
     }
 
     /// Buffers for blocks of up to `rows` rows.

@@ -18,8 +18,22 @@ use std::fmt;
 /// Predicts with a network again and again, without allocating after the first call.
 ///
 /// A row's outputs are the same bits alone or in a call with a thousand others, and for any
-/// number of threads. With more than one, some of the first calls are timed by one thread and by all,
-/// and the faster way does the others; it is tried again now and then.
+/// number of threads. With more than one thread, some of the first calls are timed on one thread and on
+/// all threads; later calls use the faster way, and the comparison is repeated from time to time.
+///
+/// ```
+/// use deltarule::{Activation, Matrix, Mlp, Predictor, Threads};
+///
+/// let net = Mlp::builder(3).dense(2, Activation::Softmax).build()?;
+/// let mut predictor = Predictor::new(&net, 100, Threads::One)?;
+/// let x = Matrix::zeros(4, 3);
+/// let mut out = Matrix::zeros(4, 2);
+/// predictor.predict_into(&x, &mut out)?;
+/// assert_eq!(out.row(0), [0.5, 0.5]);
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+///
+/// A network in training predicts by [`Training::predict_into`](crate::Training::predict_into).
 pub struct Predictor<'a> {
     net: MlpRef<'a>,
     plan: Plan,
@@ -141,15 +155,12 @@ impl<'a> Predictor<'a> {
     fn predict_by(&mut self, way: Way, x: MatRef, mut out: MatMut) -> Result<()> {
         let (net, rows) = (&*self.net, x.rows());
         let threads = if way == Way::Team { self.team.threads() } else { 1 };
-        let softmax = net.output_activation() == Activation::Softmax;
         let few = rows < (FEW_ROWS * threads).min(BLOCK_ROWS);
         if threads > 1 && few && net.n_parameters() >= SHARED_WEIGHTS && self.split.is_none() {
             let scratch = &mut self.scratch[0];
             let inputs = scratch.inputs(net, &self.plan, x);
             let mut a = scratch.forward_by_columns(net, &self.plan, inputs, &mut self.team);
-            if softmax {
-                softmax_rows(net, &mut a);
-            }
+            to_probabilities(net, &mut a);
             (0..rows).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
             return self.team.check();
         }
@@ -159,26 +170,35 @@ impl<'a> Predictor<'a> {
         }
         let block = block_rows(rows, threads, BLOCK_ROWS);
         let plan = &self.plan;
-        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, mut out| {
+        let split = self.split.as_ref();
+        self.team.run_rows(way, &mut self.scratch, &mut out, block, |scratch, range, out| {
             let x = x.row_range(range.start, range.end);
-            let mut a = match &self.split {
-                None => {
-                    let inputs = scratch.inputs(net, plan, x);
-                    scratch.forward(net, plan, inputs).0
-                }
-                Some(split) => scratch.forward_split(net, plan, x, split),
-            };
-            if softmax {
-                softmax_rows(net, &mut a);
-            }
-            (0..range.len()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+            predict_block((net, plan, split), scratch, x, out);
         });
         self.team.check()
     }
 }
 
 impl Predictor<'_> {
+    /// Changes the parameters of the network, which becomes the predictor's own.
+    ///
+    /// # Errors
+    /// Those of `change`, which then has changed nothing.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Mlp) -> Result<()>) -> Result<()> {
+        let net = self.net.make_mut();
+        change(net)?;
+        self.scratch.iter_mut().for_each(Scratch::forget_weights);
+        if let Some(split) = &mut self.split {
+            split.fill(net);
+        }
+        if let Some(gradient) = &mut self.gradient {
+            gradient.shared.copy_parameters(net);
+        }
+        Ok(())
+    }
+
     /// The network.
+    #[must_use]
     pub fn network(&self) -> &Mlp {
         &self.net
     }
@@ -321,8 +341,26 @@ fn rows_of(x: MatRef) -> String {
     format!("{} rows of {}", x.rows(), x.cols())
 }
 
-/// Every row becomes its softmax.
-fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
+/// The outputs of a block of rows, with the network's plan and, for a precision that is not f32, its weights.
+pub(super) fn predict_block(
+    (net, plan, split): (&Mlp, &Plan, Option<&SplitWeights>),
+    scratch: &mut Scratch,
+    x: MatRef,
+    mut out: MatMut,
+) {
+    let mut a = match split {
+        None => {
+            let inputs = scratch.inputs(net, plan, x);
+            scratch.forward(net, plan, inputs).0
+        }
+        Some(split) => scratch.forward_split(net, plan, x, split),
+    };
+    to_probabilities(net, &mut a);
+    (0..x.rows()).for_each(|r| scatter(a.view(), r, out.row_mut(r)));
+}
+
+/// Where the output layer is softmax, every row becomes its softmax.
+fn to_probabilities(net: &Mlp, a: &mut PanelsMut) {
     struct Rows<'a, 'b>(&'b mut PanelsMut<'a>);
     impl Kernel for Rows<'_, '_> {
         type Output = ();
@@ -333,7 +371,9 @@ fn softmax_rows(net: &Mlp, a: &mut PanelsMut) {
             }
         }
     }
-    dispatch(net.level, Rows(a));
+    if net.output_activation() == Activation::Softmax {
+        dispatch(net.level, Rows(a));
+    }
 }
 
 impl Mlp {

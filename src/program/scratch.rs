@@ -31,11 +31,21 @@ impl SplitWeights {
             let (n_in, columns) = (l.w.rows(), l.columns());
             let Some(by) = by.of_layer(n_in, columns) else { return Ok(None) };
             let w = Split::new(Role::Weights, (n_in, columns), by, Along::Rows)?;
-            let mut w = w.side_by_side(l.n_out());
-            w.fill_all(net.level, l.w.view());
-            Ok(Some(w))
+            Ok(Some(w.side_by_side(l.n_out())))
         };
-        Ok(SplitWeights { by, layers: net.layers.iter().map(split).collect::<Result<_>>()? })
+        let layers = net.layers.iter().map(split).collect::<Result<_>>()?;
+        let mut weights = SplitWeights { by, layers };
+        weights.fill(net);
+        Ok(weights)
+    }
+
+    /// Splits the weights of a network of the same shape.
+    pub(crate) fn fill(&mut self, net: &Mlp) {
+        for (w, layer) in self.layers.iter_mut().zip(&net.layers) {
+            if let Some(w) = w {
+                w.fill_all(net.level, layer.w.view());
+            }
+        }
     }
 
     /// Operands for the inputs of each of these layers, for blocks of up to `rows` rows.
@@ -82,6 +92,11 @@ impl Scratch {
             zeros: Zeros::new(net),
             parts: weights.map_or(Ok(Vec::new()), |weights| weights.inputs(net, rows))?,
         })
+    }
+
+    /// Forgets what it knows of the weights, which have changed.
+    pub(crate) fn forget_weights(&mut self) {
+        self.zeros.forget_weights();
     }
 
     /// A caller's rows, where they lie if only products read them.

@@ -24,6 +24,13 @@ impl Zeros {
         Zeros { inputs: ActiveInputs::new(net.n_in()), scan_in, finite: None }
     }
 
+    /// Forgets what it knows of the weights, which have changed.
+    pub(crate) fn forget_weights(&mut self) {
+        if self.finite.take() == Some(false) {
+            self.scan_in = 0;
+        }
+    }
+
     /// The inputs that are not zero in all of these rows, where it is faster to leave out the
     /// others. After rows where it was, the next ones are scanned too, else one block in ten.
     pub(crate) fn scan(&mut self, net: &Mlp, x: RowsView) -> Option<&ActiveInputs> {

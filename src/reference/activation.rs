@@ -59,16 +59,19 @@ pub enum Activation {
 
 impl Activation {
     /// Leaky ReLU with the slope of the lecture, 0.1.
+    #[must_use]
     pub fn leaky_relu() -> Self {
         Activation::LeakyRelu { slope: 0.1 }
     }
 
     /// ELU with α = 1.
+    #[must_use]
     pub fn elu() -> Self {
         Activation::Elu { alpha: 1.0 }
     }
 
     /// The number of columns of Z per column of A: 1, for maxout the number of units.
+    #[must_use]
     pub fn units(self) -> usize {
         if let Activation::Maxout { units } = self { units } else { 1 }
     }
@@ -76,6 +79,7 @@ impl Activation {
 
 /// A = σ(Z), for z of (rows, columns). Maxout returns (rows, columns / units), the others
 /// (rows, columns).
+#[must_use]
 pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usize) -> Vec<T> {
     assert!(columns > 0 && z.len().is_multiple_of(columns), "z is not rows of {columns}");
     if activation == Activation::Softmax {
@@ -90,6 +94,7 @@ pub fn activation_forward<T: Real>(activation: Activation, z: &[T], columns: usi
 
 /// ∂L/∂Z from ∂L/∂A: dz = da ⊙ σ′(z). For softmax, dz_j = a_j·(da_j − Σ_k da_k·a_k) over the row; for
 /// maxout, dz is da for the largest unit and 0 for the others.
+#[must_use]
 pub fn activation_backward<T: Real>(
     activation: Activation,
     da: &[T],
@@ -113,6 +118,7 @@ pub fn activation_backward<T: Real>(
 }
 
 /// p_j = e^(z_j − m) / Σ_k e^(z_k − m) for one row. The maximum m cancels; it prevents overflow.
+#[must_use]
 pub fn softmax<T: Real>(z: &[T]) -> Vec<T> {
     let m = largest(z);
     let total = sum(z.iter().map(|&z_k| (z_k - m).exp()));

@@ -81,6 +81,7 @@ impl<T: Real> Layer<T> {
     }
 
     /// Number of columns of W and Z: `n_out`, for maxout times the number of units.
+    #[must_use]
     pub fn columns(&self) -> usize {
         self.n_out * self.activation.units()
     }

@@ -29,6 +29,7 @@ impl Shape {
 }
 
 /// Z = X·W + 1bᵀ: z_ij = b_j + Σ_k x_ik·w_kj
+#[must_use]
 pub fn linear_forward<T: Real>(x: &[T], weight: &[T], bias: &[T], shape: Shape) -> Vec<T> {
     let Shape { rows, n_in, n_out } = shape;
     shape.check(&[("x", x.len(), rows * n_in), ("weight", weight.len(), n_in * n_out)]);
@@ -39,6 +40,7 @@ pub fn linear_forward<T: Real>(x: &[T], weight: &[T], bias: &[T], shape: Shape) 
 }
 
 /// ∂L/∂x = δ·Wᵀ: dx_ik = Σ_j dz_ij·w_kj
+#[must_use]
 pub fn linear_backward_input<T: Real>(dz: &[T], weight: &[T], shape: Shape) -> Vec<T> {
     let Shape { rows, n_in, n_out } = shape;
     shape.check(&[("weight", weight.len(), n_in * n_out), ("dz", dz.len(), rows * n_out)]);
@@ -47,6 +49,7 @@ pub fn linear_backward_input<T: Real>(dz: &[T], weight: &[T], shape: Shape) -> V
 }
 
 /// ∂L/∂W = x·δᵀ summed over the batch, Xᵀ·D: dw_kj = Σ_i x_ik·dz_ij
+#[must_use]
 pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T> {
     let Shape { rows, n_in, n_out } = shape;
     shape.check(&[("x", x.len(), rows * n_in), ("dz", dz.len(), rows * n_out)]);
@@ -55,6 +58,7 @@ pub fn linear_backward_weight<T: Real>(x: &[T], dz: &[T], shape: Shape) -> Vec<T
 }
 
 /// ∂L/∂b = Σ δ over the batch: db_j = Σ_i dz_ij
+#[must_use]
 pub fn linear_backward_bias<T: Real>(dz: &[T], shape: Shape) -> Vec<T> {
     let Shape { rows, n_out, .. } = shape;
     shape.check(&[("dz", dz.len(), rows * n_out)]);
@@ -85,6 +89,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "length of weight")]
     fn a_wrong_length_is_named() {
-        linear_forward(&[0.0; 6], &[0.0; 5], &[0.0; 2], SHAPE);
+        let _ = linear_forward(&[0.0; 6], &[0.0; 5], &[0.0; 2], SHAPE);
     }
 }

@@ -61,6 +61,7 @@ pub enum Loss {
 
 impl Loss {
     /// Target values of a row, for `columns` outputs.
+    #[must_use]
     pub fn n_targets(&self, columns: usize) -> usize {
         match self {
             Loss::Quantile { quantiles } => columns / quantiles.len(),
@@ -77,16 +78,19 @@ impl Loss {
     }
 
     /// Cross-entropy without smoothing and without weights.
+    #[must_use]
     pub fn cross_entropy() -> Self {
         Loss::CrossEntropy { label_smoothing: 0.0, class_weights: None }
     }
 
     /// Binary cross-entropy without weights.
+    #[must_use]
     pub fn binary_cross_entropy() -> Self {
         Loss::BinaryCrossEntropy { positive_weights: None }
     }
 
     /// Whether the loss contains the output activation (softmax, sigmoid) and so reads Z, not A.
+    #[must_use]
     pub fn is_on_logits(&self) -> bool {
         matches!(self, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy { .. })
     }
@@ -104,6 +108,7 @@ pub enum Target<'a, T> {
 
 /// The loss of a batch: L = Σ_i s_i·ℓ_i / Σ_i s_i·n_i. `output` is (rows, columns): the logits
 /// for a loss [on logits](Loss::is_on_logits), else the outputs.
+#[must_use]
 pub fn loss_forward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -119,6 +124,7 @@ pub fn loss_forward<T: Real>(
 }
 
 /// ∂L/∂output of a batch: row i is (s_i / Σ_i s_i·n_i)·∂ℓ_i/∂output_i.
+#[must_use]
 pub fn loss_backward<T: Real>(
     loss: &Loss,
     output: &[T],
@@ -176,6 +182,7 @@ impl<T: Real> Samples<T> {
 }
 
 /// Row i is 1 in column `labels[i]`, else 0.
+#[must_use]
 pub fn one_hot<T: Real>(labels: &[usize], classes: usize) -> Vec<T> {
     let mut rows = vec![T::ZERO; labels.len() * classes];
     for (i, &label) in labels.iter().enumerate() {

@@ -59,6 +59,7 @@ pub struct Gradients<T> {
 
 impl<'a, T> Batch<'a, T> {
     /// A batch without sample weights.
+    #[must_use]
     pub fn new(x: &'a [T], target: Target<'a, T>) -> Self {
         Batch { x, target, sample_weights: None }
     }
@@ -95,6 +96,7 @@ impl<T: Real> Network<T> {
     }
 
     /// The same network in another precision.
+    #[must_use]
     pub fn cast<U: Real>(&self) -> Network<U> {
         Network { layers: self.layers.iter().map(Layer::cast).collect() }
     }
@@ -230,6 +232,7 @@ impl<T: Real> Network<T> {
     ///
     /// # Panics
     /// If the gradients are not those of this network.
+    #[must_use]
     pub fn input_gradient(&self, gradients: &[Gradients<T>]) -> Vec<T> {
         let mut dx = self.layers[0].backward_input(&gradients[0].delta);
         for (l, gradients) in gradients.iter().enumerate() {

@@ -53,6 +53,7 @@ impl<T: Real> Norm<T> {
 }
 
 /// Y for z of (rows, columns).
+#[must_use]
 pub fn norm_forward<T: Real>(norm: &Norm<T>, z: &[T], columns: usize) -> Vec<T> {
     let mut y = vec![T::ZERO; z.len()];
     for (at, normal) in norm.groups(z, columns).into_iter().flat_map(|group| group.values) {
@@ -63,6 +64,7 @@ pub fn norm_forward<T: Real>(norm: &Norm<T>, z: &[T], columns: usize) -> Vec<T> 
 
 /// ∂L/∂Z, ∂L/∂γ and ∂L/∂β from ∂L/∂Y. With h = γ ⊙ dy and means over the group:
 /// dz = r·(h − mean(h) − ẑ·mean(h ⊙ ẑ)); dγ and dβ are the column sums of dy ⊙ ẑ and dy.
+#[must_use]
 pub fn norm_backward<T: Real>(norm: &Norm<T>, dy: &[T], z: &[T], columns: usize) -> [Vec<T>; 3] {
     let mut dz = vec![T::ZERO; z.len()];
     let (mut dgamma, mut dbeta) = (vec![T::ZERO; columns], vec![T::ZERO; columns]);

@@ -65,26 +65,31 @@ pub enum Rule {
 /// The defaults of PyTorch, and for Lion those of the paper.
 impl Rule {
     /// α = 0.99, ε = 10⁻⁸
+    #[must_use]
     pub fn rmsprop() -> Self {
         Rule::RmsProp { alpha: 0.99, epsilon: 1e-8 }
     }
 
     /// ε = 10⁻¹⁰
+    #[must_use]
     pub fn adagrad() -> Self {
         Rule::Adagrad { epsilon: 1e-10 }
     }
 
     /// β = (0.9, 0.999), ε = 10⁻⁸
+    #[must_use]
     pub fn adam() -> Self {
         Rule::Adam { betas: [0.9, 0.999], epsilon: 1e-8 }
     }
 
     /// β = (0.9, 0.999), ε = 10⁻⁸, λ = 0.01
+    #[must_use]
     pub fn adamw() -> Self {
         Rule::AdamW { betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.01 }
     }
 
     /// β = (0.9, 0.99), λ = 0 (Chen et al. 2023)
+    #[must_use]
     pub fn lion() -> Self {
         Rule::Lion { betas: [0.9, 0.99], weight_decay: 0.0 }
     }
@@ -119,6 +124,7 @@ pub struct Optimizer<T> {
 
 impl<T: Real> Optimizer<T> {
     /// An optimiser without penalties.
+    #[must_use]
     pub fn new(rule: Rule, learning_rate: f64) -> Self {
         let (l1, l2, decay) = (0.0, 0.0, Decay::All);
         Optimizer { rule, learning_rate, l1, l2, decay, steps: 0, state: Vec::new() }

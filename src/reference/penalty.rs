@@ -11,6 +11,7 @@ pub fn weight_decay<T: Real>(w: &mut [T], eta: f64, lambda: f64) {
 }
 
 /// λ·Σ|w|
+#[must_use]
 pub fn l1_penalty<T: Real>(w: &[T], lambda: f64) -> T {
     T::from_f64(lambda) * sum(w.iter().map(|w| w.abs()))
 }
@@ -23,6 +24,7 @@ pub fn l1_backward<T: Real>(w: &[T], g: &mut [T], lambda: f64) {
 }
 
 /// ½λ·Σw²
+#[must_use]
 pub fn l2_penalty<T: Real>(w: &[T], lambda: f64) -> T {
     T::from_f64(0.5 * lambda) * sum(w.iter().map(|&w| w * w))
 }

@@ -20,26 +20,37 @@ pub trait Real:
     /// 1
     const ONE: Self;
     /// The nearest number of this type.
+    #[must_use]
     fn from_f64(x: f64) -> Self;
     /// The same number as `f64`.
+    #[must_use]
     fn to_f64(self) -> f64;
     /// eˣ
+    #[must_use]
     fn exp(self) -> Self;
     /// eˣ − 1, accurate near 0.
+    #[must_use]
     fn exp_m1(self) -> Self;
     /// ln x
+    #[must_use]
     fn ln(self) -> Self;
     /// ln(1 + x), accurate near 0.
+    #[must_use]
     fn ln_1p(self) -> Self;
     /// √x
+    #[must_use]
     fn sqrt(self) -> Self;
     /// tanh x
+    #[must_use]
     fn tanh(self) -> Self;
     /// |x|
+    #[must_use]
     fn abs(self) -> Self;
     /// Whether this is NaN.
+    #[must_use]
     fn is_nan(self) -> bool;
     /// −1, 0 or 1, and NaN for NaN. (Unlike this, the standard library's `signum(0.0)` is 1.)
+    #[must_use]
     fn sign(self) -> Self {
         if self > Self::ZERO {
             Self::ONE

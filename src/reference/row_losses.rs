@@ -4,6 +4,7 @@
 use super::real::{Real, mean, sum};
 
 /// ℓ = (1/n) Σ_j Σ_k max(τ_k·e, (τ_k − 1)·e) with e = y_j − ŷ_(jK+k), for K quantiles τ (Koenker & Bassett 1978).
+#[must_use]
 pub fn quantile_error<T: Real>(output: &[T], y: &[T], quantiles: &[f64]) -> T {
     mean(errors(output, y, quantiles).map(|(e, tau)| {
         let (above, below) = (tau * e, (tau - T::ONE) * e);
@@ -12,6 +13,7 @@ pub fn quantile_error<T: Real>(output: &[T], y: &[T], quantiles: &[f64]) -> T {
 }
 
 /// ∂ℓ/∂ŷ = (1/n)·(−τ for e > 0, 1 − τ for e < 0, else 0)
+#[must_use]
 pub fn quantile_error_backward<T: Real>(output: &[T], y: &[T], quantiles: &[f64]) -> Vec<T> {
     let n = T::from_f64(output.len() as f64);
     let slope = |(e, tau): (T, T)| {
@@ -39,12 +41,14 @@ fn errors<T: Real>(
 }
 
 /// ℓ = (1/n) Σ_j (λ_j − y_j·ŷ_j) with ln λ = ŷ: the negative log-likelihood of counts, without ln y!.
+#[must_use]
 pub fn poisson_nll<T: Real>(output: &[T], y: &[T]) -> T {
     assert_eq!(output.len(), y.len(), "lengths of output and target");
     mean(output.iter().zip(y).map(|(&o, &y)| o.exp() - y * o))
 }
 
 /// ∂ℓ/∂ŷ_j = (λ_j − y_j)/n
+#[must_use]
 pub fn poisson_nll_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
     assert_eq!(output.len(), y.len(), "lengths of output and target");
     let n = T::from_f64(output.len() as f64);
@@ -53,6 +57,7 @@ pub fn poisson_nll_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
 
 /// ℓ = (1/T) Σ_j ½·[s_j + (y_j − μ_j)²/e^(s_j)], with μ_j and s_j = ln σ²_j the outputs 2j and 2j + 1: the negative
 /// log-likelihood of a Gaussian, without ½ ln 2π.
+#[must_use]
 pub fn gaussian_nll<T: Real>(output: &[T], y: &[T]) -> T {
     assert_eq!(output.len(), 2 * y.len(), "two outputs for each target");
     let half = T::from_f64(0.5);
@@ -63,6 +68,7 @@ pub fn gaussian_nll<T: Real>(output: &[T], y: &[T]) -> T {
 }
 
 /// ∂ℓ/∂μ_j = (μ_j − y_j)/(T·σ²_j), ∂ℓ/∂s_j = ½·[1 − (y_j − μ_j)²/σ²_j]/T
+#[must_use]
 pub fn gaussian_nll_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
     assert_eq!(output.len(), 2 * y.len(), "two outputs for each target");
     let (n, half) = (T::from_f64(y.len() as f64), T::from_f64(0.5));
@@ -75,12 +81,14 @@ pub fn gaussian_nll_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
 
 /// ℓ = max(0, 1 + max_(k≠c) ŷ_k − ŷ_c) for the class c whose `y` is 1 (Crammer & Singer 2001); for one output
 /// max(0, 1 − tŷ) with t = 2y − 1.
+#[must_use]
 pub fn hinge<T: Real>(output: &[T], y: &[T]) -> T {
     let (margin, _) = hinge_margin(output, y);
     if margin > T::ZERO { margin } else { T::ZERO }
 }
 
 /// ∂ℓ/∂ŷ: where the margin is violated 1 for the first largest rival and −1 for the class; −t for one output.
+#[must_use]
 pub fn hinge_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
     let (margin, rival) = hinge_margin(output, y);
     let mut doutput = vec![T::ZERO; output.len()];

@@ -8,6 +8,7 @@ use super::real::{Real, mean, sum};
 ///
 /// ln p_c = z_c − m − ln Σ_k e^(z_k − m) with m = max z. One term of the sum is 1, so its logarithm is
 /// computed as ln(1 + the other terms). 0·ln 0 counts as 0.
+#[must_use]
 pub fn softmax_cross_entropy<T: Real>(z: &[T], q: &[T], w: &[T]) -> T {
     let m = largest(z);
     let top = z.iter().position(|&z_k| z_k == m);
@@ -18,6 +19,7 @@ pub fn softmax_cross_entropy<T: Real>(z: &[T], q: &[T], w: &[T]) -> T {
 }
 
 /// ∂ℓ/∂z_c = p_c·Σ_k w_k·q_k − w_c·q_c; for a label and w = 1 this is the lecture's ŷ − y.
+#[must_use]
 pub fn softmax_cross_entropy_backward<T: Real>(z: &[T], q: &[T], w: &[T]) -> Vec<T> {
     let total = sum(q.iter().zip(w).map(|(&q_k, &w_k)| w_k * q_k));
     let p = softmax(z);
@@ -27,6 +29,7 @@ pub fn softmax_cross_entropy_backward<T: Real>(z: &[T], q: &[T], w: &[T]) -> Vec
 /// ℓ = −(1/n) Σ_j [w_j·y_j·ln p_j + (1 − y_j)·ln(1 − p_j)] with p = sigmoid(z), for one sample.
 ///
 /// ln p = −softplus(−z) and ln(1 − p) = −softplus(z) do not overflow.
+#[must_use]
 pub fn sigmoid_cross_entropy<T: Real>(z: &[T], y: &[T], w: &[T]) -> T {
     let terms =
         z.iter().zip(y).zip(w).map(|((&z_j, &y_j), &w_j)| {
@@ -36,6 +39,7 @@ pub fn sigmoid_cross_entropy<T: Real>(z: &[T], y: &[T], w: &[T]) -> T {
 }
 
 /// ∂ℓ/∂z_j = (1/n)·[(1 − y_j)·p_j − w_j·y_j·(1 − p_j)]; with w = 1 this is (p_j − y_j)/n.
+#[must_use]
 pub fn sigmoid_cross_entropy_backward<T: Real>(z: &[T], y: &[T], w: &[T]) -> Vec<T> {
     let n = count::<T>(z.len());
     let terms = z.iter().zip(y).zip(w).map(|((&z_j, &y_j), &w_j)| {
@@ -46,39 +50,46 @@ pub fn sigmoid_cross_entropy_backward<T: Real>(z: &[T], y: &[T], w: &[T]) -> Vec
 }
 
 /// ℓ = (1/n) Σ_j (ŷ_j − y_j)², for one sample.
+#[must_use]
 pub fn squared_error<T: Real>(output: &[T], y: &[T]) -> T {
     mean(differences(output, y).map(|d| d * d))
 }
 
 /// ∂ℓ/∂ŷ_j = (2/n)·(ŷ_j − y_j)
+#[must_use]
 pub fn squared_error_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
     let n = count::<T>(output.len());
     differences(output, y).map(|d| (d + d) / n).collect()
 }
 
 /// ℓ = ½ Σ_j (ŷ_j − y_j)² = ½‖ŷ − y‖², for one sample (Nielsen's quadratic cost).
+#[must_use]
 pub fn quadratic_cost<T: Real>(output: &[T], y: &[T]) -> T {
     let half = T::from_f64(0.5);
     sum(differences(output, y).map(|d| half * d * d))
 }
 
 /// ∂ℓ/∂ŷ = ŷ − y
+#[must_use]
 pub fn quadratic_cost_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
     differences(output, y).collect()
 }
 
 /// ℓ = (1/n) Σ_j |ŷ_j − y_j|, for one sample.
+#[must_use]
 pub fn absolute_error<T: Real>(output: &[T], y: &[T]) -> T {
     mean(differences(output, y).map(T::abs))
 }
 
 /// ∂ℓ/∂ŷ_j = (1/n)·sign(ŷ_j − y_j), with sign(0) = 0
+#[must_use]
 pub fn absolute_error_backward<T: Real>(output: &[T], y: &[T]) -> Vec<T> {
     let n = count::<T>(output.len());
     differences(output, y).map(|d| d.sign() / n).collect()
 }
 
 /// ℓ = (1/n) Σ_j h(ŷ_j − y_j), for one sample: h(d) = ½d² for |d| ≤ δ, else δ·(|d| − ½δ).
+#[must_use]
 pub fn huber<T: Real>(output: &[T], y: &[T], delta: T) -> T {
     let half = T::from_f64(0.5);
     let h = |d: T| {
@@ -88,6 +99,7 @@ pub fn huber<T: Real>(output: &[T], y: &[T], delta: T) -> T {
 }
 
 /// ∂ℓ/∂ŷ_j = (1/n)·d for |d| ≤ δ, else (1/n)·δ·sign(d), with d = ŷ_j − y_j
+#[must_use]
 pub fn huber_backward<T: Real>(output: &[T], y: &[T], delta: T) -> Vec<T> {
     let n = count::<T>(output.len());
     let slope = |d: T| if d.abs() > delta { delta * d.sign() } else { d };

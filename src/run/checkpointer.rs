@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckpointInterval {
-    /// After this number of epochs.
+    /// After every so many epochs.
     Epochs(u64),
-    /// After this number of steps (batches), counted over the whole run.
+    /// After every so many steps (batches), counted over the whole run.
     Steps(u64),
 }
 

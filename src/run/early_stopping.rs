@@ -106,7 +106,8 @@ impl<'a> EarlyStopping<'a> {
         self
     }
 
-    /// An improvement is more than this.
+    /// Counts a value as an improvement only if it is better than the best by more than `delta`; 0 by
+    /// default.
     pub fn min_delta(mut self, delta: f64) -> Self {
         self.min_delta = delta;
         self

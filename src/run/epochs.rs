@@ -54,16 +54,19 @@ pub struct Epochs<'t, 'a> {
 
 impl Epochs<'_, '_> {
     /// The network as it is now.
+    #[must_use]
     pub fn network(&self) -> &Mlp {
         self.training.network()
     }
 
     /// What happened so far.
+    #[must_use]
     pub fn history(&self) -> &History {
         &self.history
     }
 
     /// Ends the run.
+    #[must_use]
     pub fn finish(mut self) -> History {
         self.end();
         self.history.clone()

@@ -14,6 +14,7 @@ use crate::program::check_sample_weights;
 impl<'a> Trainer<'a> {
     /// The history of this trainer's last run up to its end, whatever ended it. Empty if there was no
     /// run, or the options of the last one were refused.
+    #[must_use]
     pub fn history(&self) -> &History {
         &self.history
     }

@@ -94,16 +94,19 @@ pub struct History {
 
 impl History {
     /// Whether the run stopped before its end: by a callback, [`Cancel`], early stopping or an error.
+    #[must_use]
     pub fn stopped(&self) -> bool {
         self.stop_reason != StopReason::Finished
     }
 
     /// Seconds of training, without validation and callbacks.
+    #[must_use]
     pub fn seconds(&self) -> f64 {
         self.epochs.iter().map(|e| e.seconds).sum()
     }
 
     /// The epochs as CSV, with a header line. A missing number is an empty field.
+    #[must_use]
     pub fn to_csv(&self) -> String {
         let mut out = String::from(
             "epoch,loss,validation_loss,validation_accuracy,learning_rate,seconds,\
@@ -120,6 +123,7 @@ impl History {
 
     /// The epochs as JSON, one object per line. A number that is missing, or not finite (which JSON
     /// cannot express), is `null`.
+    #[must_use]
     pub fn to_json_lines(&self) -> String {
         let mut out = String::new();
         for e in &self.epochs {
@@ -135,6 +139,7 @@ impl History {
     }
 
     /// The recorded steps as CSV, with a header line.
+    #[must_use]
     pub fn steps_to_csv(&self) -> String {
         let mut out = String::from("epoch,step,loss,learning_rate\n");
         for s in &self.step_records {
@@ -199,6 +204,7 @@ pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// A handle that is not cancelled.
+    #[must_use]
     pub fn new() -> Self {
         Cancel::default()
     }
@@ -209,6 +215,7 @@ impl Cancel {
     }
 
     /// Whether [`Cancel::cancel`] was called.
+    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

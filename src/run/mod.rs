@@ -8,6 +8,7 @@ mod epochs;
 mod fit;
 mod history;
 mod own_loop;
+mod predict;
 mod range_test;
 mod session;
 mod setup;

@@ -5,7 +5,7 @@ use crate::data::{Dataset, in_order, shuffled};
 use crate::error::{Error, Result, check_option};
 use crate::network::Mlp;
 
-/// Losses at growing learning rates.
+/// Losses at growing learning rates, as [`Trainer::range_test`] returns them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RangeTest {
@@ -18,6 +18,7 @@ pub struct RangeTest {
 impl RangeTest {
     /// The rate at which the loss falls fastest per factor of the rate: a good one to begin with,
     /// or to give to one cycle.
+    #[must_use]
     pub fn steepest(&self) -> Option<f32> {
         // Differences over a few steps: single ones are noise.
         let reach = (self.losses.len() / 10).max(1);

@@ -8,8 +8,8 @@ use crate::error::{Error, Result, check_option, check_range};
 use crate::metrics::Evaluation;
 use crate::network::{Mlp, MlpMut};
 use crate::program::{
-    Batch, BatchTargets, Deferred, Needs, Outcome, SampleWeights, Waiting, Workspace, check_data,
-    check_rows, check_sample_weights, evaluate, flush, multiply_adds, run,
+    Batch, BatchTargets, Deferred, Inference, Needs, Outcome, SampleWeights, Waiting, Workspace,
+    check_data, check_rows, check_sample_weights, evaluate, flush, multiply_adds, run,
 };
 use crate::simd::check_float_environment;
 use crate::storage::{MatRef, Matrix};
@@ -18,7 +18,8 @@ use std::fmt;
 
 /// A network in training, for a loop of the caller's, which calls [`Training::step`] once per batch, or
 /// [`forward`](Training::forward), [`backward`](Training::backward) and [`update`](Training::update) for
-/// gradients of its own. Made by [`Trainer::session`](crate::Trainer::session).
+/// gradients of its own. [`Training::predict_into`] predicts between steps. Made by
+/// [`Trainer::session`](crate::Trainer::session).
 ///
 /// A step allocates nothing (at the levels `avx2` and `avx512`). The session borrows the network until
 /// it is dropped, or owns it: a `Training<'static>` can be stored in a struct.
@@ -37,6 +38,8 @@ pub struct Training<'a> {
     pub(super) values: bool,
     /// The outputs of the last forward pass of a loop of the caller's; empty before the first.
     pub(super) outputs: Matrix,
+    /// Made when predictions are first asked for.
+    pub(super) inference: Option<Inference>,
 }
 
 /// The mean loss of a batch, and its weight in a mean over batches.
@@ -113,12 +116,12 @@ impl<'a> Training<'a> {
         };
         let workspace = Workspace::new(&net, &setup.optimizer, needs)?;
         let counts = Counts { steps: 0, updates: 0, lr: setup.optimizer.learning_rate() };
-        let (evaluators, outputs) = (None, Matrix::zeros(0, 0));
-        Ok(Training { net, workspace, team, evaluators, setup, counts, values, outputs })
+        let (evaluators, outputs, inference) = (None, Matrix::zeros(0, 0), None);
+        Ok(Training { net, workspace, team, evaluators, setup, counts, values, outputs, inference })
     }
 
     /// Trains on one batch: `x` is rows x n_in, with at most as many rows as the trainer's batch size;
-    /// the targets are labels, or rows x n_out values. Returns the mean loss of the batch before the
+    /// the targets are labels or values as in [`BatchTargets`]. Returns the mean loss of the batch before the
     /// update.
     ///
     /// # Errors
@@ -245,7 +248,7 @@ impl<'a> Training<'a> {
     /// Replaces the network by one of the same shape.
     pub(super) fn restore(&mut self, net: &Mlp) {
         self.net.clone_from(net);
-        self.workspace.copy_weights(&self.net);
+        self.replaced();
     }
 
     /// Checks that a data set fits the network, the loss and the session's kind of targets.
@@ -305,21 +308,25 @@ impl<'a> Training<'a> {
     }
 
     /// The learning rate of the next step.
+    #[must_use]
     pub fn learning_rate(&self) -> f32 {
         self.counts.lr
     }
 
     /// Steps taken.
+    #[must_use]
     pub fn steps(&self) -> u64 {
         self.counts.steps
     }
 
     /// The network as it is now.
+    #[must_use]
     pub fn network(&self) -> &Mlp {
         &self.net
     }
 
     /// Ends the session. Returns its network, or a copy where the session has borrowed it.
+    #[must_use]
     pub fn into_network(self) -> Mlp {
         self.net.into_network()
     }
@@ -335,7 +342,13 @@ impl<'a> Training<'a> {
         if let Some(deferred) = &mut self.workspace.deferred {
             deferred.resume(waiting);
         }
+        self.replaced();
+    }
+
+    /// Drops what was kept of weights before these.
+    fn replaced(&mut self) {
         self.workspace.copy_weights(&self.net);
+        self.inference = None;
     }
 }
 

@@ -1,12 +1,16 @@
 //! Which vector instructions to use: a capability token.
 
 use crate::error::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
 
 /// A SIMD level that this CPU has. A value exists only if it can run here, so everything that
 /// takes one is safe.
 ///
 /// AVX2 and AVX-512 give the same bits; `portable` gives the same bits for any threads and batch
 /// split, but not the bits of the other two.
+///
+/// Text form: `avx512`, `avx2` or `portable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(pub(super) Kind);
 
@@ -27,6 +31,7 @@ const VARIABLE: &str = "DELTARULE_SIMD";
 
 impl Level {
     /// AVX-512 F, BW, DQ and VL, if the CPU and the system have them.
+    #[must_use]
     pub fn avx512() -> Option<Level> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f")
@@ -41,6 +46,7 @@ impl Level {
     }
 
     /// AVX2 and FMA, if the CPU has them.
+    #[must_use]
     pub fn avx2() -> Option<Level> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -51,6 +57,7 @@ impl Level {
 
     /// The level of every other CPU: element-wise kernels on `wide`, products on
     /// `matrixmultiply`.
+    #[must_use]
     pub fn portable() -> Level {
         Level(Kind::Portable)
     }
@@ -70,6 +77,7 @@ impl Level {
     }
 
     /// The fastest level this CPU has.
+    #[must_use]
     pub fn best() -> Level {
         Level::avx512().or_else(Level::avx2).unwrap_or(Level::portable())
     }
@@ -105,6 +113,7 @@ impl Level {
     }
 
     /// `avx512`, `avx2` or `portable`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -115,6 +124,33 @@ impl Level {
             #[cfg(test)]
             Kind::Software => "software",
         }
+    }
+}
+
+impl fmt::Display for Level {
+    /// The [`name`](Level::name).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// As [`Level::from_name`]: `avx512`, `avx2` or `portable`.
+    ///
+    /// ```
+    /// use deltarule::Level;
+    ///
+    /// assert_eq!("portable".parse::<Level>()?, Level::portable());
+    /// assert_eq!(Level::portable().to_string(), "portable");
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Level`] when there is no such level, or this CPU lacks it.
+    fn from_str(name: &str) -> Result<Level> {
+        Level::from_name(name)
     }
 }
 

@@ -1,24 +1,36 @@
 //! Row-major f32 matrices, one sample per row. [`Matrix`] owns its values; [`MatRef`] and [`MatMut`]
 //! borrow them.
 
+mod debug;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "ndarray")]
 pub(crate) use ndarray::into_vec;
-use std::fmt;
 use std::marker::PhantomData;
 
-/// An owned row-major matrix of `rows * cols` f32.
-#[derive(Clone, Debug, PartialEq)]
+/// An owned row-major matrix of `rows * cols` f32, one sample per row.
+///
+/// ```
+/// use deltarule::{MatRef, Matrix};
+///
+/// let owned = Matrix::from_vec(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(owned.row(1), [4.0, 5.0, 6.0]);
+/// // Functions that take `impl Into<MatRef>` take both.
+/// let borrowed = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3)?;
+/// assert_eq!(owned.view().row(0), borrowed.row(0));
+/// # Ok::<(), deltarule::Error>(())
+/// ```
+#[derive(Clone, PartialEq)]
 pub struct Matrix {
     data: Vec<f32>,
     rows: usize,
     cols: usize,
 }
 
-/// A borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
+/// A borrowed row-major matrix: row `r` starts at `r * stride` of its slice. Made of a slice, or of a
+/// `&Matrix` by `into()`.
 #[derive(Clone, Copy)]
 pub struct MatRef<'a> {
     /// The first value. Each row is a slice of `cols` values that nobody changes during `'a`; what
@@ -35,8 +47,8 @@ unsafe impl Send for MatRef<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for MatRef<'_> {}
 
-/// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice.
-#[derive(Debug)]
+/// A mutably borrowed row-major matrix: row `r` starts at `r * stride` of its slice. Made of a slice, or
+/// of a `&mut Matrix` by `into()`.
 pub struct MatMut<'a> {
     data: &'a mut [f32],
     rows: usize,
@@ -80,6 +92,7 @@ impl Matrix {
     ///
     /// # Panics
     /// If `rows * cols` values do not fit in memory. [`Matrix::try_zeros`] returns an error instead.
+    #[must_use]
     pub fn zeros(rows: usize, cols: usize) -> Self {
         match Matrix::try_zeros(rows, cols) {
             Ok(zeros) => zeros,
@@ -110,11 +123,13 @@ impl Matrix {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -123,32 +138,38 @@ impl Matrix {
     ///
     /// # Panics
     /// If `r >= self.rows()`.
+    #[must_use]
     pub fn row(&self, r: usize) -> &[f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &self.data[r * self.cols..][..self.cols]
     }
 
     /// All values in row-major order.
+    #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }
 
     /// All values in row-major order.
+    #[must_use]
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut self.data
     }
 
     /// The values in row-major order, without a copy.
+    #[must_use]
     pub fn into_vec(self) -> Vec<f32> {
         self.data
     }
 
     /// A view of the whole matrix.
+    #[must_use]
     pub fn view(&self) -> MatRef<'_> {
         MatRef::sub(&self.data, self.rows, self.cols)
     }
 
     /// A mutable view of the whole matrix.
+    #[must_use]
     pub fn view_mut(&mut self) -> MatMut<'_> {
         MatMut { data: &mut self.data, rows: self.rows, cols: self.cols, stride: self.cols }
     }
@@ -198,11 +219,13 @@ impl<'a> MatRef<'a> {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -211,6 +234,7 @@ impl<'a> MatRef<'a> {
     ///
     /// # Panics
     /// If `r >= self.rows()`.
+    #[must_use]
     pub fn row(&self, r: usize) -> &'a [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         // SAFETY: there is such a row, and every row is a slice (see the field `ptr`).
@@ -231,6 +255,7 @@ impl<'a> MatRef<'a> {
     ///
     /// # Panics
     /// If the range is not inside the matrix.
+    #[must_use]
     pub fn row_range(&self, start: usize, end: usize) -> MatRef<'a> {
         assert!(start <= end && end <= self.rows, "rows {start}..{end} of {}", self.rows);
         let ptr = match end - start {
@@ -268,11 +293,13 @@ impl<'a> MatMut<'a> {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -300,6 +327,7 @@ impl<'a> MatMut<'a> {
     ///
     /// # Panics
     /// If `r >= self.rows()`.
+    #[must_use]
     pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
         assert!(r < self.rows, "row {r} of {}", self.rows);
         &mut self.data[r * self.stride..][..self.cols]
@@ -309,13 +337,6 @@ impl<'a> MatMut<'a> {
     pub(crate) fn row_range_mut(&mut self, start: usize, end: usize) -> MatMut<'_> {
         let data = &mut self.data[start * self.stride..(end - 1) * self.stride + self.cols];
         MatMut::sub(data, end - start, self.cols, self.stride)
-    }
-}
-
-impl fmt::Debug for MatRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {} ", self.rows, self.cols)?;
-        f.debug_list().entries((0..self.rows).map(|r| self.row(r))).finish()
     }
 }
 
@@ -342,7 +363,6 @@ mod tests {
         assert_eq!(m.row(1), [2.0, 3.0]);
         assert_eq!(m.row_range(1, 2).row(0), [2.0, 3.0]);
         assert_eq!(m.row_range(2, 2).rows(), 0);
-        assert_eq!(format!("{m:?}"), "2 x 2 [[0.0, 1.0], [2.0, 3.0]]");
         assert!(MatRef::with_stride(&data, 3, 2, 3).is_err());
         assert!(MatRef::with_stride(&data, 2, 3, 2).is_err());
     }

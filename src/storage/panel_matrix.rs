@@ -85,6 +85,7 @@ impl PanelMatrix {
     ///
     /// # Panics
     /// If the copy does not fit in memory.
+    #[must_use]
     pub fn to_rows(&self) -> Matrix {
         let mut out = Matrix::zeros(self.rows, self.cols);
         (0..self.rows).for_each(|r| scatter(self.view(), r, out.view_mut().row_mut(r)));
@@ -142,11 +143,13 @@ impl PanelMatrix {
     }
 
     /// Number of rows.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns, without padding.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }

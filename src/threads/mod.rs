@@ -8,6 +8,7 @@ mod choice;
 mod job;
 mod spread;
 mod team;
+mod text;
 
 pub(crate) use choice::{Choices, Way};
 pub(crate) use spread::block_rows;
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 /// The results have the same bits for any choice. With more than one thread, a run or a predictor times
 /// some of its calls on one thread and on all threads, uses the faster way, and repeats the comparison
 /// from time to time.
+///
+/// Text form: `one`, `current`, or n as a number, `4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

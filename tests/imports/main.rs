@@ -20,8 +20,9 @@ use std::fs;
 use std::path::Path;
 
 /// The top modules, the lowest first. `lib.rs` stands above all of them.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "error",
+    "text",
     "simd",
     "storage",
     "math",

@@ -1,6 +1,8 @@
-//! Loops with gradients of their own: a step in three calls, and gradients of the inputs.
+//! Loops with gradients of their own: a step in three calls, gradients of the inputs, predictions between steps.
 
 mod input_gradients;
+mod parameters;
+mod predictions;
 mod refused;
 mod steps;
 #[path = "../support/mod.rs"]

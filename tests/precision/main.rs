@@ -200,7 +200,7 @@ fn penalties_clipping_and_accumulation_keep_the_split_weights_true() {
 
 #[test]
 fn names_that_are_none_are_refused() {
-    assert!(matches!("fp8".parse::<Precision>(), Err(Error::Value { .. })));
+    assert!(matches!("fp8".parse::<Precision>(), Err(Error::Config { .. })));
 }
 
 #[test]

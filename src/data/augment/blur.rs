@@ -9,7 +9,7 @@ const LANES: usize = 32;
 
 /// The blur of `width x height` fields whose surroundings count as zero. Caller-held memory:
 /// nothing is allocated after it is made.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Blur {
     width: usize,
     height: usize,

@@ -4,12 +4,13 @@ use super::Augment;
 use super::blur::Blur;
 use crate::error::{Error, Result};
 use crate::math::{Purpose, RandomStream, sin_cos};
+use std::fmt;
 
 /// Pixels per inner loop.
 const LANES: usize = 16;
 
 /// Distorts images, one at a time, without allocation. Each thread needs one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Augmenter {
     options: Augment,
     /// The image with a border of two zeros on each side.
@@ -18,11 +19,18 @@ pub struct Augmenter {
     bent: Option<Bent>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Bent {
     blur: Blur,
     right: Vec<f32>,
     below: Vec<f32>,
+}
+
+/// The options, without the buffers.
+impl fmt::Debug for Augmenter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Augmenter").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Augmenter {

@@ -8,6 +8,7 @@ use crate::gemm::bare::check;
 use crate::gemm::store::Identity;
 use crate::simd::{Level, Line};
 use crate::storage::PanelMatrix;
+use std::fmt;
 
 /// x·w with operands that were split beforehand, as a network's are.
 pub struct SplitProduct {
@@ -16,6 +17,16 @@ pub struct SplitProduct {
     x: Split,
     w: Split,
     bias: Vec<Line>,
+}
+
+/// The level, the operands' shapes and how they are split.
+impl fmt::Debug for SplitProduct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SplitProduct { level, by, x, w, bias: _ } = self;
+        let mut text = f.debug_struct("SplitProduct");
+        text.field("level", level).field("by", by);
+        text.field("x", &x.shape()).field("w", &w.shape()).finish()
+    }
 }
 
 impl SplitProduct {

@@ -17,6 +17,8 @@ use std::sync::OnceLock;
 /// bf16: half the products at `F32x6`, two thirds at `High`, and at `Bf16` only the other factor is
 /// rounded. The same values as f32 give other bits then. (Not with dropout of the inputs or a
 /// residual connection from them, which need the values.)
+///
+/// Text form: `f32`, `f32x6`, `high` or `bf16`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -85,6 +87,7 @@ impl Precision {
         [Precision::F32, Precision::F32x6, Precision::High, Precision::Bf16];
 
     /// `f32`, `f32x6`, `high` or `bf16`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -100,6 +103,7 @@ impl Precision {
     /// The environment variable `DELTARULE_AMX` is for tests: `off` does without AMX, and `f32`
     /// multiplies the parts of every precision by f32 units, several times slower than f32 itself, to
     /// the bits of AMX. It is read once.
+    #[must_use]
     pub fn hardware(self, level: Level) -> Hardware {
         match self.split(level) {
             None => Hardware::F32,
@@ -165,23 +169,39 @@ impl SplitBy {
 }
 
 impl Display for Precision {
+    /// The [`name`](Precision::name).
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 
 impl FromStr for Precision {
     type Err = Error;
 
+    /// Reads what `Display` writes: `f32`, `f32x6`, `high` or `bf16`.
+    ///
+    /// ```
+    /// use deltarule::Precision;
+    ///
+    /// assert_eq!("bf16".parse::<Precision>()?, Precision::Bf16);
+    /// # Ok::<(), deltarule::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another text.
     fn from_str(name: &str) -> Result<Self> {
         let named = Precision::ALL.into_iter().find(|p| p.name() == name);
-        named.ok_or_else(|| Error::value("precision", "f32, f32x6, high or bf16", name))
+        named.ok_or_else(|| {
+            let names = Precision::ALL.map(Precision::name).join(", ");
+            Error::config("precision", format!("expected one of {names}; got {name:?}"))
+        })
     }
 }
 
 impl Display for Hardware {
+    /// `f32`, `amx` or `bf16-in-f32`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Hardware::F32 => "f32",
             Hardware::Amx => "amx",
             Hardware::Bf16InF32 => "bf16-in-f32",
