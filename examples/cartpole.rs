@@ -85,8 +85,6 @@ fn best(q: &[f32]) -> usize {
 /// A network that learns, with what it needs for a step.
 pub struct Agent {
     online: Training<'static>,
-    /// Predicts with the online network's parameters.
-    actor: Predictor<'static>,
     target: Predictor<'static>,
     replay: Replay<Transition>,
     numbers: Numbers,
@@ -106,10 +104,8 @@ impl Agent {
         let n = Push::ALL.len();
         let net = Mlp::builder(4).dense(HIDDEN, Activation::Relu).dense(HIDDEN, Activation::Relu);
         let net = net.dense(n, Activation::Identity).seed(seed).build()?;
-        let predictor = || Predictor::new(net.clone(), BATCH, Threads::One);
         Ok(Agent {
-            actor: predictor()?,
-            target: predictor()?,
+            target: Predictor::new(net.clone(), BATCH, Threads::One)?,
             online: Trainer::new(Adam::new(RATE)).batch_size(BATCH).session_values(net)?,
             replay: Replay::new(CAPACITY),
             numbers: Numbers::new(seed),
@@ -126,7 +122,7 @@ impl Agent {
     pub fn greedy(&mut self, state: State) -> Result<usize> {
         let mut q = [0.0; 2];
         let x = inputs(state);
-        self.actor.predict_into(MatRef::new(&x, 1, 4)?, MatMut::new(&mut q, 1, 2)?)?;
+        self.online.predict_into(MatRef::new(&x, 1, 4)?, MatMut::new(&mut q, 1, 2)?)?;
         Ok(best(&q))
     }
 
@@ -138,7 +134,7 @@ impl Agent {
             self.states.as_mut_slice()[4 * row..][..4].copy_from_slice(&t.state);
             self.next.as_mut_slice()[4 * row..][..4].copy_from_slice(&t.next);
         }
-        self.actor.predict_into(&self.next, &mut self.next_q)?;
+        self.online.predict_into(&self.next, &mut self.next_q)?;
         self.target.predict_into(&self.next, &mut self.target_q)?;
         let q = self.online.forward(&self.states)?;
         for (row, (t, dq)) in self.drawn.iter().zip(self.gradient.as_mut_slice().chunks_mut(2)).enumerate() {
@@ -155,25 +151,9 @@ impl Agent {
         }
         self.online.backward(&self.gradient)?;
         self.online.update()?;
-        let mut target = self.target.network().clone();
-        blend(&mut target, self.online.network(), TAU)?;
-        self.target = Predictor::new(target, BATCH, Threads::One)?;
-        self.actor = Predictor::new(self.online.network().clone(), BATCH, Threads::One)?;
+        self.target.blend(self.online.network(), TAU)?;
         Ok(())
     }
-}
-
-fn blend(net: &mut Mlp, other: &Mlp, tau: f32) -> Result<()> {
-    let n = net.layers().len();
-    for layer in 0..n {
-        let mix = |a: &mut [f32], b: &[f32]| a.iter_mut().zip(b).for_each(|(a, b)| *a = (1.0 - tau) * *a + tau * b);
-        let (mut w, mut b) = (net.weights(layer)?, net.biases(layer)?);
-        let ow = other.weights(layer)?;
-        mix(w.as_mut_slice(), ow.as_slice());
-        mix(&mut b, &other.biases(layer)?);
-        net.set_parameters(layer, w.view(), &b)?;
-    }
-    Ok(())
 }
 
 /// What a run has come to.

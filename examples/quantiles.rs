@@ -84,6 +84,7 @@ pub struct Forecast(Pipeline);
 impl Forecast {
     /// Returns one that has learned from these loads.
     pub fn trained(loads: &[Load], seed: u64) -> Result<Forecast> {
+        let n_outputs = QUANTILES.len();
         let values = loads.iter().map(|l| l.load as f32).collect();
         let hours: Vec<f64> = loads.iter().map(|l| l.hour).collect();
         let targets = Targets::Values { values, n_outputs: 1 };
@@ -91,12 +92,19 @@ impl Forecast {
         let scale = Standardizer::fit_targets(&data)?;
         let data = scale.apply_to_targets(&data)?;
         let net = Mlp::builder(2).dense(32, Activation::Gelu).dense(32, Activation::Gelu);
-        let mut net = net.dense(QUANTILES.len(), Activation::Identity).seed(seed).build()?;
+        let mut net = net.dense(n_outputs, Activation::Identity).seed(seed).build()?;
         let loss = Loss::quantile(&QUANTILES.map(|q| q as f32));
         let trainer = Trainer::new(Adam::new(0.01)).loss(loss).schedule(Schedule::one_cycle());
         trainer.batch_size(256).epochs(60).seed(seed).fit(&mut net, &data)?;
-        println!("{:?} {:?}", scale.mean(), scale.std());
-        Ok(Forecast(Pipeline::new(net)))
+        // Every quantile is in the units of the one target.
+        let [mean, std] = [scale.mean(), scale.std()].map(|v| vec![v[0]; n_outputs]);
+        Ok(Forecast(Pipeline::new(net).targets(Standardizer::from_parts(mean, std)?)?))
+    }
+
+    /// Returns the quantiles at each time.
+    pub fn quantiles(&self, hours: &[f64]) -> Result<Vec<[f64; 3]>> {
+        let y = self.0.predict(inputs(hours)?.view())?;
+        Ok((0..hours.len()).map(|row| [0, 1, 2].map(|k| y.row(row)[k].into())).collect())
     }
 }
 
@@ -109,4 +117,92 @@ fn inputs(hours: &[f64]) -> Result<Matrix> {
     Matrix::from_vec(hours.len(), 2, hours.iter().flat_map(point).collect())
 }
 
-fn main() {}
+/// A forecast beside the true quantiles, at other loads than those that it has learned from.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison {
+    /// The share of the loads between the outer quantiles.
+    pub coverage: f64,
+    /// The expectation of that share at the same times, by the distribution of the loads.
+    pub expected_coverage: f64,
+    /// The share of the loads below each quantile.
+    pub below: [f64; 3],
+    /// The mean pinball loss of each quantile.
+    pub loss: [f64; 3],
+    /// That of the true quantiles.
+    pub least_loss: [f64; 3],
+}
+
+/// Compares a forecast with the true quantiles at these loads.
+pub fn compare(forecast: &Forecast, loads: &[Load]) -> Result<Comparison> {
+    let hours: Vec<f64> = loads.iter().map(|l| l.hour).collect();
+    let quantiles = forecast.quantiles(&hours)?;
+    let mean = |of: &dyn Fn(&Load, &[f64; 3]) -> f64| {
+        let sum: f64 = loads.iter().zip(&quantiles).map(|(l, q)| of(l, q)).sum();
+        sum / loads.len() as f64
+    };
+    let share = |at: &Load, load| probability(Load { load, ..*at });
+    Ok(Comparison {
+        coverage: mean(&|l, q| f64::from(u8::from((q[0]..q[2]).contains(&l.load)))),
+        expected_coverage: mean(&|l, q| share(l, q[2]) - share(l, q[0])),
+        below: [0, 1, 2].map(|k| mean(&|l, q| f64::from(u8::from(l.load < q[k])))),
+        loss: [0, 1, 2].map(|k| mean(&|l, q| pinball(QUANTILES[k], l.load - q[k]))),
+        least_loss: QUANTILES.map(|p| mean(&|l, _| pinball(p, l.load - quantile(l.hour, p)))),
+    })
+}
+
+/// How far a forecast is from the true quantiles over the day.
+#[derive(Clone, Copy, Debug)]
+pub struct Distance {
+    /// The largest, in MW.
+    pub largest: f64,
+    /// The root mean square of distance over spread.
+    pub relative: f64,
+}
+
+/// The distance of each quantile, at each minute of the day.
+pub fn distances(forecast: &Forecast) -> Result<[Distance; 3]> {
+    let hours: Vec<f64> = (0..24 * 60).map(|minute| f64::from(minute) / 60.0).collect();
+    let quantiles = forecast.quantiles(&hours)?;
+    Ok([0, 1, 2].map(|k| {
+        let off = hours.iter().zip(&quantiles);
+        let off = off.map(|(&h, q)| ((q[k] - quantile(h, QUANTILES[k])).abs(), spread(h)));
+        let squares: f64 = off.clone().map(|(d, s)| (d / s).powi(2)).sum();
+        let relative = (squares / hours.len() as f64).sqrt();
+        Distance { largest: off.map(|(d, _)| d).fold(0.0, f64::max), relative }
+    }))
+}
+
+/// Draws loads as dots, and the quantiles by the formula and by the network.
+fn panel(forecast: &Forecast, loads: &[Load]) -> Result<Panel> {
+    let mut panel = Panel::new("load in MW over the hour of the day", 0.0..24.0, 20.0..130.0);
+    let grey = RGBColor(205, 205, 205);
+    panel.dots.extend(loads.iter().map(|l| ((l.hour, l.load), grey)));
+    let hours: Vec<f64> = (0..=240).map(|i| f64::from(i) / 10.0).collect();
+    let found = forecast.quantiles(&hours)?;
+    for (k, p) in QUANTILES.into_iter().enumerate() {
+        let name = |name: &str| if k == 0 { name.into() } else { String::new() };
+        let truth = hours.iter().map(|&h| (h, quantile(h, p))).collect();
+        panel.curves.push(Curve { name: name("true"), color: COLORS[1], points: truth });
+        let found = hours.iter().zip(&found).map(|(&h, q)| (h, q[k])).collect();
+        panel.curves.push(Curve { name: name("network"), color: COLORS[0], points: found });
+    }
+    Ok(panel)
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let forecast = Forecast::trained(&loads(SAMPLES, 1), 1)?;
+    let fresh = loads(SAMPLES, 2);
+    let c = compare(&forecast, &fresh)?;
+    println!("{SAMPLES} loads to learn from, {SAMPLES} others:");
+    println!("{:>8} {:>8} {:>22} {:>22}", "", "", "pinball loss", "distance from the true");
+    println!("{:>8} {:>8} {:>10} {:>11} {:>12} {:>9}", "quantile", "below", "network", "true", "largest", "share of the spread");
+    for (k, d) in distances(&forecast)?.into_iter().enumerate() {
+        let (p, below, loss, least) = (QUANTILES[k], c.below[k], c.loss[k], c.least_loss[k]);
+        println!("{p:>8} {below:>8.4} {loss:>10.4} {least:>11.4} {:>9.2} MW {:.3}", d.largest, d.relative);
+    }
+    println!("coverage {:.4} {:.4}", c.coverage, c.expected_coverage);
+    let file = plot::file("quantiles")?;
+    plot::save(&file, 1, &[panel(&forecast, &fresh[..1000])?])?;
+    println!("\nwritten: {}", file.display());
+    Ok(())
+}
