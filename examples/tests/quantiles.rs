@@ -59,7 +59,7 @@ fn loads_have_the_distribution_of_gumbel() {
 fn nine_of_ten_fresh_loads_are_in_the_interval() {
     let found = quantiles::compare(forecast(), &quantiles::loads(SAMPLES, 2)).unwrap();
     let expected = found.expected_coverage;
-    let deviates = |share: f64, p| (share - p).abs() / deviation(p, SAMPLES);
+    let deviates = |share: f64, p: f64| (share - p).abs() / deviation(p, SAMPLES);
     assert!(deviates(found.coverage, expected) < LIMIT, "{found:?}");
     assert!(deviates(expected, QUANTILES[2] - QUANTILES[0]) < LIMIT, "{found:?}");
     for (below, p) in found.below.into_iter().zip(QUANTILES) {
