@@ -195,10 +195,16 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let c = compare(&forecast, &fresh)?;
     println!("{SAMPLES} loads to learn from, {SAMPLES} others:");
     println!("{:>8} {:>8} {:>22} {:>22}", "", "", "pinball loss", "distance from the true");
-    println!("{:>8} {:>8} {:>10} {:>11} {:>12} {:>9}", "quantile", "below", "network", "true", "largest", "share of the spread");
+    println!(
+        "{:>8} {:>8} {:>10} {:>11} {:>12} {:>9}",
+        "quantile", "below", "network", "true", "largest", "share of the spread"
+    );
     for (k, d) in distances(&forecast)?.into_iter().enumerate() {
         let (p, below, loss, least) = (QUANTILES[k], c.below[k], c.loss[k], c.least_loss[k]);
-        println!("{p:>8} {below:>8.4} {loss:>10.4} {least:>11.4} {:>9.2} MW {:.3}", d.largest, d.relative);
+        println!(
+            "{p:>8} {below:>8.4} {loss:>10.4} {least:>11.4} {:>9.2} MW {:.3}",
+            d.largest, d.relative
+        );
     }
     println!("coverage {:.4} {:.4}", c.coverage, c.expected_coverage);
     let file = plot::file("quantiles")?;

@@ -17,11 +17,6 @@ impl<T> Replay<T> {
         Replay { items: Vec::with_capacity(capacity), capacity: capacity.max(1), oldest: 0 }
     }
 
-    /// Items that are there.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
     /// Adds an item, instead of the oldest where the buffer is full.
     pub fn push(&mut self, item: T) {
         if self.items.len() < self.capacity {
