@@ -8,6 +8,7 @@ mod epochs;
 mod fit;
 mod history;
 mod own_loop;
+mod parameters;
 mod predict;
 mod range_test;
 mod session;

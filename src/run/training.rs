@@ -346,7 +346,7 @@ impl<'a> Training<'a> {
     }
 
     /// Drops what was kept of weights before these.
-    fn replaced(&mut self) {
+    pub(super) fn replaced(&mut self) {
         self.workspace.copy_weights(&self.net);
         self.inference = None;
     }

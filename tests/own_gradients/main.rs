@@ -1,6 +1,7 @@
 //! Loops with gradients of their own: a step in three calls, gradients of the inputs, predictions between steps.
 
 mod input_gradients;
+mod new_parameters;
 mod parameters;
 mod predictions;
 mod refused;
