@@ -33,7 +33,7 @@ use deltarule::{
     Activation, Adam, MatMut, MatRef, Matrix, Mlp, Predictor, Result, Threads, Trainer, Training,
 };
 use numbers::Numbers;
-use plot::{COLORS, Curve, Panel, RGBColor};
+use plot::{COLORS, Curve, Panel, RGBColor, SeriesLabelPosition};
 use replay::Replay;
 use std::time::Instant;
 
@@ -279,6 +279,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let longest = curves.iter().map(|c| c.points.len()).max().unwrap_or(1) as f64;
     let title = format!("mean return of {WINDOW} episodes");
     let mut panel = Panel::new(title, 0.0..longest, 0.0..LIMIT as f64 + 5.0);
+    // Where no curve is: they end at the top.
+    panel.legend = SeriesLabelPosition::LowerRight;
     panel.curves = curves;
     panel.curves.extend(dashes(SOLVED, longest));
     let file = plot::file("cartpole")?;

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+pub use plotters::chart::SeriesLabelPosition;
 pub use plotters::style::RGBColor;
 
 /// Colours that stay apart for most eyes (Okabe and Ito 2008).
@@ -36,6 +37,8 @@ pub struct Panel {
     pub curves: Vec<Curve>,
     /// Points, and their colours.
     pub dots: Vec<((f64, f64), RGBColor)>,
+    /// Where the names of the curves are; at first at the upper left.
+    pub legend: SeriesLabelPosition,
 }
 
 /// A line through points. Those outside of the panel are left out.
@@ -52,7 +55,8 @@ impl Panel {
     /// An empty chart.
     pub fn new(title: impl Into<String>, x: Range<f64>, y: Range<f64>) -> Self {
         let title = title.into();
-        Panel { title, x, y, areas: Vec::new(), curves: Vec::new(), dots: Vec::new() }
+        let (areas, curves, dots) = (Vec::new(), Vec::new(), Vec::new());
+        Panel { title, x, y, areas, curves, dots, legend: SeriesLabelPosition::UpperLeft }
     }
 
     /// The middles of this number of cells in each direction, row by row from the bottom: x and y of each.
@@ -133,7 +137,7 @@ pub fn save(path: &Path, columns: usize, panels: &[Panel]) -> Result<(), Box<dyn
         chart.draw_series(dots.map(|&(p, c)| Circle::new(p, 2, c.filled())))?;
         if panel.curves.iter().any(|c| !c.name.is_empty()) {
             let mut labels = chart.configure_series_labels();
-            labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE).draw()?;
+            labels.position(panel.legend.clone()).background_style(WHITE).draw()?;
         }
     }
     root.present()?;
