@@ -175,7 +175,7 @@ pub fn distances(forecast: &Forecast) -> Result<[Distance; 3]> {
 
 /// Draws loads as grey squares, the quantiles of the formula as lines, those of the network as dots.
 fn panel(forecast: &Forecast, loads: &[Load]) -> Result<Panel> {
-    let title = "load in MW: true (lines), network (dots)";
+    let title = "load in MW: true, network (dots)";
     let mut panel = Panel::new(title, 0.0..24.0, 20.0..130.0);
     // A square of two pixels.
     let square = |l: &Load| [(l.hour - 0.1, l.load - 0.6), (l.hour + 0.1, l.load + 0.6)];
