@@ -11,7 +11,7 @@
 //! loss is Huber's with δ = 1, so ∂L/∂Q(s, a) is e within −1..1, and 0 for the action not taken.
 //!
 //! As in Barto, Sutton and Anderson's work, the reward is −1 when the pole falls, else 0. For a pole that falls
-//! in step T from now, Q = −γ^(T−1). The benchmark's reward of 1 per step gives (1 − γ^T)/(1 − γ) = (1 + γQ)/(1 − γ):
+//! in step T from s, Q = −γ^(T−1). The benchmark's reward of 1 per step gives (1 − γ^T)/(1 − γ) = (1 + γQ)/(1 − γ):
 //! the same order of the actions, by numbers up to 100 instead of −1..0.
 //!
 //! The task is solved when the mean return of 100 consecutive episodes is 195 of at most 200 steps.
@@ -39,19 +39,19 @@ use std::time::Instant;
 
 /// γ: a fall counts half if it is 69 steps away, a third of an episode.
 pub const DISCOUNT: f32 = 0.99;
-/// Neurons of each of the two hidden layers. With 64 one seed of ten is not solved
-/// within 600 episodes.
+/// Neurons of each of the two hidden layers. With 64 one seed of ten is not solved within 600 episodes.
 const HIDDEN: usize = 128;
 /// Transitions that are kept: the last 250 full episodes, so most runs keep all.
 const CAPACITY: usize = 50_000;
-/// Transitions of a step of learning.
+/// Transitions of a step of learning, which takes about 0.1 ms.
 const BATCH: usize = 128;
-/// Steps before the first step of learning, by random actions.
+/// Steps before the first step of learning: about 23 episodes, most of whose actions are random.
 const WARM_UP: u64 = 500;
 /// The share of random actions falls from 1 to the last within this number of steps.
 const EXPLORED: f64 = 4_000.0;
+/// Two actions of an episode.
 const LEAST_EXPLORATION: f64 = 0.01;
-/// Of the optimiser. With 1e-3, and 64 neurons, four seeds of ten are not.
+/// Of the optimiser. With 1e-3 and 64 neurons four seeds of ten are not solved within 600 episodes.
 const RATE: f32 = 3e-4;
 /// Of the target network: it averages over about 100 steps.
 const TAU: f32 = 0.01;
