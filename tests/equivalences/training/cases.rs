@@ -66,7 +66,8 @@ impl Case {
                 kind => {
                     let dense = builder.dense(width, smooth[data.below(3)]);
                     match (kind, layers) {
-                        (1, _) if width > 1 => dense.layer_norm(),
+                        // Of few neurons it amplifies rounding: 1/σ is large where they are nearly equal.
+                        (1, _) if width >= 8 => dense.layer_norm(),
                         (2, Layers::All) => dense.batch_norm(),
                         _ => dense,
                     }
@@ -184,5 +185,25 @@ impl Rows {
             false => Targets::Values { values: self.y.clone(), n_outputs: self.n_out },
         };
         Dataset::from_f32(self.x.clone(), self.n_in, targets).unwrap()
+    }
+}
+
+/// An optimiser whose updates are as smooth in the gradients as theirs are.
+pub fn smooth(data: &mut Data) -> Optimizer {
+    match data.below(3) {
+        0 => Sgd::new(0.03).into(),
+        1 => Momentum::new(0.01, 0.9).into(),
+        _ => Momentum::new(0.01, 0.9).nesterov().into(),
+    }
+}
+
+pub fn any_optimizer(data: &mut Data) -> Optimizer {
+    match data.below(9) {
+        0 => Adam::new(0.01).into(),
+        1 => AdamW::new(0.01).into(),
+        2 => RmsProp::new(0.01).into(),
+        3 => Adagrad::new(0.01).into(),
+        4 => Lion::new(0.001).into(),
+        _ => smooth(data),
     }
 }
