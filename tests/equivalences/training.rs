@@ -61,12 +61,9 @@ proptest! {
             }
             weights[n - 1] = 1.5;
             let weights = weighted.then_some(&weights[..]);
-            let loss = rows.step(&mut one, weights).unwrap();
+            rows.step(&mut one, weights).unwrap();
             let turned: Option<Vec<f32>> = weights.map(|w| w.iter().rev().copied().collect());
             rows.pick((0..n).rev()).step(&mut twin, turned.as_deref()).unwrap();
-            if loss > DIVERGES {
-                return Ok(());
-            }
             let mut first = 0;
             for size in &sizes {
                 let range = first..first + size;
@@ -100,9 +97,6 @@ proptest! {
             let all = counts.iter().enumerate().flat_map(|(r, c)| std::iter::repeat_n(r, *c));
             let want = rows.pick(all.clone()).step(&mut by_row, None).unwrap();
             let turned = rows.pick(all.rev()).step(&mut twin, None).unwrap();
-            if want > DIVERGES {
-                return Ok(());
-            }
             let got = rows.step(&mut by_weight, Some(&weights)).unwrap();
             near_loss("weights", seed, got.into(), [want, turned].map(f64::from));
         }
@@ -214,8 +208,7 @@ proptest! {
                 let range = first..n.min(first + n.clamp(2, 7));
                 first = range.end;
                 let size = range.len() as f64;
-                let Ok(loss) = rows.pick(range).step(&mut steps, None) else { return Ok(()) };
-                sum += f64::from(loss) * size;
+                sum += f64::from(rows.pick(range).step(&mut steps, None).unwrap()) * size;
             }
             let got = session.partial_fit(&data).unwrap();
             // With class weights the mean is another.
@@ -235,11 +228,8 @@ proptest! {
         let mut steps = case.start(&trainer, &mut stepped);
         let mut twin = case.start(&trainer, &mut other);
         for _ in 0..3 {
-            let loss = rows.step(&mut steps, None).unwrap();
+            rows.step(&mut steps, None).unwrap();
             rows.pick((0..n).rev()).step(&mut twin, None).unwrap();
-            if loss > DIVERGES {
-                return Ok(());
-            }
         }
         drop((steps, twin));
         trainer.fit(&mut fitted, &rows.dataset()).unwrap();

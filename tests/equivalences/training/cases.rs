@@ -66,8 +66,9 @@ impl Case {
                 kind => {
                     let dense = builder.dense(width, smooth[data.below(3)]);
                     match (kind, layers) {
-                        // Of few neurons it amplifies rounding: 1/σ is large where they are nearly equal.
-                        (1, _) if width >= 8 => dense.layer_norm(),
+                        // Of few neurons it amplifies rounding, which only bits do not mind.
+                        (1, Layers::ByRow) if width >= 8 => dense.layer_norm(),
+                        (1, Layers::All) if width > 1 => dense.layer_norm(),
                         (2, Layers::All) => dense.batch_norm(),
                         _ => dense,
                     }
