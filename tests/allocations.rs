@@ -121,6 +121,36 @@ fn steps_with_a_loss_of_the_callers_allocate_nothing() {
     }
 }
 
+/// A target network, a network that acts, and a schedule of the caller's, in every step.
+#[test]
+fn new_parameters_and_rates_allocate_nothing() {
+    let _alone = alone();
+    for (level, precision) in levels().flat_map(|l| [(l, Precision::F32), (l, Precision::Bf16)]) {
+        let sizes = SIZES[1];
+        let (x, dy) = (values(ROWS, sizes[0]), values(ROWS, sizes[2]));
+        let mut dx = Matrix::zeros(ROWS, sizes[0]);
+        let online = net(level, sizes, Activation::Identity);
+        let mut target = online.clone();
+        let acting = Predictor::new(online.clone(), ROWS, Threads::One).unwrap();
+        let mut acting = acting.precision(precision).unwrap();
+        // So that it has transposed weights to replace.
+        acting.input_gradient(&x, &dy, &mut dx).unwrap();
+        let trainer = Trainer::new(Sgd::new(0.1)).precision(precision);
+        let mut training = trainer.session_values(online.clone()).unwrap();
+        let allocations = fewest(|| {
+            for _ in 0..3 {
+                target.blend(&online, 0.1).unwrap();
+                target.copy_from(&online).unwrap();
+                acting.blend(&target, 0.1).unwrap();
+                acting.copy_from(&target).unwrap();
+                training.copy_from(&target).unwrap();
+                training.set_learning_rate(0.05).unwrap();
+            }
+        });
+        assert_eq!(allocations, 0, "{} {precision}", level.name());
+    }
+}
+
 /// Operands in bf16 parts are made in memory that is there from the start.
 #[test]
 fn no_precision_allocates_after_the_first_step() {

@@ -2,7 +2,7 @@
 
 use super::layer::Layer;
 use super::mlp::Mlp;
-use crate::error::{Error, Result, check_option};
+use crate::error::{Error, Result};
 use crate::simd::{Kernel, LINE, Line, Simd, dispatch};
 
 impl Mlp {
@@ -32,8 +32,10 @@ impl Mlp {
     /// [`Error::Config`] if τ is not in 0..=1, [`Error::Shape`] if the networks differ in more than
     /// dropout and level; then nothing is changed.
     pub fn blend(&mut self, other: &Mlp, tau: f32) -> Result<()> {
-        let reason = format!("expected a number in 0..=1, got {tau}");
-        check_option((0.0..=1.0).contains(&tau), "τ of a blend", reason)?;
+        if !(0.0..=1.0).contains(&tau) {
+            let reason = format!("expected a number in 0..=1, got {tau}");
+            return Err(Error::config("τ of a blend", reason));
+        }
         self.check_same(other)?;
         let level = self.level;
         self.each_tensor(other, |w, other| dispatch(level, Blend { w, other, tau }));
@@ -167,29 +169,18 @@ mod tests {
             assert!(error.starts_with("τ of a blend: expected"), "{error}");
         }
         let other = |builder: crate::network::MlpBuilder| builder.build().unwrap();
+        // The network of `net`, but for one thing each.
+        let like = |activation, has_norm: bool, units| {
+            let builder = Mlp::builder(7).dense(19, activation);
+            let builder = if has_norm { builder.batch_norm() } else { builder };
+            other(builder.maxout(5, units).dense(3, Activation::Softmax))
+        };
         let others = [
             other(Mlp::builder(8).dense(19, Activation::Relu)),
             other(Mlp::builder(7).dense(19, Activation::Relu)),
-            other(
-                Mlp::builder(7)
-                    .dense(19, Activation::Tanh)
-                    .batch_norm()
-                    .maxout(5, 3)
-                    .dense(3, Activation::Softmax),
-            ),
-            other(
-                Mlp::builder(7)
-                    .dense(19, Activation::Relu)
-                    .maxout(5, 3)
-                    .dense(3, Activation::Softmax),
-            ),
-            other(
-                Mlp::builder(7)
-                    .dense(19, Activation::Relu)
-                    .batch_norm()
-                    .maxout(5, 4)
-                    .dense(3, Activation::Softmax),
-            ),
+            like(Activation::Tanh, true, 3),
+            like(Activation::Relu, false, 3),
+            like(Activation::Relu, true, 4),
         ];
         for other in &others {
             for error in [now.blend(other, 0.5), now.copy_from(other)] {
