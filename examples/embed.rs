@@ -11,6 +11,8 @@
 // To count allocations; a service has no use for it.
 #[path = "../tests/support/alloc.rs"]
 mod alloc;
+#[path = "common/numbers.rs"]
+mod numbers;
 #[path = "common/reviews.rs"]
 mod reviews;
 

@@ -4,6 +4,8 @@
 //! R = (1 + 19/81·t/S)^−½. The stability S is the card's, for an average user, times a factor that depends on
 //! the user and the card's difficulty.
 
+use super::numbers::Numbers;
+
 /// Features of a review: logarithms of days and stability, and the difficulty, in about −2..2.
 pub const FEATURES: usize = 3;
 
@@ -18,35 +20,21 @@ pub struct Review {
     pub probability: f64,
 }
 
-/// A generator of random numbers for the simulation: SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    /// Uniform in this range.
-    fn next(&mut self, from: f64, to: f64) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // 53 bits, as many as an f64 holds.
-        from + (to - from) * ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 /// The first n reviews of a user, each of another card.
 pub fn reviews(user: u64, n: usize) -> Vec<Review> {
     // A user's numbers are far from those of the next one, whose state is one step of the generator away.
-    let mut random = Random(user.wrapping_mul(0xd134_2543_de82_ef95));
+    let mut numbers = Numbers::new(user.wrapping_mul(0xd134_2543_de82_ef95));
+    let mut between = |from: f64, to: f64| from + (to - from) * numbers.uniform();
     // How much longer than the average this user remembers, and what difficulty costs.
-    let (talent, effort) = (random.next(-1.5, 1.5), random.next(0.0, 2.0));
+    let (talent, effort) = (between(-1.5, 1.5), between(0.0, 2.0));
     let review = |_| {
-        let difficulty = random.next(-1.0, 1.0);
+        let difficulty = between(-1.0, 1.0);
         // 0.4 to 150 days; reviews are early (0.1 times) or late (20 times).
-        let stability = random.next(-1.0, 5.0);
-        let days = stability + random.next(-2.0, 3.0);
+        let stability = between(-1.0, 5.0);
+        let days = stability + between(-2.0, 3.0);
         let overdue = (days - stability - talent + effort * difficulty).exp();
         let probability = (1.0 + 19.0 / 81.0 * overdue).powf(-0.5);
-        let recalled = if random.next(0.0, 1.0) < probability { 1.0 } else { 0.0 };
+        let recalled = if between(0.0, 1.0) < probability { 1.0 } else { 0.0 };
         let features = [(days - 2.0) / 3.0, (stability - 2.0) / 2.0, difficulty].map(|x| x as f32);
         Review { features, recalled, probability }
     };

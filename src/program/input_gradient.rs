@@ -14,7 +14,9 @@ use super::views::RowBlock;
 use crate::error::Result;
 use crate::gemm::ActiveInputs;
 use crate::network::Mlp;
-use crate::storage::{MatMut, MatRef, PanelMatrix, PanelsMut, gather, padded_rows, scatter};
+use crate::storage::{
+    MatMut, MatRef, Matrix, PanelMatrix, PanelsMut, gather, padded_rows, scatter,
+};
 
 /// What all workers share.
 pub(crate) struct InputGradient {
@@ -32,6 +34,15 @@ pub(crate) struct GradientScratch {
     matrices: Vec<PanelMatrix>,
     peaks: Vec<Peaks>,
     inputs: ActiveInputs,
+}
+
+/// What a predictor needs for gradients of its inputs.
+pub(crate) struct Gradient {
+    pub(crate) shared: InputGradient,
+    /// One per thread.
+    pub(crate) scratch: Vec<GradientScratch>,
+    /// Rows of zeros, for unit vectors.
+    pub(crate) units: Option<Matrix>,
 }
 
 impl InputGradient {

@@ -23,7 +23,6 @@ mod phase1;
 mod phase2;
 mod plan;
 mod predictor;
-mod predictor_parameters;
 mod probe;
 mod row;
 mod scratch;

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckpointInterval {
-    /// After every so many epochs.
+    /// After every n epochs.
     Epochs(u64),
-    /// After every so many steps (batches), counted over the whole run.
+    /// After every n steps (batches), counted over the whole run.
     Steps(u64),
 }
 

@@ -49,4 +49,16 @@ impl Training<'_> {
         self.replaced();
         Ok(())
     }
+
+    /// Replaces the network by one of the same shape.
+    pub(super) fn restore(&mut self, net: &Mlp) {
+        self.net.clone_from(net);
+        self.replaced();
+    }
+
+    /// Drops what was kept of weights before these.
+    pub(super) fn replaced(&mut self) {
+        self.workspace.copy_weights(&self.net);
+        self.inference = None;
+    }
 }

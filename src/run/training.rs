@@ -245,12 +245,6 @@ impl<'a> Training<'a> {
         Ok(if weights > 0.0 { sum / weights } else { 0.0 })
     }
 
-    /// Replaces the network by one of the same shape.
-    pub(super) fn restore(&mut self, net: &Mlp) {
-        self.net.clone_from(net);
-        self.replaced();
-    }
-
     /// Checks that a data set fits the network, the loss and the session's kind of targets.
     pub(super) fn check(&self, data: &Dataset) -> Result<()> {
         check_data(&self.net, data, self.setup.loss(&self.net))?;
@@ -343,12 +337,6 @@ impl<'a> Training<'a> {
             deferred.resume(waiting);
         }
         self.replaced();
-    }
-
-    /// Drops what was kept of weights before these.
-    pub(super) fn replaced(&mut self) {
-        self.workspace.copy_weights(&self.net);
-        self.inference = None;
     }
 }
 

@@ -1,8 +1,9 @@
 //! New parameters for the network of a predictor.
 
-use super::predictor::Predictor;
+use super::Predictor;
 use crate::error::Result;
 use crate::network::Mlp;
+use crate::program::scratch::Scratch;
 
 impl Predictor<'_> {
     /// Takes over all parameters of a network of the same shape. A predictor that borrows or shares its
@@ -37,5 +38,22 @@ impl Predictor<'_> {
     /// As [`Mlp::blend`]; then nothing is changed.
     pub fn blend(&mut self, net: &Mlp, tau: f32) -> Result<()> {
         self.change(|own| own.blend(net, tau))
+    }
+
+    /// Changes the parameters of the network, which becomes the predictor's own.
+    ///
+    /// # Errors
+    /// Those of `change`, which then has changed nothing.
+    fn change(&mut self, change: impl FnOnce(&mut Mlp) -> Result<()>) -> Result<()> {
+        let net = self.net.make_mut();
+        change(net)?;
+        self.scratch.iter_mut().for_each(Scratch::forget_weights);
+        if let Some(split) = &mut self.split {
+            split.fill(net);
+        }
+        if let Some(gradient) = &mut self.gradient {
+            gradient.shared.copy_parameters(net);
+        }
+        Ok(())
     }
 }
