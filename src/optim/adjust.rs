@@ -62,8 +62,7 @@ impl Adjustments {
         let reason = "L2 and decoupled weight decay both shrink weights; choose one";
         check_option(self.l2 <= 0.0 || !(has_decay || self.decay > 0.0), "L2", reason)?;
         let fits = self.clip_value.is_none() || self.clip_norm.is_none();
-        check_option(fits, "clipping", "by value or by norm; choose one")?;
-        self.check_rate(optimizer, optimizer.learning_rate())
+        check_option(fits, "clipping", "by value or by norm; choose one")
     }
 
     /// Checks that 1 − lr·λ is positive, so that decay does not change the sign of a weight.

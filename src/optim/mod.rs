@@ -14,6 +14,7 @@
 mod adam;
 mod adjust;
 mod growth;
+mod layer_rates;
 mod lion;
 mod method;
 mod optimizer;
@@ -26,6 +27,7 @@ mod text;
 pub use adam::{Adam, AdamW};
 pub(crate) use adjust::{Adjustments, StepAdjustments, apply, limiting_scales, sum_of_squares};
 pub(crate) use growth::{LIMIT, Magnitude};
+pub(crate) use layer_rates::LayerRates;
 pub use lion::Lion;
 pub use optimizer::Optimizer;
 pub(crate) use rules::{VisitRule, add_to};

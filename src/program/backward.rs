@@ -64,6 +64,11 @@ impl Phase1<'_> {
         gradient != self.program.dx || self.first_wt.is_some()
     }
 
+    /// Whether the backward pass goes on below a layer.
+    fn goes_below(&self, layer: usize) -> bool {
+        layer > self.lowest || self.first_wt.is_some()
+    }
+
     fn backward_affine(&self, affine: Affine, rows: &mut RowBlock) {
         let Affine { layer: i, x, g, gx, dx, .. } = affine;
         let level = self.net.level;
@@ -73,7 +78,7 @@ impl Phase1<'_> {
         }
         self.note_deltas(i, rows);
         let InputGradient { out, kept, activation } = dx;
-        if !self.wants(out) {
+        if !self.goes_below(i) {
             return;
         }
         {
@@ -97,7 +102,7 @@ impl Phase1<'_> {
         }
         // The gradient of the inputs is always a product of f32.
         let wt = if i == 0 { self.first_wt } else { self.states[i].wt.as_ref() };
-        if let Some(wt) = wt {
+        if let Some(wt) = wt.filter(|_| self.goes_below(i)) {
             let (wt, InputGradient { out, kept, activation }) = (wt.view(), dx);
             let ([d, kept], [out]) = rows.get([d, kept], [out]);
             gemm::backward_input(level, BackwardInput { d, wt, kept, out, activation });
@@ -118,7 +123,7 @@ impl Phase1<'_> {
             }
         }
         let InputGradient { out, kept, activation } = dx;
-        if out == self.program.dx {
+        if i == 0 || !self.goes_below(i) {
             return;
         }
         let sides = [own, below.filter(in_parts).map(Side::Deltas)];

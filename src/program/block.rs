@@ -34,10 +34,11 @@ impl Phase1<'_> {
             Turn::Gradient(dy) if loss => self.output_gradient(dy, &mut rows),
             Turn::Loss(_) | Turn::Gradient(_) => {}
         }
-        for op in self.program.ops[backward.clone()].iter().rev() {
+        let from = backward.start.max(self.program.n_before(self.lowest)).min(backward.end);
+        for op in self.program.ops[from..backward.end].iter().rev() {
             self.backward(op, &mut rows);
         }
-        if let (None, Some(product)) = (join, self.program.first_product()) {
+        if let (None, Some(product), 0) = (join, self.program.first_product(), self.lowest) {
             // Once for all tiles of the first layer, and while the deltas are in the cache.
             pass.inputs.check_deltas(self.net.level, rows.read(product.d));
         }

@@ -70,10 +70,14 @@ impl Bounds {
             if !gradient.is_finite() {
                 return Err(i);
             }
-            let mut next = self.now[i].after(now.step, change, gradient);
+            if now.step.rates.is_frozen(i) {
+                continue;
+            }
+            let rate = now.step.rate(i);
+            let mut next = self.now[i].after((now.step, rate), change, gradient);
             if next.is_none() {
                 self.now[i] = measure(now, i);
-                next = self.now[i].after(now.step, change, gradient);
+                next = self.now[i].after((now.step, rate), change, gradient);
             }
             self.next[i] = next.unwrap_or_else(|| {
                 verdict = Verdict::Unknown;
@@ -96,8 +100,14 @@ impl LayerBounds {
         waiting: f64::INFINITY,
     };
 
-    /// After a change whose gradient is at most `gradient`; none where something may overflow.
-    fn after(&self, step: &Step, change: &Change, gradient: f64) -> Option<LayerBounds> {
+    /// After a change whose gradient is at most `gradient`, at the layer's learning rate; none where
+    /// something may overflow.
+    fn after(
+        &self,
+        (step, rate): (&Step, f32),
+        change: &Change,
+        gradient: f64,
+    ) -> Option<LayerBounds> {
         let (a, mut next) = (step.adjustments, *self);
         let mut mean = gradient;
         if change.accumulates {
@@ -111,7 +121,7 @@ impl LayerBounds {
         if change.updates {
             let clipped = mean.min(a.clip_value.map_or(f64::INFINITY, f64::from));
             let penalties = f64::from(a.l2) * self.parameters.weight + f64::from(a.l1);
-            let (at, g) = ((step.update, step.lr), clipped + penalties);
+            let (at, g) = ((step.update, rate), clipped + penalties);
             next.parameters = step.optimizer.grow(at, self.parameters, g);
             if !(fits(g) && next.parameters.fits()) {
                 return None;

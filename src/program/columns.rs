@@ -9,6 +9,7 @@
 use super::tiles::{Tile, Tiles};
 use crate::error::Result;
 use crate::network::Mlp;
+use crate::optim::LayerRates;
 use crate::simd::LINE;
 use crate::storage::{PanelMatrix, padded_rows};
 use std::ops::Range;
@@ -51,7 +52,12 @@ impl Parts {
 
 impl Columns {
     /// The parts for steps of up to `rows` rows, where this is the better way.
-    pub(crate) fn new(net: &Mlp, rows: usize, threads: usize) -> Result<Option<Self>> {
+    pub(crate) fn new(
+        net: &Mlp,
+        rates: &LayerRates,
+        rows: usize,
+        threads: usize,
+    ) -> Result<Option<Self>> {
         let first = net.layers[0].n_in() * net.layers[0].n_out();
         let panels = net.layers[0].n_out().div_ceil(LINE);
         let parts = threads.min(panels);
@@ -62,7 +68,7 @@ impl Columns {
             rows if rows <= MANY_ROWS => others <= net.n_parameters() / 20,
             _ => false,
         };
-        if parts < 2 || !most {
+        if parts < 2 || !most || rates.is_frozen(0) {
             return Ok(None);
         }
         let ld = padded_rows(rows);
@@ -71,6 +77,9 @@ impl Columns {
         let mut columns = Columns { x, panels, tiles: Tiles::new([]) };
         let mut items: Vec<_> = (0..parts).map(|part| vec![columns.tile(net, part)]).collect();
         for (layer, l) in net.layers.iter().enumerate().skip(1) {
+            if rates.is_frozen(layer) {
+                continue;
+            }
             let (inputs, outputs) = (0..l.n_in().div_ceil(LINE), 0..l.n_out().div_ceil(LINE));
             items[0].push(Tile { layer, inputs, outputs });
         }
@@ -122,12 +131,13 @@ mod tests {
 
     #[test]
     fn parts_cover_every_weight_once() {
+        let rates = LayerRates::default();
         let build = |hidden| {
             let builder = Mlp::builder(784).dense(hidden, Activation::Relu);
             builder.dense(10, Activation::Softmax).build().unwrap()
         };
         for (hidden, threads) in [(30, 2), (100, 3), (100, 8), (17, 5)] {
-            let columns = Columns::new(&build(hidden), 10, threads).unwrap().unwrap();
+            let columns = Columns::new(&build(hidden), &rates, 10, threads).unwrap().unwrap();
             assert_eq!(columns.parts(), threads.min(hidden.div_ceil(LINE)));
             let mut seen = vec![0; hidden.div_ceil(LINE)];
             let items: Vec<_> = (0..columns.parts()).map(|i| columns.tiles().group(i)).collect();
@@ -142,12 +152,13 @@ mod tests {
             let others: usize = items.iter().map(|item| item.len() - 1).sum();
             assert_eq!(others, 1);
         }
-        let none =
-            |hidden, rows, threads| Columns::new(&build(hidden), rows, threads).unwrap().is_none();
+        let none = |hidden, rows, threads| {
+            Columns::new(&build(hidden), &rates, rows, threads).unwrap().is_none()
+        };
         assert!(none(30, 10, 1) && none(16, 10, 2) && none(30, 513, 2) && !none(30, 512, 2));
 
         let deep = Mlp::builder(20).dense(40, Activation::Relu).dense(40, Activation::Relu);
         let deep = deep.dense(10, Activation::Softmax).build().unwrap();
-        assert!(Columns::new(&deep, 10, 2).unwrap().is_none());
+        assert!(Columns::new(&deep, &rates, 10, 2).unwrap().is_none());
     }
 }

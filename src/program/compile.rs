@@ -40,6 +40,13 @@ impl Program {
         compiler.run()
     }
 
+    /// The number of operations before the first one of a layer: those that make the layer's inputs. 0 for
+    /// the first layer.
+    pub(crate) fn n_before(&self, layer: usize) -> usize {
+        let is_first = |op: &Op| op.parameters_of() == Some(layer);
+        if layer == 0 { 0 } else { self.ops.iter().position(is_first).unwrap_or(0) }
+    }
+
     /// The product that reads the inputs of the network, if that is the first layer.
     pub(crate) fn first_product(&self) -> Option<&Product> {
         self.ops.iter().filter_map(Op::product).find(|product| product.x == INPUTS)

@@ -11,12 +11,15 @@ use super::views::{Crew, TileMut, VectorMut};
 use crate::error::{Error, Result};
 use crate::gemm::{StoreGradient, UpdateRule};
 use crate::network::{LayerParameters, Mlp};
-use crate::optim::{StepAdjustments, VisitRule, add_to, apply, limiting_scales, sum_of_squares};
+use crate::optim::{
+    LayerRates, StepAdjustments, VisitRule, add_to, apply, limiting_scales, sum_of_squares,
+};
 use crate::simd::Line;
+use crate::storage::PanelMatrix;
 
 /// The gradients of a run that keeps them.
 pub(crate) struct Deferred {
-    /// Shaped like the parameters, layer by layer.
+    /// Shaped like the parameters, layer by layer; empty for layers that are not trained.
     gradients: Vec<Slot>,
     /// The sum of the squares of each tile.
     squares: Vec<f64>,
@@ -39,11 +42,15 @@ impl Target<'_> {
 }
 
 impl Deferred {
-    pub(crate) fn new(net: &Mlp, tiles: usize) -> Result<Self> {
-        let gradient = |layer: &LayerParameters| {
-            Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? })
+    pub(crate) fn new(net: &Mlp, rates: &LayerRates, tiles: usize) -> Result<Self> {
+        let gradient = |(i, layer): (usize, &LayerParameters)| match rates.is_frozen(i) {
+            true => {
+                let none = || PanelMatrix::with_stride(0, 0, 0);
+                Ok(Slot { w: none()?, b: none()? })
+            }
+            false => Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? }),
         };
-        let gradients = net.layers.iter().map(gradient).collect::<Result<_>>()?;
+        let gradients = net.layers.iter().enumerate().map(gradient).collect::<Result<_>>()?;
         Ok(Deferred { gradients, squares: vec![0.0; tiles], waiting: Waiting::default() })
     }
 
@@ -96,12 +103,11 @@ impl Deferred {
         change: &Change,
         crew: &mut Crew,
     ) -> Result<()> {
-        let pass = pass(phase, change.scale(), change.accumulates);
         let tiles = target.tiles;
         if !(phase.step.adjustments.needs_all() || change.accumulates) {
             crew.run_tiles(tiles, target.memory(&mut self.gradients), |mut tile| {
                 keep(phase, &mut tile, StoreGradient);
-                update(phase, tile, pass);
+                update(phase, tile, (change.scale(), change.accumulates));
             });
             limit_norms(phase, &mut target, crew);
             return Ok(());
@@ -115,7 +121,7 @@ impl Deferred {
         }
         self.waiting = change.waiting;
         if change.updates {
-            self.update(phase, target, pass, crew)?;
+            self.update(phase, target, change, crew)?;
         }
         let batches = phase.step.adjustments.accumulate;
         if change.updates || batches > 1 && self.waiting.batches >= batches {
@@ -129,17 +135,17 @@ impl Deferred {
         &mut self,
         phase: &Phase2,
         mut target: Target,
-        mut pass: StepAdjustments,
+        change: &Change,
         crew: &mut Crew,
     ) -> Result<()> {
-        let tiles = target.tiles;
+        let (tiles, mut scale) = (target.tiles, change.scale());
         if let Some(limit) = phase.step.adjustments.clip_norm {
             let (layers, gradients) = (&*target.layers, &self.gradients);
             crew.fill(&mut self.squares, |i| {
                 let tile = &tiles.all()[i];
                 squares(&layers[tile.layer], &gradients[tile.layer], tile)
             });
-            let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(pass.scale);
+            let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(scale);
             if !norm.is_finite() {
                 let of_tiles = tiles.all().iter().zip(&self.squares);
                 let non_finite = of_tiles.filter(|(_, square)| !square.is_finite());
@@ -147,18 +153,18 @@ impl Deferred {
                 return Err(Error::NonFinite { epoch: 0, step: phase.step.number, layer });
             }
             // PyTorch's `clip_grad_norm_`.
-            pass.scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
+            scale *= (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
         }
         crew.run_tiles(tiles, target.memory(&mut self.gradients), |tile| {
-            update(phase, tile, pass);
+            update(phase, tile, (scale, change.accumulates));
         });
         limit_norms(phase, &mut target, crew);
         Ok(())
     }
 }
 
-/// What a step's options do to a gradient times `scale` and to the weights before the rule.
-pub(crate) fn pass(phase: &Phase2, scale: f32, reset: bool) -> StepAdjustments {
+/// What a step's options do to the gradient of a layer times `scale` and to its weights before the rule.
+pub(crate) fn pass(phase: &Phase2, layer: usize, (scale, reset): (f32, bool)) -> StepAdjustments {
     let a = phase.step.adjustments;
     let decay = f64::from(a.decay.max(phase.step.optimizer.decay()));
     StepAdjustments {
@@ -166,7 +172,7 @@ pub(crate) fn pass(phase: &Phase2, scale: f32, reset: bool) -> StepAdjustments {
         clip: a.clip_value.unwrap_or(f32::INFINITY),
         l1: a.l1,
         l2: a.l2,
-        decay_factor: (1.0 - f64::from(phase.step.lr) * decay) as f32,
+        decay_factor: (1.0 - f64::from(phase.step.rate(layer)) * decay) as f32,
         reset,
     }
 }
@@ -196,7 +202,7 @@ fn squares(dense: &LayerParameters, gradient: &Slot, tile: &Tile) -> f64 {
 }
 
 /// 2b of a tile.
-fn update(phase: &Phase2, tile: TileMut, pass: StepAdjustments) {
+fn update(phase: &Phase2, tile: TileMut, scale_and_reset: (f32, bool)) {
     struct Visit<'a, 'b>(&'a Phase2<'b>, TileMut<'a>, StepAdjustments);
     impl VisitRule for Visit<'_, '_> {
         type Output = ();
@@ -204,8 +210,9 @@ fn update(phase: &Phase2, tile: TileMut, pass: StepAdjustments) {
             apply_rule(self.0, self.1, self.2, rule);
         }
     }
-    let step = phase.step;
-    step.optimizer.with_rule((step.update, step.lr), Visit(phase, tile, pass));
+    let (step, layer) = (phase.step, tile.tile.layer);
+    let pass = pass(phase, layer, scale_and_reset);
+    step.optimizer.with_rule((step.update, step.rate(layer)), Visit(phase, tile, pass));
 }
 
 fn apply_rule<R: UpdateRule>(phase: &Phase2, mut tile: TileMut, pass: StepAdjustments, rule: R) {

@@ -111,6 +111,7 @@ impl InputGradient {
             weights: None,
             scan: false,
             done: 0,
+            lowest: 0,
             first_wt: Some(&self.first_wt),
             turn: Turn::Gradient(dy),
             dropout: None,

@@ -47,7 +47,7 @@ pub(crate) use pending::Next;
 pub use predictor::Predictor;
 pub(crate) use separate::Call;
 pub(crate) use state::Slot;
-pub(crate) use step::{Outcome, Step};
+pub(crate) use step::{Outcome, Step, fuses};
 pub(crate) use train::{flush, run};
 pub(crate) use workspace::{Needs, Workspace};
 

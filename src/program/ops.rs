@@ -177,6 +177,21 @@ impl Op {
         if let Op::Product(product) = self { Some(product) } else { None }
     }
 
+    /// The layer whose parameters it is the first to read, if it is a product or an affine map.
+    pub(crate) fn parameters_of(&self) -> Option<usize> {
+        match *self {
+            Op::Product(Product { layer, .. }) | Op::Affine(Affine { layer, .. }) => Some(layer),
+            Op::LayerNorm { .. }
+            | Op::BatchNorm(_)
+            | Op::Maxout { .. }
+            | Op::Activation { .. }
+            | Op::Keep { .. }
+            | Op::Dropout { .. }
+            | Op::Add { .. }
+            | Op::Branch { .. } => None,
+        }
+    }
+
     /// The batch normalisation, if it is one.
     pub(crate) fn batch_norm(&self) -> Option<&Norm> {
         if let Op::BatchNorm(norm) = self { Some(norm) } else { None }

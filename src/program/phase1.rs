@@ -32,6 +32,8 @@ pub(crate) struct Phase1<'a> {
     pub(crate) scan: bool,
     /// Operations of the first stage that are done: those of parts of columns.
     pub(crate) done: usize,
+    /// The layer at which the backward pass ends.
+    pub(crate) lowest: usize,
     /// The transposed weights of the first layer (empty where it has none), if ∂L/∂inputs is wanted.
     pub(crate) first_wt: Option<&'a PanelMatrix>,
     /// What happens between the two directions.

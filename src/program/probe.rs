@@ -32,13 +32,13 @@ pub(crate) struct Probe<'a> {
     before: &'a Before<'a>,
     phase: &'a Phase2<'a>,
     change: &'a Change,
-    /// The update, if it is tried too.
-    pass: Option<StepAdjustments>,
+    /// The factor of the gradient in the update, if that is tried too.
+    scale: Option<f32>,
 }
 
 impl<'a> Probe<'a> {
     pub(crate) fn new(before: &'a Before, phase: &'a Phase2, change: &'a Change) -> Self {
-        Probe { before, phase, change, pass: None }
+        Probe { before, phase, change, scale: None }
     }
 
     /// Tries the change. Returns the first layer in which something would not be finite. `squares` has
@@ -56,9 +56,9 @@ impl<'a> Probe<'a> {
             let mean = f64::from(change.scale());
             let norm = squares.iter().sum::<f64>().sqrt() * mean;
             let clip = (f64::from(limit) / (norm + 1e-6) * ROUNDING).min(1.0);
-            self.pass = Some(pass(phase, (mean * clip) as f32, false));
+            self.scale = Some((mean * clip) as f32);
         } else if change.updates {
-            self.pass = Some(pass(phase, change.scale(), false));
+            self.scale = Some(change.scale());
         }
         crew.run(tiles.len(), |i| _ = self.tile(&tiles[i], &worst));
         Some(worst.into_inner()).filter(|layer| *layer < usize::MAX)
@@ -108,13 +108,14 @@ impl<'a> Probe<'a> {
             }
         }
         let state = &self.before.states[tile.layer].slots;
+        let pass = self.scale.map(|scale| pass(phase, tile.layer, (scale, false)));
         for (p, panel) in tile.outputs.clone().enumerate() {
             let place = (tile.layer, panel);
             let at = panel * dense.w.ld() + rows.start;
             let part = |lines: &[Line]| Copied::<ROWS>::of(&lines[at..][..rows.len()]);
             let w = part(dense.w.lines());
             let slots = state.iter().map(|slot| part(slot.w.lines()));
-            squares += self.values(place, &mut g[p * ROWS..][..rows.len()], w, slots, self.pass);
+            squares += self.values(place, &mut g[p * ROWS..][..rows.len()], w, slots, pass);
         }
         for vector in tile.vectors(dense) {
             let mut g = [Line::ZERO; PANELS];
@@ -130,7 +131,7 @@ impl<'a> Probe<'a> {
                     false => phase.vector((tile, vector), g, slots, StoreGradient),
                 }
             }
-            let pass = self.pass.map(|pass| pass.for_vectors(phase.step.adjustments));
+            let pass = pass.map(|pass| pass.for_vectors(phase.step.adjustments));
             for ((line, panel), g) in lines.zip(tile.outputs.clone()).zip(g) {
                 let part = |lines: &[Line]| Copied::<ROWS>::of(&lines[line..line + 1]);
                 let slots = state.iter().map(|slot| part(slot.b.lines()));
@@ -164,7 +165,7 @@ impl<'a> Probe<'a> {
             [slots.next().unwrap_or(Copied::empty()), slots.next().unwrap_or(Copied::empty())];
         let [first, second] = &mut slots;
         let update = Visit { w: w.lines(), g, slots: [first.lines(), second.lines()], pass };
-        let at = (phase.step.update, phase.step.lr);
+        let at = (phase.step.update, phase.step.rate(layer));
         phase.step.optimizer.with_rule(at, (net.level, update));
         let [first, second] = &mut slots;
         let after = used(w.lines()) + used(first.lines()) + used(second.lines());

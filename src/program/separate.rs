@@ -216,7 +216,7 @@ impl Call<'_> {
         }
         let deferred = match &mut ws.deferred {
             Some(deferred) => deferred,
-            None => ws.deferred.insert(Deferred::new(net, ws.tiles.all().len())?),
+            None => ws.deferred.insert(Deferred::new(net, step.rates, ws.tiles.all().len())?),
         };
         let waiting = deferred.counts();
         if waiting.batches == 0 {

@@ -2,18 +2,20 @@
 
 use super::batch::SampleWeights;
 use crate::loss::Loss;
-use crate::optim::{Adjustments, Optimizer};
+use crate::optim::{Adjustments, LayerRates, Optimizer};
 
 /// What a step needs besides the network and the workspace.
 pub(crate) struct Step<'a> {
     pub(crate) loss: &'a Loss,
     pub(crate) optimizer: &'a Optimizer,
     pub(crate) adjustments: &'a Adjustments,
+    pub(crate) rates: &'a LayerRates,
     pub(crate) samples: SampleWeights<'a>,
     /// ε of label smoothing.
     pub(crate) smoothing: f32,
     /// Weights of the classes, or none.
     pub(crate) classes: &'a [f32],
+    /// The learning rate of layers without a factor.
     pub(crate) lr: f32,
     /// The seed of dropout.
     pub(crate) seed: u64,
@@ -35,6 +37,21 @@ impl Step<'_> {
     pub(crate) fn dropout(&self) -> DropoutStep {
         DropoutStep { seed: self.seed, number: self.number }
     }
+
+    /// The learning rate of a layer.
+    pub(crate) fn rate(&self, layer: usize) -> f32 {
+        self.lr * self.rates.factor(layer)
+    }
+
+    /// Whether the update can run in the store of the gradient's product.
+    pub(crate) fn fuses(&self) -> bool {
+        fuses(self.optimizer, self.adjustments, self.rates)
+    }
+}
+
+/// Whether updates with these options can run in the store of the gradient's product.
+pub(crate) fn fuses(optimizer: &Optimizer, adjustments: &Adjustments, rates: &LayerRates) -> bool {
+    adjustments.fuse() && optimizer.fuses() && rates.are_equal()
 }
 
 /// What a step did.

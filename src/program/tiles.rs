@@ -1,6 +1,7 @@
 //! How phase 2 is cut: tiles of the weights that a thread updates as a whole.
 
 use crate::network::{LayerParameters, Mlp};
+use crate::optim::LayerRates;
 use crate::simd::LINE;
 use std::ops::Range;
 
@@ -85,19 +86,25 @@ impl Tiles {
         all
     }
 
-    /// Cuts every layer's weights into tiles of about [`TILE_WORK`] for batches of `rows` rows, the
+    /// Cuts the weights of every layer that is trained into tiles of about [`TILE_WORK`] for batches of `rows` rows, the
     /// largest first, so that the last ones to finish are small. The cut does not depend on the
     /// threads. Tiles of layers whose products multiply bf16 begin at even panels of both sides, since
     /// operands are cut in blocks of 32 x 32.
-    pub(crate) fn of_network(net: &Mlp, rows: usize, is_in_parts: &[bool]) -> Tiles {
+    pub(crate) fn of_network(
+        net: &Mlp,
+        rates: &LayerRates,
+        rows: usize,
+        is_in_parts: &[bool],
+    ) -> Tiles {
         let area = |t: &Tile| t.inputs.len() * t.outputs.len();
-        let all: usize = net.layers.iter().map(|l| panels(l.w.rows()) * panels(l.columns())).sum();
+        let trained = || net.layers.iter().enumerate().filter(|(i, _)| !rates.is_frozen(*i));
+        let all: usize = trained().map(|(_, l)| panels(l.w.rows()) * panels(l.columns())).sum();
         // Saturates: no memory holds so many rows, which is found out when it is allocated.
         let per_panel = rows.saturating_mul(LINE * LINE);
         let all_work = per_panel.saturating_mul(all) / 32;
         let most = (all_work.clamp(*TILE_WORK.start(), *TILE_WORK.end()) / per_panel).max(1);
         let mut tiles = Vec::new();
-        for ((layer, l), &is_in_parts) in net.layers.iter().enumerate().zip(is_in_parts) {
+        for (layer, l) in trained() {
             let (inputs, outputs) = (panels(l.w.rows()), panels(l.columns()));
             if inputs == 0 {
                 // The vectors alone.
@@ -107,7 +114,7 @@ impl Tiles {
             let height = inputs.min((most / outputs).max(HEIGHT));
             let width = (most / height).min(WIDTH / rows).max(1);
             let (down, across) = (inputs.div_ceil(height), outputs.div_ceil(width));
-            let unit = if is_in_parts { 2 } else { 1 };
+            let unit = if is_in_parts[layer] { 2 } else { 1 };
             let cut = |n: usize, i: usize, parts: usize| match i {
                 _ if i == parts => n,
                 _ => n * i / parts / unit * unit,
@@ -126,10 +133,11 @@ impl Tiles {
         Tiles::new(tiles.into_iter().map(|tile| vec![tile]))
     }
 
-    /// Whole columns of every layer's weights, two panels per tile, since a tile of a layer whose
+    /// Whole columns of the weights of every layer that is trained, two panels per tile, since a tile of a layer whose
     /// products multiply bf16 is no narrower.
-    pub(crate) fn of_columns(net: &Mlp) -> Tiles {
-        let columns = net.layers.iter().enumerate().flat_map(|(layer, l)| {
+    pub(crate) fn of_columns(net: &Mlp, rates: &LayerRates) -> Tiles {
+        let trained = net.layers.iter().enumerate().filter(|(i, _)| !rates.is_frozen(*i));
+        let columns = trained.flat_map(|(layer, l)| {
             let (inputs, n) = (0..panels(l.w.rows()), panels(l.columns()));
             let tile = move |first| Tile {
                 layer,
@@ -170,11 +178,14 @@ mod tests {
             .dense(10, Activation::Softmax)
             .build()
             .unwrap();
+        let rates = LayerRates::default();
         let cuts = [(1, false), (10, true), (128, false), (128, true), (5000, true)];
         let cuts = cuts.map(|(rows, parts)| {
-            (Tiles::of_network(&net, rows, &[parts, false, false, parts, false]), parts)
+            (Tiles::of_network(&net, &rates, rows, &[parts, false, false, parts, false]), parts)
         });
-        for (tiles, is_in_parts) in cuts.into_iter().chain([(Tiles::of_columns(&net), true)]) {
+        for (tiles, is_in_parts) in
+            cuts.into_iter().chain([(Tiles::of_columns(&net, &rates), true)])
+        {
             let begins_even = |t: &&Tile| (t.inputs.start | t.outputs.start).is_multiple_of(2);
             let in_parts = || tiles.all().iter().filter(|t| t.layer % 3 == 0);
             assert!(!is_in_parts || in_parts().all(|t| begins_even(&t)));

@@ -176,6 +176,7 @@ pub(super) fn phase1(
     let rows = batch.rows();
     let Workspace { program, batch: memory, states, moments, peaks, columns, weights, .. } = ws;
     let first_wt = ws.first_wt.as_ref().filter(|_| dx);
+    let lowest = if dx { 0 } else { ws.lowest };
     let mut columns = columns.as_mut().filter(|_| threads > 1);
     let n_parts = columns.as_ref().map_or(0, |columns| columns.parts());
     // What is left where columns were shared out is one thread's.
@@ -211,6 +212,7 @@ pub(super) fn phase1(
             weights,
             scan,
             done,
+            lowest,
             first_wt,
             turn,
             dropout: Some(dropout),
@@ -225,6 +227,9 @@ pub(super) fn phase1(
         }
         let Some(join) = join else { continue };
         let (Join::Forward(norm) | Join::Backward(norm)) = join;
+        if matches!(join, Join::Backward(norm) if norm.layer < lowest) {
+            continue;
+        }
         let of = |buffer: super::ops::Buffer| memory.matrices[buffer.0].view().rows(0..rows);
         let (z, g, level) = (of(norm.z), of(norm.g), net.level);
         let Some(sums) = &mut moments[norm.layer] else { continue };
@@ -325,8 +330,7 @@ pub(super) fn make(
     bounds.advance();
     let whole_columns = ws.whole_columns.as_ref();
     let target = Target { layers: &mut net.layers, states, tiles, whole_columns };
-    let fuses = || step.adjustments.fuse() && step.optimizer.fuses();
-    match deferred.as_mut().filter(|_| change.accumulates || !fuses()) {
+    match deferred.as_mut().filter(|_| change.accumulates || !step.fuses()) {
         Some(deferred) => {
             let made = deferred.run(&phase, target, change, crew);
             made.inspect_err(|_| bounds.forget())

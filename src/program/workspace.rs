@@ -15,7 +15,7 @@ use crate::gemm::ActiveInputs;
 use crate::gemm::bf16::{self, SplitBy};
 use crate::loss::Loss;
 use crate::network::Mlp;
-use crate::optim::Optimizer;
+use crate::optim::{LayerRates, Optimizer};
 use crate::simd::LINE;
 use crate::storage::{PanelMatrix, padded_rows};
 use crate::threads::{Choices, block_rows};
@@ -38,6 +38,8 @@ pub(crate) struct Workspace {
     /// Rows that the buffers have room for.
     pub(crate) rows: usize,
     pub(crate) program: Program,
+    /// The lowest layer that is trained: the backward pass ends there.
+    pub(crate) lowest: usize,
     pub(crate) batch: BatchRows,
     pub(crate) states: Vec<LayerState>,
     /// One per layer, where it has batch normalisation.
@@ -76,6 +78,7 @@ pub(crate) struct Needs<'a> {
     pub(crate) loss: &'a Loss,
     /// Whether targets are values, not labels.
     pub(crate) values: bool,
+    pub(crate) rates: &'a LayerRates,
     /// Whether phase 2 keeps the gradients.
     pub(crate) gradients: bool,
     /// Whether the norms of columns of weights are limited.
@@ -85,23 +88,27 @@ pub(crate) struct Needs<'a> {
 
 impl Workspace {
     pub(crate) fn new(net: &Mlp, optimizer: &Optimizer, needs: Needs) -> Result<Workspace> {
-        let Needs { rows, threads, loss, values, gradients, max_norm, split: by } = needs;
+        let Needs { rows, threads, loss, values, rates, gradients, max_norm, split: by } = needs;
         let outputs = if loss.is_on_logits() { Outputs::Logits } else { Outputs::OfLayer };
         let program = Program::new(net, outputs);
         let targets = if values { loss.n_targets(net.n_out()) } else { 0 };
         loss.reserve(threads, net.n_out());
         let states: Vec<_> = (0..net.layers.len())
-            .map(|i| LayerState::new(net, i, optimizer.slots(), by))
+            .map(|i| {
+                let slots = if rates.is_frozen(i) { 0 } else { optimizer.slots() };
+                LayerState::new(net, i, slots, by)
+            })
             .collect::<Result<_>>()?;
         let parts = (0..net.layers.len()).map(|i| PartRows::new(net, i, rows, by));
         let is_in_parts: Vec<_> = states.iter().map(|state| state.parts.is_some()).collect();
-        let tiles = Tiles::of_network(net, rows, &is_in_parts);
-        let deferred = gradients.then(|| Deferred::new(net, tiles.all().len())).transpose()?;
+        let tiles = Tiles::of_network(net, rates, rows, &is_in_parts);
+        let deferred =
+            gradients.then(|| Deferred::new(net, rates, tiles.all().len())).transpose()?;
         // The tiles of kept gradients must not depend on the threads: sums run over them.
         let is_plain =
             program.ops.iter().all(|op| op.product().is_some()) && !is_in_parts.contains(&true);
         let columns = match is_plain && !gradients {
-            true => Columns::new(net, rows, threads)?,
+            true => Columns::new(net, rates, rows, threads)?,
             false => None,
         };
         let blocks = rows.div_ceil(rows_of_block(rows, threads, &states)).max(threads);
@@ -121,6 +128,7 @@ impl Workspace {
             },
             moments: (0..net.layers.len()).map(|i| Moments::new(net, &program, i)).collect(),
             program,
+            lowest: rates.lowest(),
             states,
             columns,
             peaks: net.layers.iter().map(|_| Peaks::default()).collect(),
@@ -130,7 +138,7 @@ impl Workspace {
             first_wt: None,
             pending: None,
             tiles,
-            whole_columns: max_norm.then(|| Tiles::of_columns(net)),
+            whole_columns: max_norm.then(|| Tiles::of_columns(net, rates)),
             deferred,
             bounds: Bounds::new(net.layers.len()),
             // Forward, gradient of the weights, gradient of the inputs.

@@ -38,7 +38,7 @@ impl<'a> Trainer<'a> {
         };
         let rates = self.schedule.map(rates).transpose()?;
         if let Some(rates) = &rates {
-            self.setup.adjustments.check_rate(&self.setup.optimizer, rates.largest())?;
+            self.setup.check_rate(rates.largest())?;
         }
         if let Some(stopping) = &self.stopping {
             stopping.validate(self.validation)?;

@@ -6,8 +6,8 @@ use crate::error::{Result, check_option, check_range};
 use crate::gemm::bf16::Precision;
 use crate::loss::Loss;
 use crate::network::{LayerShape, Mlp, NormKind};
-use crate::optim::{Adjustments, Optimizer};
-use crate::program::{SampleWeights, Step};
+use crate::optim::{Adjustments, LayerRates, Optimizer};
+use crate::program::{SampleWeights, Step, fuses};
 use crate::threads::Threads;
 
 /// Everything that decides the bits of a step besides the network and the batch, and the threads.
@@ -15,6 +15,7 @@ use crate::threads::Threads;
 pub(super) struct Setup {
     pub(super) optimizer: Optimizer,
     pub(super) adjustments: Adjustments,
+    pub(super) rates: LayerRates,
     /// `None` for the loss that suits the network's output layer.
     pub(super) loss: Option<Loss>,
     /// ε of label smoothing.
@@ -35,6 +36,7 @@ impl Setup {
         Setup {
             optimizer,
             adjustments: Adjustments::default(),
+            rates: LayerRates::default(),
             loss: None,
             smoothing: 0.0,
             class_weights: Vec::new(),
@@ -61,6 +63,7 @@ impl Setup {
             loss: self.loss(net),
             optimizer: &self.optimizer,
             adjustments: &self.adjustments,
+            rates: &self.rates,
             samples,
             smoothing: self.smoothing,
             classes: &self.class_weights,
@@ -71,6 +74,19 @@ impl Setup {
         }
     }
 
+    /// Whether updates can run in the store of the gradient's product.
+    pub(super) fn fuses(&self) -> bool {
+        fuses(&self.optimizer, &self.adjustments, &self.rates)
+    }
+
+    /// Checks that 1 − lr·λ is positive with the decay λ and the rate of each layer.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) with the product.
+    pub(super) fn check_rate(&self, lr: f32) -> Result<()> {
+        self.adjustments.check_rate(&self.optimizer, lr * self.rates.largest())
+    }
+
     /// Checks all options, for `net` and targets that are `values` or labels.
     ///
     /// # Errors
@@ -78,6 +94,8 @@ impl Setup {
     pub(super) fn check(&self, net: &Mlp, values: bool) -> Result<()> {
         self.optimizer.validate()?;
         self.adjustments.validate(&self.optimizer)?;
+        self.rates.validate(net.layers().len())?;
+        self.check_rate(self.optimizer.learning_rate())?;
         check_option(self.batch_size > 0, "batch size", "expected at least 1, got 0")?;
         let loss = self.loss(net);
         loss.check_output(net.output_activation(), net.n_out())?;

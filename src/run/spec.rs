@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gemm::bf16::Precision;
 use crate::math::Hasher;
 use crate::network::Mlp;
-use crate::optim::Adjustments;
+use crate::optim::{Adjustments, LayerRates};
 use crate::simd::Level;
 
 /// The option that only the spec of a session has.
@@ -118,6 +118,14 @@ fn step_spec(setup: &Setup, net: &Mlp) -> Vec<OptionText> {
             other => format!("{other} on {}", other.hardware(net.level())),
         };
         options.push(("precision", words));
+    }
+    // None where every layer is trained at one rate, for the same reason.
+    let LayerRates { frozen, factors } = &setup.rates;
+    if !frozen.is_empty() {
+        options.push(("frozen layers", format!("{frozen:?}")));
+    }
+    if !factors.is_empty() {
+        options.push(("learning-rate factors", format!("{factors:?}")));
     }
     options
 }

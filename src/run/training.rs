@@ -111,7 +111,8 @@ impl<'a> Training<'a> {
             loss: setup.loss(&net),
             values,
             max_norm: setup.adjustments.max_norm.is_some(),
-            gradients: !(setup.adjustments.fuse() && setup.optimizer.fuses()),
+            rates: &setup.rates,
+            gradients: !setup.fuses(),
             split: setup.precision.split(net.level()),
         };
         let workspace = Workspace::new(&net, &setup.optimizer, needs)?;
@@ -296,7 +297,7 @@ impl<'a> Training<'a> {
     /// decay is not above 0.
     pub fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
         check_range("learning rate", lr, 0.0..f32::INFINITY)?;
-        self.setup.adjustments.check_rate(&self.setup.optimizer, lr)?;
+        self.setup.check_rate(lr)?;
         self.counts.lr = lr;
         Ok(())
     }

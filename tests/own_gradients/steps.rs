@@ -1,10 +1,11 @@
 //! A step in three calls.
 
+use crate::support::kinds::optimizers;
 use crate::support::{Data, assert_close, widen};
 use crate::{BODIES, Body, N_IN, ROWS, build, matrix};
 use deltarule::{
-    Activation, Adagrad, Adam, AdamW, BatchTargets, Level, Lion, Loss, Matrix, Mlp, Momentum,
-    Optimizer, Precision, RmsProp, Sgd, Threads, Trainer, Training,
+    Activation, Adam, BatchTargets, Level, Loss, Matrix, Mlp, Momentum, Optimizer, Precision, Sgd,
+    Threads, Trainer, Training,
 };
 
 const LOSSES: [(Loss, Activation); 7] = [
@@ -16,19 +17,6 @@ const LOSSES: [(Loss, Activation); 7] = [
     (Loss::MeanAbsolute, Activation::Tanh),
     (Loss::Huber { delta: 0.3 }, Activation::Softplus),
 ];
-
-fn optimizers() -> [Optimizer; 8] {
-    [
-        Sgd::new(0.05).into(),
-        Momentum::new(0.02, 0.9).into(),
-        Momentum::new(0.02, 0.9).nesterov().into(),
-        Adam::new(0.01).into(),
-        AdamW::new(0.01).into(),
-        RmsProp::new(0.01).into(),
-        Adagrad::new(0.05).into(),
-        Lion::new(0.001).into(),
-    ]
-}
 
 /// The activation of the output layer.
 fn output(net: &Mlp) -> Activation {

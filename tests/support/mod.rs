@@ -9,6 +9,7 @@
 
 mod distances;
 pub mod fixtures;
+pub mod kinds;
 
 pub use distances::*;
 

@@ -22,6 +22,7 @@ fn of_workspace(workspace: &mut Workspace) -> Vec<&mut PanelMatrix> {
     let Workspace {
         rows: _,
         program: _,
+        lowest: _,
         batch,
         states,
         moments: _,
