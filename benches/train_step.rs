@@ -106,9 +106,51 @@ fn bench_kinds(c: &mut Criterion<flops::Flops>) {
     group.finish();
 }
 
+/// Steps of 784-512-512-10 with ReLU at batch 128 on one thread, of which layers are frozen or have a
+/// rate of their own, with the FLOPs that are left: those of the forward pass, of the gradients of trained
+/// weights, and of the gradients that go down to the lowest of them.
+fn bench_layer_rates(c: &mut Criterion<flops::Flops>) {
+    const BATCH: usize = 128;
+    const SIZES: [usize; 4] = [784, 512, 512, 10];
+    let builder = Mlp::builder(SIZES[0]).dense(SIZES[1], Activation::Relu);
+    let builder = builder.dense(SIZES[2], Activation::Relu).dense(SIZES[3], Activation::Softmax);
+    let net = builder.seed(1).build().expect("a network");
+    let mut numbers = Numbers(5);
+    let (features, labels) = (numbers.uniform(BATCH * 784), numbers.labels(BATCH, 10));
+    let x = MatRef::new(&features, BATCH, 784).expect("a batch");
+    let mut group = c.benchmark_group("train_step/layer-rates");
+    flops::against(Level::best(), 1);
+    for (name, frozen, factor) in [
+        ("all", &[][..], None),
+        ("factor", &[], Some(0.1)),
+        ("frozen-0", &[0], None),
+        ("frozen-1", &[1], None),
+        ("frozen-0-1", &[0, 1], None),
+    ] {
+        let lowest = (0..3).find(|layer| !frozen.contains(layer)).unwrap_or(0);
+        let products = |layer: usize| match layer {
+            _ if layer < lowest => 1,
+            _ => 1 + usize::from(!frozen.contains(&layer)) + usize::from(layer > lowest),
+        };
+        let flops = |layer: usize| 2 * BATCH * SIZES[layer] * SIZES[layer + 1] * products(layer);
+        group.throughput(Throughput::Elements((0..3).map(flops).sum::<usize>() as u64));
+        let trainer = Trainer::new(Adam::new(1e-5)).batch_size(BATCH).threads(Threads::One);
+        let trainer = frozen.iter().fold(trainer, |trainer, layer| trainer.freeze(*layer));
+        let trainer = match factor {
+            Some(factor) => trainer.learning_rate_factor(0, factor),
+            None => trainer,
+        };
+        let mut training = trainer.session(net.clone()).expect("options that fit");
+        let mut step = || training.step(x, BatchTargets::Classes(&labels)).expect("a step");
+        group.bench_function(name, |bench| bench.iter(&mut step));
+    }
+    group.finish();
+}
+
 fn main() {
     let mut c = flops::criterion().configure_from_args();
     WORKLOADS.iter().for_each(|w| bench(&mut c, w));
     bench_kinds(&mut c);
+    bench_layer_rates(&mut c);
     c.final_summary();
 }
