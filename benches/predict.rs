@@ -1,11 +1,11 @@
 //! Predicting one row and 1024 rows with the five networks, and one row with a tiny one beside a
-//! loop as one would write it by hand. `cargo bench --bench predict`.
+//! loop as one would write it by hand; and gradients of the inputs. `cargo bench --bench predict`.
 
 mod common;
 
 use common::{Numbers, WORKLOADS, flops};
 use criterion::{Criterion, Throughput};
-use deltarule::{Activation, Level, MatMut, MatRef, Mlp, Predictor, Threads};
+use deltarule::{Activation, Level, MatMut, MatRef, Matrix, Mlp, Predictor, Threads};
 use std::hint::black_box;
 
 type Clock = Criterion<flops::Flops>;
@@ -118,12 +118,35 @@ fn tiny(c: &mut Clock) {
     group.finish();
 }
 
+/// ∂L/∂x of a batch beside its forward pass, which it has in it: the goal is at most 2.2 times as long,
+/// since the reverse does the same FLOPs once more.
+fn input_gradient(c: &mut Clock, name: &str, net: &Mlp, flops_a_row: u64, rows: usize) {
+    let mut group = c.benchmark_group(format!("input-gradient/{name}/{rows}"));
+    let (features, dy) =
+        (Numbers(7).uniform(rows * net.n_in()), Numbers(8).uniform(rows * net.n_out()));
+    let x = MatRef::new(&features, rows, net.n_in()).expect("rows");
+    let dy = MatRef::new(&dy, rows, net.n_out()).expect("gradients");
+    let mut predictor = Predictor::new(net, rows, Threads::One).expect("a predictor");
+    let (mut y, mut dx) = (Matrix::zeros(rows, net.n_out()), Matrix::zeros(rows, net.n_in()));
+    flops::against(Level::best(), 1);
+    group.throughput(Throughput::Elements(flops_a_row * rows as u64));
+    group.bench_function("forward", |bench| {
+        bench.iter(|| predictor.predict_into(black_box(x), &mut y).expect("rows that fit"));
+    });
+    group.throughput(Throughput::Elements(2 * flops_a_row * rows as u64));
+    group.bench_function("gradient", |bench| {
+        bench.iter(|| predictor.input_gradient(black_box(x), dy, &mut dx).expect("rows that fit"));
+    });
+    group.finish();
+}
+
 fn main() {
     let mut c = flops::criterion().configure_from_args();
     tiny(&mut c);
     for w in &WORKLOADS {
         for rows in [1, 1024] {
             predict(&mut c, w.name, |level| w.net(level), w.forward_flops(), rows);
+            input_gradient(&mut c, w.name, &w.net(Level::best()), w.forward_flops(), rows);
         }
     }
     c.final_summary();
