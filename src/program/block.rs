@@ -18,7 +18,7 @@ impl Phase1<'_> {
         let Stage { forward: ref ops, loss, ref backward, join } = self.program.stages[stage];
         let BatchBlock { mut rows, labels, losses, inputs } = block;
         let mut finite = true;
-        let mut pass = Training { phase: self, inputs };
+        let mut pass = Training { phase: self, x: None, inputs };
         if !matches!(self.turn, Turn::Gradient(_)) {
             let first = if stage == 0 { self.done } else { 0 };
             if stage == 0 && first == 0 {

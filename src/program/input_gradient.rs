@@ -21,6 +21,8 @@ use crate::storage::{
 /// What all workers share.
 pub(crate) struct InputGradient {
     program: Program,
+    /// Whether products alone read the inputs, which they can where these lie.
+    reads_in_place: bool,
     places: Vec<Place>,
     /// With the transposed weights of each layer but the first.
     states: Vec<LayerState>,
@@ -45,6 +47,13 @@ pub(crate) struct Gradient {
     pub(crate) units: Option<Matrix>,
 }
 
+/// The rows of inputs at which gradients are taken.
+pub(crate) enum Inputs<'a> {
+    Rows(MatRef<'a>),
+    /// One row, as often as there are gradients of outputs.
+    Repeated(&'a [f32]),
+}
+
 impl InputGradient {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
@@ -55,7 +64,12 @@ impl InputGradient {
         let first_wt = net.layers[0].transposed_zeros()?;
         let moments = (0..net.layers.len()).map(|i| Moments::new(net, &program, i)).collect();
         let places = Place::of_each(&program.shapes);
-        let mut gradient = InputGradient { program, places, states, first_wt, moments };
+        // Dropout drops nothing here, and the identity's derivative does not read the inputs.
+        let mut readers = program.ops.iter().filter(|op| op.is_in_predictions());
+        let reads_in_place =
+            readers.all(|op| op.product().is_some() || !op.reads().contains(&Some(INPUTS)));
+        let mut gradient =
+            InputGradient { program, places, states, first_wt, moments, reads_in_place };
         gradient.copy_parameters(net);
         Ok(gradient)
     }
@@ -90,12 +104,12 @@ impl InputGradient {
         })
     }
 
-    /// dx = Jᵀ·dy for each row, with J the Jacobian of the outputs at the row of inputs that `fill` writes.
+    /// dx = Jᵀ·dy for each row, with J the Jacobian of the outputs at the row of inputs.
     pub(crate) fn run(
         &self,
         net: &Mlp,
         scratch: &mut GradientScratch,
-        fill: impl FnOnce(PanelsMut),
+        at: Inputs,
         dy: MatRef,
         mut dx: MatMut,
     ) {
@@ -117,8 +131,18 @@ impl InputGradient {
             dropout: None,
         };
         let mut rows = RowBlock::all(matrices, &self.places, dy.rows());
-        fill(rows.write(INPUTS));
-        let mut pass = Training { phase: &phase, inputs };
+        let x = match at {
+            Inputs::Rows(x) if self.reads_in_place => Some(x),
+            Inputs::Rows(x) => {
+                gather(net.level, x, 0, rows.write(INPUTS));
+                None
+            }
+            Inputs::Repeated(row) => {
+                repeat(net, row, rows.write(INPUTS));
+                None
+            }
+        };
+        let mut pass = Training { phase: &phase, x, inputs };
         for op in &self.program.ops {
             forward(net, op, &mut rows, &mut pass);
         }
@@ -132,7 +156,7 @@ impl InputGradient {
 }
 
 /// Copies one row into all rows of a block.
-pub(crate) fn repeat(net: &Mlp, row: &[f32], mut out: PanelsMut) {
+fn repeat(net: &Mlp, row: &[f32], mut out: PanelsMut) {
     for r in 0..out.rows {
         gather(net.level, MatRef::sub(row, 1, row.len()), 0, out.reborrow().rows(r..r + 1));
     }

@@ -14,7 +14,7 @@ use crate::gemm::{self, ActiveInputs, Forward};
 use crate::network::Mlp;
 use crate::passes::{DropoutMask, largest};
 use crate::simd::Line;
-use crate::storage::{MatRef, PanelMatrix, Panels};
+use crate::storage::{MatRef, PanelMatrix, Panels, RowsView};
 
 /// What the tasks of phase 1 share.
 pub(crate) struct Phase1<'a> {
@@ -96,6 +96,8 @@ impl Phase1<'_> {
 /// The forward pass of a training step.
 pub(crate) struct Training<'a> {
     pub(crate) phase: &'a Phase1<'a>,
+    /// The inputs, where they are read where they lie; else they were gathered.
+    pub(crate) x: Option<MatRef<'a>>,
     pub(crate) inputs: &'a mut ActiveInputs,
 }
 
@@ -106,14 +108,16 @@ impl Training<'_> {
         let net = self.phase.net;
         let (w, bias) = (net.layers[i].w.view(), net.layers[i].bias());
         let inputs = match x {
-            INPUTS => {
+            INPUTS if self.x.is_none() => {
                 self.phase.scan(self.inputs, rows.read(x));
                 self.inputs.without_zeros(net.level, w, net.layers[i].n_out())
             }
             _ => None,
         };
+        let in_place = self.x.filter(|_| x == INPUTS);
         let run = |x: Panels, out, z| {
-            let f = Forward { x: x.into(), inputs, w, bias, out, z, activation };
+            let x = in_place.map_or_else(|| x.into(), RowsView::RowMajor);
+            let f = Forward { x, inputs, w, bias, out, z, activation };
             gemm::forward(net.level, f);
         };
         match z {

@@ -15,6 +15,20 @@ pub(crate) fn is_finite<const G: usize>(
     dispatch(level, IsFinite::<_, G> { m, width, skip })
 }
 
+/// The position of the first value that is not finite.
+pub(crate) fn first_non_finite(values: &[f32]) -> Option<usize> {
+    // Without a branch per value, in blocks that compilers turn into vectors.
+    let blocks = values.chunks(BLOCK).position(|block| {
+        let others = block.iter().map(|x| u32::from(!x.is_finite()));
+        others.fold(0, |all, other| all | other) != 0
+    });
+    let first = blocks? * BLOCK;
+    Some(first + values[first..].iter().position(|x| !x.is_finite())?)
+}
+
+/// Values of a block: 4 KiB, a small part of L1.
+const BLOCK: usize = 1024;
+
 impl PanelMatrix {
     /// Whether every value is finite.
     pub(crate) fn is_finite(&self) -> bool {
@@ -66,4 +80,24 @@ fn is_zero<S: Simd>(s: S, sums: [S::V; 2], lanes: usize) -> bool {
         s.store(sum, &mut all.0[lane..]);
     }
     all.0[..lanes].iter().all(|sum| *sum == 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_is_not_finite() {
+        for n in [0, 1, 7, 1023, 1024, 1025, 3000] {
+            let mut values = vec![-f32::MAX; n];
+            assert_eq!(first_non_finite(&values), None);
+            for at in [n.saturating_sub(1), n / 2, 0] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let Some(value) = values.get_mut(at) else { continue };
+                    *value = bad;
+                    assert_eq!(first_non_finite(&values), Some(at), "of {n}");
+                }
+            }
+        }
+    }
 }

@@ -147,8 +147,13 @@ fn scaled<S: Simd>(s: S, v: S::V, scaling: Option<(f32, f32)>) -> S::V {
 /// Copies row `r` of a panel matrix to row-major memory.
 pub(crate) fn scatter(m: Panels, r: usize, out: &mut [f32]) {
     assert_eq!(out.len(), m.cols);
-    for (p, values) in out.chunks_mut(LINE).enumerate() {
-        values.copy_from_slice(&m.panel(p)[r].0[..values.len()]);
+    // Whole lines apart: copies of a length that the compiler knows.
+    let (full, rest) = out.as_chunks_mut::<LINE>();
+    for (p, values) in full.iter_mut().enumerate() {
+        *values = m.panel(p)[r].0;
+    }
+    if !rest.is_empty() {
+        rest.copy_from_slice(&m.panel(full.len())[r].0[..rest.len()]);
     }
 }
 

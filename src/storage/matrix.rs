@@ -6,6 +6,7 @@ mod mutable;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
+use super::finite::first_non_finite;
 use crate::error::{Error, Result};
 #[cfg(feature = "ndarray")]
 pub(crate) use ndarray::into_vec;
@@ -193,7 +194,7 @@ impl<'a> MatRef<'a> {
     /// [`Error::Value`] that names the first that is not, as an element of `name`.
     pub(crate) fn check_finite(&self, name: &str) -> Result<()> {
         for r in 0..self.rows {
-            if let Some(c) = self.row(r).iter().position(|x| !x.is_finite()) {
+            if let Some(c) = first_non_finite(self.row(r)) {
                 let place = format!("{name} ({r}, {c})");
                 return Err(Error::value(place, "a finite number", self.row(r)[c]));
             }

@@ -4,10 +4,10 @@ use super::Predictor;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::program::check::check_shape;
-use crate::program::input_gradient::{Gradient, InputGradient, repeat};
+use crate::program::input_gradient::{Gradient, InputGradient, Inputs};
 use crate::program::scratch::BLOCK_ROWS;
 use crate::simd::check_float_environment;
-use crate::storage::{MatMut, MatRef, Matrix, gather};
+use crate::storage::{MatMut, MatRef, Matrix};
 use crate::threads::{Way, block_rows};
 
 impl Predictor<'_> {
@@ -67,7 +67,7 @@ impl Predictor<'_> {
         let Gradient { shared, scratch, .. } = gradient;
         team.run_rows(way, scratch, &mut dx, block, |scratch, range, dx| {
             let [x, dy] = [x, dy].map(|m| m.row_range(range.start, range.end));
-            shared.run(net, scratch, |to| _ = gather(net.level, x, 0, to), dy, dx);
+            shared.run(net, scratch, Inputs::Rows(x), dy, dx);
         });
         team.check()
     }
@@ -97,7 +97,7 @@ impl Predictor<'_> {
             let diagonal = |i: usize| i * n_out + first + i;
             (0..n).for_each(|i| units.as_mut_slice()[diagonal(i)] = 1.0);
             let (dy, dx) = (units.view().row_range(0, n), jacobian.row_range_mut(first, first + n));
-            shared.run(net, &mut scratch[0], |to| repeat(net, x, to), dy, dx);
+            shared.run(net, &mut scratch[0], Inputs::Repeated(x), dy, dx);
             (0..n).for_each(|i| units.as_mut_slice()[diagonal(i)] = 0.0);
         }
         Ok(())
