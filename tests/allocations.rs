@@ -207,6 +207,7 @@ fn steps_with_every_option_allocate_nothing_after_the_first() {
             let trainer = Trainer::new(RmsProp::new(0.001)).batch_size(ROWS).threads(threads);
             let trainer = trainer.clip_norm(1.0).max_norm(2.0).l1(1e-4).accumulate(2);
             let trainer = trainer.class_weights([1.0, 2.0, 1.0, 1.0, 0.5]).label_smoothing(0.1);
+            let trainer = trainer.freeze(1).learning_rate_factor(0, 0.5);
             let mut training = trainer.session(&mut net).unwrap();
             let mut step = |n| {
                 let targets = BatchTargets::Classes(&labels[..n]);
@@ -278,6 +279,15 @@ fn an_epoch_allocates_the_same_for_any_number_of_steps() {
     let [few, many] = [10, 160].map(|rows| {
         let data = Dataset::from_f32(values(rows, 20).into_vec(), 20, targets(rows)).unwrap();
         allocations(data, SIZES[0], Precision::F32)
+    });
+    assert_eq!(few, many);
+    // With an average of the weights after each step.
+    let [few, many] = [10, 160].map(|rows| {
+        let data = Dataset::from_f32(values(rows, 20).into_vec(), 20, targets(rows)).unwrap();
+        let mut net = net(level, SIZES[0], Activation::Softmax);
+        let mut trainer = Trainer::new(Adam::new(0.001)).batch_size(10).epochs(3);
+        trainer = trainer.threads(Threads::One).exponential_average(0.9);
+        fewest(|| _ = trainer.fit(&mut net, &data).unwrap())
     });
     assert_eq!(few, many);
     // Bytes with a shift, which needs sums besides.

@@ -2,9 +2,10 @@
 //!
 //! A checkpoint is a model file (its network loads with `Mlp::load`) with the rest of the run in
 //! tensors whose names begin with `training.`: the optimiser's state, gradients that wait for an
-//! update, the network of the best epoch, and a text with the run's options and where it stands.
+//! update, the average of the weights, the network of the best epoch, and a text with the run's options and where it stands.
 //! Randomness is counted, so no generator has a state.
 
+use super::average::Average;
 use super::checkpointer::{CheckpointInterval, Checkpointer};
 use super::early_stopping::Monitor;
 use super::epochs::Epochs;
@@ -54,6 +55,9 @@ impl Epochs<'_, '_> {
             history: self.history.clone(),
         };
         let mut all = self.training.tensors();
+        for (i, layer) in self.average().iter().flat_map(|n| &n.layers).enumerate() {
+            all.extend(parts("average", i, layer.tensors()));
+        }
         for (i, layer) in self.best.iter().flat_map(|n| &n.layers).enumerate() {
             all.extend(parts("best", i, layer.tensors()));
         }
@@ -79,7 +83,14 @@ impl Epochs<'_, '_> {
             file.refuse(format!("{TEXT}: the line {line:?} is not that of such a run"))
         })?;
         let mut best = state.has_best.then(|| self.training.network().clone());
+        if let Some(average) = &mut self.average {
+            average.resume(&state);
+        }
         let mut all = self.training.tensors_mut(state.waiting.batches > 0);
+        let average = self.average.as_mut().and_then(Average::network_mut);
+        for (i, layer) in average.into_iter().flat_map(|n| &mut n.layers).enumerate() {
+            all.extend(parts("average", i, layer.tensors_mut()));
+        }
         for (i, layer) in best.iter_mut().flat_map(|n| &mut n.layers).enumerate() {
             all.extend(parts("best", i, layer.tensors_mut()));
         }

@@ -1,5 +1,6 @@
 //! A run over a data set, epoch by epoch.
 
+use super::average::Average;
 use super::checkpointer::{CheckpointInterval, Checkpointer};
 use super::clock::Moment;
 use super::early_stopping::{Monitor, Verdict};
@@ -18,7 +19,7 @@ use std::ops::ControlFlow;
 /// A checkpoint that is due after an epoch is on the disk when the epoch is returned.
 ///
 /// At the end of the run, however it ends, the network becomes that of the best epoch if there is early
-/// stopping, and [`Trainer::history`] returns the history.
+/// stopping, else the average if weights are averaged, and [`Trainer::history`] returns the history.
 ///
 /// ```
 /// use deltarule::{Activation, Mlp, Sgd, Trainer, data};
@@ -43,6 +44,7 @@ pub struct Epochs<'t, 'a> {
     pub(super) order: Vec<u32>,
     pub(super) rates: Option<Rates>,
     pub(super) monitor: Monitor,
+    pub(super) average: Option<Average>,
     /// The network after the best epoch.
     pub(super) best: Option<Mlp>,
     pub(super) history: History,
@@ -53,10 +55,17 @@ pub struct Epochs<'t, 'a> {
 }
 
 impl Epochs<'_, '_> {
-    /// The network as it is now.
+    /// The network that is trained, as it is now.
     #[must_use]
     pub fn network(&self) -> &Mlp {
         self.training.network()
+    }
+
+    /// The average of the weights so far, with [`Trainer::exponential_average`] or
+    /// [`Trainer::stochastic_average`]; none before a network is in it.
+    #[must_use]
+    pub fn average(&self) -> Option<&Mlp> {
+        self.average.as_ref().and_then(Average::network)
     }
 
     /// What happened so far.
@@ -74,6 +83,10 @@ impl Epochs<'_, '_> {
 
     pub(super) fn end(&mut self) {
         self.over = true;
+        let average = self.average.take();
+        if let Some(average) = average.as_ref().and_then(Average::network) {
+            self.training.restore(average);
+        }
         if let Some(best) = self.best.take() {
             self.training.restore(&best);
             self.history.best_epoch = self.monitor.best.map(|(_, epoch)| epoch);
@@ -105,8 +118,10 @@ impl Epochs<'_, '_> {
         }
         let Partial { samples, sum, weight, seconds, .. } = std::mem::take(&mut self.partial);
         let loss = if weight > 0.0 { sum / weight } else { 0.0 };
+        self.take_average(epoch)?;
+        let average = self.average.as_ref().and_then(Average::network);
         let validation = match self.trainer.validation {
-            Some(set) => Some(self.training.evaluate(set)?),
+            Some(set) => Some(self.training.evaluate_as(average, set)?),
             None => None,
         };
         let learning_rate = self.training.learning_rate();
@@ -123,7 +138,10 @@ impl Epochs<'_, '_> {
         }
         if let Some(stopping) = &self.trainer.stopping {
             match self.monitor.update(stopping, &report) {
-                Verdict::Better => self.best = Some(self.training.network().clone()),
+                Verdict::Better => {
+                    let average = self.average.as_ref().and_then(Average::network);
+                    self.best = Some(average.unwrap_or(self.training.network()).clone());
+                }
                 Verdict::Wait => {}
                 // Whatever else stopped it: this run is over, and does not go on from a checkpoint.
                 Verdict::Stop => self.stop(StopReason::EarlyStopping),
@@ -136,6 +154,12 @@ impl Epochs<'_, '_> {
             self.save()?;
         }
         Ok(Some(report))
+    }
+
+    /// The average takes the network after so many epochs.
+    fn take_average(&mut self, epochs: usize) -> Result<()> {
+        let (net, updates) = (self.training.network(), self.training.counts.updates);
+        self.average.as_mut().map_or(Ok(()), |average| average.take(net, updates, epochs))
     }
 
     /// Batches of an epoch.
@@ -165,6 +189,7 @@ impl Epochs<'_, '_> {
             let weights = self.trainer.sample_weights;
             let loss = self.training.step_samples(self.data, batch, weights);
             let BatchLoss { loss, weight } = loss.map_err(|e| in_epoch(e, epoch))?;
+            self.take_average(self.history.epochs.len())?;
             self.history.steps = self.training.steps();
             self.partial.batches += 1;
             self.partial.samples += batch.len();
@@ -199,6 +224,7 @@ impl Epochs<'_, '_> {
             }
         }
         self.training.flush().map_err(|e| in_epoch(e, epoch))?;
+        self.take_average(self.history.epochs.len())?;
         self.partial.seconds += start.seconds();
         Ok(())
     }

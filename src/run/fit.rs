@@ -1,5 +1,6 @@
 //! Runs over a data set, begun by a trainer.
 
+use super::average::Average;
 use super::early_stopping::Monitor;
 use super::epochs::Epochs;
 use super::history::History;
@@ -43,6 +44,9 @@ impl<'a> Trainer<'a> {
         if let Some(stopping) = &self.stopping {
             stopping.validate(self.validation)?;
         }
+        if let Some(averaging) = self.averaging {
+            averaging.validate(self.epochs)?;
+        }
         if let Some(weights) = self.sample_weights {
             check_sample_weights(weights, data.len())?;
         }
@@ -54,6 +58,8 @@ impl<'a> Trainer<'a> {
         let precision = training.setup.precision;
         let hardware = precision.hardware(training.network().level());
         let history = History { precision, hardware, ..History::default() };
+        let average = |averaging| Average::new(averaging, training.network());
+        let average = self.averaging.map(average);
         let mut run = Epochs {
             trainer: self,
             training,
@@ -61,6 +67,7 @@ impl<'a> Trainer<'a> {
             order,
             rates,
             monitor: Monitor::default(),
+            average,
             best: None,
             history,
             partial: Partial::default(),
@@ -76,7 +83,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`Trainer::run`], before any work. As [`Training::step`](crate::Training::step), and
     /// [`Error::Io`](crate::Error::Io) if a checkpoint cannot be written: the network is then that of the last good step,
-    /// or with early stopping that of the best finished epoch.
+    /// or with early stopping that of the best finished epoch, or with an average of the weights that.
     pub fn fit(&mut self, net: &mut Mlp, data: &Dataset) -> Result<History> {
         let mut run = self.run(net, data)?;
         while let Some(epoch) = run.advance() {

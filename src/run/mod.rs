@@ -1,5 +1,6 @@
 //! Training runs: options, sessions, epochs, checkpoints.
 
+mod average;
 mod checkpoint;
 mod checkpointer;
 mod clock;

@@ -75,6 +75,9 @@ pub(super) fn run_spec(
         ("data set", fingerprint(data)),
         ("validation set", trainer.validation.map_or("none".into(), fingerprint)),
     ]);
+    if let Some(averaging) = trainer.averaging {
+        spec.push(("average of the weights", format!("{averaging:?}")));
+    }
     if trainer.schedule.is_some() {
         // A schedule may depend on the length of the run; without one a run can be made longer.
         spec.push(("epochs", trainer.epochs.to_string()));

@@ -55,7 +55,7 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// [`Error::Config`] if an option is out of range, does not fit the network, or is for runs over a
-    /// data set only (schedule, sample weights, early stopping); [`Error::Threads`] if threads cannot
+    /// data set only (schedule, sample weights, averages of the weights, early stopping); [`Error::Threads`] if threads cannot
     /// be started.
     pub fn session<'n>(&self, net: impl Into<MlpMut<'n>>) -> Result<Training<'n>> {
         self.check_session()?;
@@ -94,6 +94,8 @@ impl Trainer<'_> {
         check_option(self.schedule.is_none(), "schedule", reason)?;
         let reason = format!("{of_your_own} gives them to `training.step_weighted`");
         check_option(self.sample_weights.is_none(), "sample weights", reason)?;
+        let reason = format!("{of_your_own} averages by `average.blend(training.network(), τ)`");
+        check_option(self.averaging.is_none(), "average of the weights", reason)?;
         let reason = format!("{of_your_own} decides itself when to stop");
         check_option(self.stopping.is_none(), "early stopping", reason)
     }
@@ -277,6 +279,11 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`Error::Shape`] if the data set does not fit the network.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+        self.evaluate_as(None, data)
+    }
+
+    /// The same of another network of this shape, if there is one.
+    pub(super) fn evaluate_as(&mut self, net: Option<&Mlp>, data: &Dataset) -> Result<Evaluation> {
         check_float_environment()?;
         let is_alone = self.team.threads() == 1 && self.setup.threads == Threads::Current;
         let threads = self.setup.threads.for_job(multiply_adds(&self.net, data));
@@ -287,7 +294,7 @@ impl<'a> Training<'a> {
             }
             None => &mut self.team,
         };
-        evaluate(&self.net, data, self.setup.loss(&self.net), team)
+        evaluate(net.unwrap_or(&self.net), data, self.setup.loss(&self.net), team)
     }
 
     /// Changes the learning rate from the next step on.

@@ -1,7 +1,9 @@
 //! Whether values are finite.
 
+use super::matrix::MatRef;
 use super::panels::Panels;
 use super::{PanelMatrix, lanes};
+use crate::error::{Error, Result};
 use crate::simd::{Kernel, LINE, Level, Line, Simd, dispatch};
 
 /// Whether all values are finite, apart from padding. `m` is matrices of `width` columns side by side, as
@@ -16,7 +18,7 @@ pub(crate) fn is_finite<const G: usize>(
 }
 
 /// The position of the first value that is not finite.
-pub(crate) fn first_non_finite(values: &[f32]) -> Option<usize> {
+fn first_non_finite(values: &[f32]) -> Option<usize> {
     // Without a branch per value, in blocks that compilers turn into vectors.
     let blocks = values.chunks(BLOCK).position(|block| {
         let others = block.iter().map(|x| u32::from(!x.is_finite()));
@@ -28,6 +30,22 @@ pub(crate) fn first_non_finite(values: &[f32]) -> Option<usize> {
 
 /// Values of a block: 4 KiB, a small part of L1.
 const BLOCK: usize = 1024;
+
+impl MatRef<'_> {
+    /// Checks that all values are finite.
+    ///
+    /// # Errors
+    /// [`Error::Value`] that names the first that is not, as an element of `name`.
+    pub(crate) fn check_finite(&self, name: &str) -> Result<()> {
+        for r in 0..self.rows() {
+            if let Some(c) = first_non_finite(self.row(r)) {
+                let place = format!("{name} ({r}, {c})");
+                return Err(Error::value(place, "a finite number", self.row(r)[c]));
+            }
+        }
+        Ok(())
+    }
+}
 
 impl PanelMatrix {
     /// Whether every value is finite.

@@ -6,7 +6,6 @@ mod mutable;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 
-use super::finite::first_non_finite;
 use crate::error::{Error, Result};
 #[cfg(feature = "ndarray")]
 pub(crate) use ndarray::into_vec;
@@ -186,20 +185,6 @@ impl<'a> MatRef<'a> {
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
         check_len(rows, cols, data.len())?;
         Ok(MatRef { ptr: data.as_ptr(), rows, cols, stride: cols, memory: PhantomData })
-    }
-
-    /// Checks that all values are finite.
-    ///
-    /// # Errors
-    /// [`Error::Value`] that names the first that is not, as an element of `name`.
-    pub(crate) fn check_finite(&self, name: &str) -> Result<()> {
-        for r in 0..self.rows {
-            if let Some(c) = first_non_finite(self.row(r)) {
-                let place = format!("{name} ({r}, {c})");
-                return Err(Error::value(place, "a finite number", self.row(r)[c]));
-            }
-        }
-        Ok(())
     }
 
     /// A view whose row `r` starts at `r * stride`.
