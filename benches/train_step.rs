@@ -106,10 +106,10 @@ fn bench_kinds(c: &mut Criterion<flops::Flops>) {
     group.finish();
 }
 
-/// Steps of 784-512-512-10 with ReLU at batch 128 on one thread, of which layers are frozen or have a
-/// rate of their own, with the FLOPs that are left: those of the forward pass, of the gradients of trained
+/// Steps of 784-512-512-10 with ReLU at batch 128 on one thread, with layers that are frozen or have a
+/// rate of their own, or with norms that are recorded, with the FLOPs that are left: those of the forward pass, of the gradients of trained
 /// weights, and of the gradients that go down to the lowest of them.
-fn bench_layer_rates(c: &mut Criterion<flops::Flops>) {
+fn bench_options(c: &mut Criterion<flops::Flops>) {
     const BATCH: usize = 128;
     const SIZES: [usize; 4] = [784, 512, 512, 10];
     let builder = Mlp::builder(SIZES[0]).dense(SIZES[1], Activation::Relu);
@@ -118,15 +118,18 @@ fn bench_layer_rates(c: &mut Criterion<flops::Flops>) {
     let mut numbers = Numbers(5);
     let (features, labels) = (numbers.uniform(BATCH * 784), numbers.labels(BATCH, 10));
     let x = MatRef::new(&features, BATCH, 784).expect("a batch");
-    let mut group = c.benchmark_group("train_step/layer-rates");
+    let mut group = c.benchmark_group("train_step/options");
     flops::against(Level::best(), 1);
-    for (name, frozen, factor) in [
-        ("all", &[][..], None),
-        ("factor", &[], Some(0.1)),
-        ("frozen-0", &[0], None),
-        ("frozen-1", &[1], None),
-        ("frozen-0-1", &[0, 1], None),
-    ] {
+    type Set = fn(Trainer<'static>) -> Trainer<'static>;
+    let cases: [(&str, &[usize], Set); 6] = [
+        ("all", &[], |t| t),
+        ("factor", &[], |t| t.learning_rate_factor(0, 0.1)),
+        ("norms", &[], |t| t.record_gradient_norms()),
+        ("frozen-0", &[0], |t| t),
+        ("frozen-1", &[1], |t| t),
+        ("frozen-0-1", &[0, 1], |t| t),
+    ];
+    for (name, frozen, option) in cases {
         let lowest = (0..3).find(|layer| !frozen.contains(layer)).unwrap_or(0);
         let products = |layer: usize| match layer {
             _ if layer < lowest => 1,
@@ -136,11 +139,7 @@ fn bench_layer_rates(c: &mut Criterion<flops::Flops>) {
         group.throughput(Throughput::Elements((0..3).map(flops).sum::<usize>() as u64));
         let trainer = Trainer::new(Adam::new(1e-5)).batch_size(BATCH).threads(Threads::One);
         let trainer = frozen.iter().fold(trainer, |trainer, layer| trainer.freeze(*layer));
-        let trainer = match factor {
-            Some(factor) => trainer.learning_rate_factor(0, factor),
-            None => trainer,
-        };
-        let mut training = trainer.session(net.clone()).expect("options that fit");
+        let mut training = option(trainer).session(net.clone()).expect("options that fit");
         let mut step = || training.step(x, BatchTargets::Classes(&labels)).expect("a step");
         group.bench_function(name, |bench| bench.iter(&mut step));
     }
@@ -151,6 +150,6 @@ fn main() {
     let mut c = flops::criterion().configure_from_args();
     WORKLOADS.iter().for_each(|w| bench(&mut c, w));
     bench_kinds(&mut c);
-    bench_layer_rates(&mut c);
+    bench_options(&mut c);
     c.final_summary();
 }

@@ -207,11 +207,13 @@ fn steps_with_every_option_allocate_nothing_after_the_first() {
             let trainer = Trainer::new(RmsProp::new(0.001)).batch_size(ROWS).threads(threads);
             let trainer = trainer.clip_norm(1.0).max_norm(2.0).l1(1e-4).accumulate(2);
             let trainer = trainer.class_weights([1.0, 2.0, 1.0, 1.0, 0.5]).label_smoothing(0.1);
-            let trainer = trainer.freeze(1).learning_rate_factor(0, 0.5);
+            let trainer = trainer.freeze(1).learning_rate_factor(0, 0.5).record_gradient_norms();
             let mut training = trainer.session(&mut net).unwrap();
             let mut step = |n| {
                 let targets = BatchTargets::Classes(&labels[..n]);
-                training.step(first(&x, n), targets).unwrap()
+                training.step(first(&x, n), targets).unwrap();
+                assert_eq!(training.row_losses().len(), n);
+                training.gradient_norms().len()
             };
             step(ROWS);
             let allocations = fewest(|| (0..20).for_each(|i| _ = step(ROWS - i % 3)));

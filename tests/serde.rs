@@ -250,6 +250,7 @@ fn the_history_of_a_run_survives_and_its_options_give_the_same_run() {
         }
         let mut net = builder.seed(1).build().unwrap();
         let trainer = Trainer::new(optimizer).epochs(4).schedule(schedule).record_steps();
+        let trainer = trainer.record_sample_losses().record_gradient_norms();
         let mut trainer = trainer.validation(&test).early_stopping(stopping).threads(Threads::One);
         (trainer.fit(&mut net, &train).unwrap(), net)
     };
@@ -273,6 +274,8 @@ fn the_history_of_a_run_survives_and_its_options_give_the_same_run() {
     // `Debug` writes the shortest text of each number, which has all its bits.
     assert_eq!(format!("{back:?}"), format!("{history:?}"));
     assert!(history.epochs.len() == 4 && !history.step_records.is_empty());
+    assert_eq!(history.sample_losses.len(), train.len());
+    assert!(history.step_records.iter().all(|record| record.gradient_norms.len() == 2));
 }
 
 /// A loss is its text, to the last bit of its numbers; a function of the caller's is refused.

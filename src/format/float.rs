@@ -73,23 +73,39 @@ impl<T: Float> de::Visitor<'_> for Visitor<T> {
     }
 }
 
+/// A number in this form.
+struct Number<T>(T);
+
+impl<T: Float> Serialize for Number<T> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, s)
+    }
+}
+
+impl<'de, T: Float> Deserialize<'de> for Number<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        deserialize(d).map(Number)
+    }
+}
+
+/// The same of any number of numbers.
+pub(crate) mod list {
+    use super::{Deserialize, Deserializer, Float, Number, Serializer};
+
+    pub(crate) fn serialize<T: Float, S: Serializer>(list: &[T], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(list.iter().copied().map(Number))
+    }
+
+    pub(crate) fn deserialize<'de, T: Float, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Vec<T>, D::Error> {
+        Ok(Vec::deserialize(d)?.into_iter().map(|Number(x)| x).collect())
+    }
+}
+
 /// The same of a number that may be missing.
 pub(crate) mod option {
-    use super::{Deserialize, Deserializer, Float, Serialize, Serializer};
-
-    struct Number<T>(T);
-
-    impl<T: Float> Serialize for Number<T> {
-        fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-            super::serialize(&self.0, s)
-        }
-    }
-
-    impl<'de, T: Float> Deserialize<'de> for Number<T> {
-        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-            super::deserialize(d).map(Number)
-        }
-    }
+    use super::{Deserialize, Deserializer, Float, Number, Serialize, Serializer};
 
     pub(crate) fn serialize<T: Float, S: Serializer>(
         x: &Option<T>,
@@ -118,12 +134,18 @@ mod tests {
         y: f64,
         #[serde(with = "super::option", default)]
         z: Option<f64>,
+        #[serde(with = "super::list", default)]
+        list: Vec<f64>,
     }
 
     /// The bits of each number after a way through JSON.
     fn there_and_back(x: f32, y: f64) -> (u32, u64, Option<u64>) {
-        let text = to_string(&Numbers { x, y, z: Some(y) }).unwrap();
-        let Numbers { x, y, z } = from_str(&text).unwrap();
+        let text = to_string(&Numbers { x, y, z: Some(y), list: vec![y, 0.5] }).unwrap();
+        let Numbers { x, y, z, list } = from_str(&text).unwrap();
+        assert_eq!(
+            list.iter().map(|y| y.to_bits()).collect::<Vec<_>>(),
+            [y, 0.5].map(f64::to_bits)
+        );
         (x.to_bits(), y.to_bits(), z.map(f64::to_bits))
     }
 
@@ -149,9 +171,10 @@ mod tests {
 
     #[test]
     fn json_has_numbers_and_three_words() {
-        let text = to_string(&Numbers { x: 0.1, y: f64::NEG_INFINITY, z: Some(f64::NAN) });
-        assert_eq!(text.unwrap(), r#"{"x":0.1,"y":"-inf","z":"NaN"}"#);
-        let Numbers { x, y, z } = from_str(r#"{"x":2,"y":-3}"#).unwrap();
+        let list = vec![f64::NAN, 2.0];
+        let text = to_string(&Numbers { x: 0.1, y: f64::NEG_INFINITY, z: Some(f64::NAN), list });
+        assert_eq!(text.unwrap(), r#"{"x":0.1,"y":"-inf","z":"NaN","list":["NaN",2.0]}"#);
+        let Numbers { x, y, z, .. } = from_str(r#"{"x":2,"y":-3}"#).unwrap();
         assert_eq!((x, y, z), (2.0, -3.0, None));
         assert!(from_str::<Numbers>(r#"{"x":0,"y":0,"z":null}"#).unwrap().z.is_none());
         for bad in [r#""1""#, r#""nan""#, r#""1e999""#, "null", "true", "1e39", "[0]"] {

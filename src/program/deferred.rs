@@ -23,6 +23,8 @@ pub(crate) struct Deferred {
     gradients: Vec<Slot>,
     /// The sum of the squares of each tile.
     squares: Vec<f64>,
+    /// The norm of the gradient of each layer in the last update, if they are wanted; empty before.
+    norms: Vec<f64>,
     waiting: Waiting,
 }
 
@@ -51,7 +53,13 @@ impl Deferred {
             false => Ok(Slot { w: layer.w.zeros_like()?, b: layer.b.zeros_like()? }),
         };
         let gradients = net.layers.iter().enumerate().map(gradient).collect::<Result<_>>()?;
-        Ok(Deferred { gradients, squares: vec![0.0; tiles], waiting: Waiting::default() })
+        let (squares, norms) = (vec![0.0; tiles], Vec::with_capacity(net.layers.len()));
+        Ok(Deferred { gradients, squares, norms, waiting: Waiting::default() })
+    }
+
+    /// The norm of the gradient of each layer in the last update that was made while they were wanted.
+    pub(crate) fn norms(&self) -> &[f64] {
+        &self.norms
     }
 
     /// The gradients that the last 2a left.
@@ -104,7 +112,8 @@ impl Deferred {
         crew: &mut Crew,
     ) -> Result<()> {
         let tiles = target.tiles;
-        if !(phase.step.adjustments.needs_all() || change.accumulates) {
+        let waits = phase.step.adjustments.needs_all() || phase.step.norms;
+        if !(waits || change.accumulates) {
             crew.run_tiles(tiles, target.memory(&mut self.gradients), |mut tile| {
                 keep(phase, &mut tile, StoreGradient);
                 update(phase, tile, (change.scale(), change.accumulates));
@@ -139,12 +148,24 @@ impl Deferred {
         crew: &mut Crew,
     ) -> Result<()> {
         let (tiles, mut scale) = (target.tiles, change.scale());
-        if let Some(limit) = phase.step.adjustments.clip_norm {
+        let limit = phase.step.adjustments.clip_norm;
+        if limit.is_some() || phase.step.norms {
             let (layers, gradients) = (&*target.layers, &self.gradients);
             crew.fill(&mut self.squares, |i| {
                 let tile = &tiles.all()[i];
                 squares(&layers[tile.layer], &gradients[tile.layer], tile)
             });
+        }
+        if phase.step.norms {
+            self.norms.clear();
+            self.norms.resize(target.layers.len(), 0.0);
+            for (tile, square) in tiles.all().iter().zip(&self.squares) {
+                self.norms[tile.layer] += square;
+            }
+            let mean = f64::from(scale);
+            self.norms.iter_mut().for_each(|norm| *norm = norm.sqrt() * mean);
+        }
+        if let Some(limit) = limit {
             let norm = self.squares.iter().sum::<f64>().sqrt() * f64::from(scale);
             if !norm.is_finite() {
                 let of_tiles = tiles.all().iter().zip(&self.squares);

@@ -121,6 +121,7 @@ impl Call<'_> {
         let Some(Pending { rows, threads, .. }) = ws.pending else {
             return Err(no_forward("loss_gradient"));
         };
+        ws.batch.loss_rows = 0;
         let batch = Batch::held(outputs, targets);
         let (output, level) = (ws.program.output, net.level);
         let target_values = Buffer(ws.program.shapes.len());
@@ -171,6 +172,7 @@ impl Call<'_> {
         if let Some(error) = step.loss.non_finite_row(&ws.batch.losses[..rows], |r| batch.row(r)) {
             return Err(error);
         }
+        ws.batch.loss_rows = rows;
         ws.copy_rows(output.d, rows, dy);
         Ok(ws.batch.losses[..rows].iter().sum::<f64>() / rows as f64)
     }

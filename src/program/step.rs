@@ -10,6 +10,8 @@ pub(crate) struct Step<'a> {
     pub(crate) optimizer: &'a Optimizer,
     pub(crate) adjustments: &'a Adjustments,
     pub(crate) rates: &'a LayerRates,
+    /// Whether the norms of the gradients are wanted, which must be kept first.
+    pub(crate) norms: bool,
     pub(crate) samples: SampleWeights<'a>,
     /// ε of label smoothing.
     pub(crate) smoothing: f32,
@@ -45,7 +47,7 @@ impl Step<'_> {
 
     /// Whether the update can run in the store of the gradient's product.
     pub(crate) fn fuses(&self) -> bool {
-        fuses(self.optimizer, self.adjustments, self.rates)
+        !self.norms && fuses(self.optimizer, self.adjustments, self.rates)
     }
 }
 

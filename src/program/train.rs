@@ -47,10 +47,13 @@ pub(crate) fn run(
     batch: Batch,
     step: &Step,
 ) -> Result<Outcome> {
+    ws.batch.loss_rows = 0;
     // Class weights weigh the shares of a softmax only; the positives of a sigmoid are no share.
     let of_classes = if step.loss.weighs_classes() { step.classes } else { &[] };
     if let (SampleWeights::Equal, []) = (step.samples, of_classes) {
-        return run_counted(net, ws, team, (batch, BatchWeight::Rows(batch.rows())), step);
+        let outcome = run_counted(net, ws, team, (batch, BatchWeight::Rows(batch.rows())), step)?;
+        ws.batch.loss_rows = batch.rows();
+        return Ok(outcome);
     }
     ws.weights.resize(ws.rows, 0.0);
     let mut picked = std::mem::take(&mut ws.picked);
@@ -62,6 +65,9 @@ pub(crate) fn run(
         true => run_counted(net, ws, team, (weighed.batch, BatchWeight::Sum(weighed.sum)), step),
         false => run_absent(net, ws, team, step),
     };
+    if outcome.is_ok() {
+        ws.batch.spread_losses(&batch, &picked);
+    }
     ws.picked = picked;
     outcome
 }

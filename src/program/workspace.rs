@@ -1,5 +1,6 @@
 //! Everything a training step writes besides the network: allocated once.
 
+use super::batch::Batch;
 use super::bounds::Bounds;
 use super::columns::Columns;
 use super::compile::Program;
@@ -29,6 +30,8 @@ pub(crate) struct BatchRows {
     /// The class of each row; empty for values.
     pub(crate) labels: Vec<u32>,
     pub(crate) losses: Vec<f64>,
+    /// Rows of the last batch, whose losses these are; 0 where there is none.
+    pub(crate) loss_rows: usize,
     /// Which inputs are not zero, one for each block of rows or part of columns.
     pub(crate) inputs: Vec<ActiveInputs>,
 }
@@ -124,6 +127,7 @@ impl Workspace {
                 parts: parts.collect::<Result<_>>()?,
                 labels: vec![0; if values { 0 } else { rows }],
                 losses: vec![0.0; rows],
+                loss_rows: 0,
                 inputs: (0..blocks).map(|_| ActiveInputs::new(net.n_in())).collect(),
             },
             moments: (0..net.layers.len()).map(|i| Moments::new(net, &program, i)).collect(),
@@ -190,9 +194,21 @@ impl Workspace {
 }
 
 impl BatchRows {
+    /// Moves the losses of the rows that counted, of which `picked` are the samples, to the places of
+    /// these rows in the batch. The others have none: NaN.
+    pub(crate) fn spread_losses(&mut self, batch: &Batch, picked: &[u32]) {
+        let mut left = picked.len();
+        for row in (0..batch.rows()).rev() {
+            let is_next = left > 0 && picked[left - 1] as usize == batch.row(row);
+            left -= usize::from(is_next);
+            self.losses[row] = if is_next { self.losses[left] } else { f64::NAN };
+        }
+        self.loss_rows = batch.rows();
+    }
+
     /// What the blocks of rows write.
     pub(crate) fn memory(&mut self) -> BatchMemory<'_> {
-        let BatchRows { matrices, places, parts, labels, losses, inputs } = self;
+        let BatchRows { matrices, places, parts, labels, losses, loss_rows: _, inputs } = self;
         BatchMemory { matrices, places, parts, labels, losses, inputs }
     }
 }

@@ -115,6 +115,8 @@ impl Epochs<'_, '_> {
             Some(_) => best_epoch.checked_add(*waited) == Some(done),
             None => (best_epoch, *waited, best.is_some()) == (0, 0, false),
         };
+        let losses = history.sample_losses.len();
+        let losses_fit = losses == 0 || losses == self.data.len();
         match () {
             _ if partial.batches > batches || partial.samples != samples => Err("partial"),
             _ if steps.and_then(|n| u64::try_from(n).ok()) != Some(counts.steps) => Err("steps"),
@@ -123,6 +125,7 @@ impl Epochs<'_, '_> {
             _ if rates.is_some() != self.rates.is_some() => Err("rates"),
             _ if rates.as_ref().is_some_and(|r| !of_rates(r)) => Err("rates"),
             _ if !monitor_fits => Err("watch"),
+            _ if !losses_fit => Err("sample-losses"),
             _ if history.stopped() && self.trainer.stopping.is_none() => Err("ending"),
             _ => Ok(()),
         }
@@ -137,7 +140,12 @@ impl Epochs<'_, '_> {
         self.monitor = state.monitor;
         self.partial = state.partial;
         let History { precision, hardware, .. } = self.history;
+        let none = std::mem::take(&mut self.history.sample_losses);
         self.history = History { precision, hardware, ..state.history };
+        if self.history.sample_losses.len() != none.len() {
+            // This run records them and the one before did not, or the other way round.
+            self.history.sample_losses = none;
+        }
         let is_whole = self.history.epochs.len() == self.trainer.epochs;
         if is_whole || self.history.stop_reason == StopReason::EarlyStopping {
             self.end();

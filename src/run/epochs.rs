@@ -50,6 +50,8 @@ pub struct Epochs<'t, 'a> {
     pub(super) history: History,
     /// The epoch that the run is in.
     pub(super) partial: Partial,
+    /// What the callback gets, in the memory of the step before.
+    pub(super) progress: Progress,
     pub(super) checkpointer: Option<Checkpointer>,
     pub(super) over: bool,
 }
@@ -187,6 +189,7 @@ impl Epochs<'_, '_> {
                 self.training.set_learning_rate(rates.rate())?;
             }
             let weights = self.trainer.sample_weights;
+            let updates = self.training.counts.updates;
             let loss = self.training.step_samples(self.data, batch, weights);
             let BatchLoss { loss, weight } = loss.map_err(|e| in_epoch(e, epoch))?;
             self.take_average(self.history.epochs.len())?;
@@ -199,9 +202,20 @@ impl Epochs<'_, '_> {
                 rates.step();
             }
             let learning_rate = self.training.learning_rate();
+            let gradient_norms = match self.training.counts.updates > updates {
+                true => self.training.gradient_norms(),
+                false => &[],
+            };
+            let row_losses = self.training.row_losses();
             if self.trainer.record_steps {
-                let step = self.training.steps();
-                self.history.step_records.push(StepRecord { epoch, step, loss, learning_rate });
+                let (step, gradient_norms) = (self.training.steps(), gradient_norms.to_vec());
+                let record = StepRecord { epoch, step, loss, learning_rate, gradient_norms };
+                self.history.step_records.push(record);
+            }
+            if self.trainer.record_sample_losses {
+                for (sample, loss) in batch.iter().zip(row_losses) {
+                    self.history.sample_losses[*sample as usize] = *loss as f32;
+                }
             }
             let is_due = self.is_due(CheckpointInterval::Steps(self.training.steps()));
             if self.trainer.on_step.is_none() && !is_due {
@@ -210,8 +224,20 @@ impl Epochs<'_, '_> {
             self.partial.seconds += start.seconds();
             if let Some(callback) = &mut self.trainer.on_step {
                 let (epochs, step) = (self.trainer.epochs, i + 1);
-                let progress = Progress { epoch, epochs, step, steps, loss, learning_rate };
-                if callback(&progress) == ControlFlow::Break(()) {
+                let Progress { samples, row_losses: losses, gradient_norms: norms, .. } =
+                    std::mem::take(&mut self.progress);
+                self.progress = Progress {
+                    epoch,
+                    epochs,
+                    step,
+                    steps,
+                    loss,
+                    learning_rate,
+                    samples: refill(samples, batch),
+                    row_losses: refill(losses, row_losses),
+                    gradient_norms: refill(norms, gradient_norms),
+                };
+                if callback(&self.progress) == ControlFlow::Break(()) {
                     self.stop(StopReason::Callback);
                 }
             }
@@ -280,6 +306,13 @@ impl fmt::Debug for Epochs<'_, '_> {
         text.field("epochs", &self.history.epochs.len());
         text.field("batches", &self.partial.batches).finish_non_exhaustive()
     }
+}
+
+/// `values` in the memory of `list`.
+fn refill<T: Copy>(mut list: Vec<T>, values: &[T]) -> Vec<T> {
+    list.clear();
+    list.extend_from_slice(values);
+    list
 }
 
 /// Adds the epoch to an error of a step.

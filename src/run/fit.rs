@@ -3,7 +3,7 @@
 use super::average::Average;
 use super::early_stopping::Monitor;
 use super::epochs::Epochs;
-use super::history::History;
+use super::history::{History, Progress};
 use super::state::Partial;
 use super::trainer::Trainer;
 use crate::data::{Dataset, in_order};
@@ -57,7 +57,9 @@ impl<'a> Trainer<'a> {
         }
         let precision = training.setup.precision;
         let hardware = precision.hardware(training.network().level());
-        let history = History { precision, hardware, ..History::default() };
+        let recorded = if self.record_sample_losses { data.len() } else { 0 };
+        let sample_losses = vec![f32::NAN; recorded];
+        let history = History { precision, hardware, sample_losses, ..History::default() };
         let average = |averaging| Average::new(averaging, training.network());
         let average = self.averaging.map(average);
         let mut run = Epochs {
@@ -71,6 +73,7 @@ impl<'a> Trainer<'a> {
             best: None,
             history,
             partial: Partial::default(),
+            progress: Progress::default(),
             checkpointer: None,
             over: false,
         };

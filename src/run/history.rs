@@ -30,7 +30,7 @@ pub struct Epoch {
 }
 
 /// One step of a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StepRecord {
@@ -44,6 +44,12 @@ pub struct StepRecord {
     /// The learning rate.
     #[cfg_attr(feature = "serde", serde(with = "crate::format::float"))]
     pub learning_rate: f32,
+    /// As [`Progress::gradient_norms`].
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::format::float::list")
+    )]
+    pub gradient_norms: Vec<f64>,
 }
 
 /// Why a run ended.
@@ -79,6 +85,15 @@ pub struct History {
     pub epochs: Vec<Epoch>,
     /// One entry per step, with [`Trainer::record_steps`](crate::Trainer::record_steps).
     pub step_records: Vec<StepRecord>,
+    /// One loss per sample of the training set, with
+    /// [`Trainer::record_sample_losses`](crate::Trainer::record_sample_losses): its
+    /// [loss](crate::Training::row_losses) in the last step that had it. NaN before there was one, and
+    /// where the sample weighs 0.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::format::float::list")
+    )]
+    pub sample_losses: Vec<f32>,
     /// Steps taken.
     pub steps: u64,
     /// Why the run ended; [`StopReason::Finished`] also while it runs.
@@ -138,12 +153,23 @@ impl History {
         out
     }
 
-    /// The recorded steps as CSV, with a header line.
+    /// The recorded steps as CSV, with a header line: epoch, step, loss, learning rate, and the norms of
+    /// the gradients, a column per layer, if there are any.
     #[must_use]
     pub fn steps_to_csv(&self) -> String {
-        let mut out = String::from("epoch,step,loss,learning_rate\n");
+        let mut out = String::from("epoch,step,loss,learning_rate");
+        let layers = self.step_records.iter().map(|s| s.gradient_norms.len()).max().unwrap_or(0);
+        for layer in 0..layers {
+            let _ = write!(out, ",gradient_norm_{layer}");
+        }
+        out.push('\n');
         for s in &self.step_records {
-            let _ = writeln!(out, "{},{},{},{}", s.epoch, s.step, s.loss, s.learning_rate);
+            let _ = write!(out, "{},{},{},{}", s.epoch, s.step, s.loss, s.learning_rate);
+            for layer in 0..layers {
+                let norm = s.gradient_norms.get(layer).map(f64::to_string).unwrap_or_default();
+                let _ = write!(out, ",{norm}");
+            }
+            out.push('\n');
         }
         out
     }
@@ -164,8 +190,8 @@ fn fields(e: &Epoch) -> [(&'static str, Option<f64>); 6] {
     ]
 }
 
-/// A step of a run, for callbacks.
-#[derive(Clone, Copy, Debug)]
+/// A step of a run, for callbacks. It owns its values, so that a clone can go to another thread.
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
     /// Counted from 1.
@@ -180,6 +206,14 @@ pub struct Progress {
     pub loss: f32,
     /// The step's learning rate.
     pub learning_rate: f32,
+    /// The samples of the step's batch, by their numbers in the training set.
+    pub samples: Vec<u32>,
+    /// The loss of each of these samples, as [`Training::row_losses`](crate::Training::row_losses).
+    pub row_losses: Vec<f64>,
+    /// The norm of the gradient of each layer, with
+    /// [`Trainer::record_gradient_norms`](crate::Trainer::record_gradient_norms); else, and if the step
+    /// has made no update, empty.
+    pub gradient_norms: Vec<f64>,
 }
 
 /// Stops a run from another thread, within one step. Clones are the same handle. The history does not

@@ -12,6 +12,7 @@ mod own_loop;
 mod parameters;
 mod predict;
 mod range_test;
+mod records;
 mod session;
 mod setup;
 mod spec;

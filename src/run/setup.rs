@@ -16,6 +16,8 @@ pub(super) struct Setup {
     pub(super) optimizer: Optimizer,
     pub(super) adjustments: Adjustments,
     pub(super) rates: LayerRates,
+    /// Whether the norms of the gradients are recorded.
+    pub(super) norms: bool,
     /// `None` for the loss that suits the network's output layer.
     pub(super) loss: Option<Loss>,
     /// ε of label smoothing.
@@ -37,6 +39,7 @@ impl Setup {
             optimizer,
             adjustments: Adjustments::default(),
             rates: LayerRates::default(),
+            norms: false,
             loss: None,
             smoothing: 0.0,
             class_weights: Vec::new(),
@@ -64,6 +67,7 @@ impl Setup {
             optimizer: &self.optimizer,
             adjustments: &self.adjustments,
             rates: &self.rates,
+            norms: self.norms,
             samples,
             smoothing: self.smoothing,
             classes: &self.class_weights,
@@ -76,7 +80,7 @@ impl Setup {
 
     /// Whether updates can run in the store of the gradient's product.
     pub(super) fn fuses(&self) -> bool {
-        fuses(&self.optimizer, &self.adjustments, &self.rates)
+        !self.norms && fuses(&self.optimizer, &self.adjustments, &self.rates)
     }
 
     /// Checks that 1 − lr·λ is positive with the decay λ and the rate of each layer.

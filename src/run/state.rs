@@ -70,7 +70,14 @@ impl State {
         }
         for r in &self.history.step_records {
             let (loss, lr) = (hex32(r.loss), hex32(r.learning_rate));
-            out += &format!("step {} {} {loss} {lr}\n", r.epoch, r.step);
+            out += &format!("step {} {} {loss} {lr}", r.epoch, r.step);
+            r.gradient_norms.iter().for_each(|norm| out += &format!(" {}", hex64(*norm)));
+            out.push('\n');
+        }
+        if !self.history.sample_losses.is_empty() {
+            out += "sample-losses";
+            self.history.sample_losses.iter().for_each(|loss| out += &format!(" {}", hex32(*loss)));
+            out.push('\n');
         }
         out
     }

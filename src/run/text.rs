@@ -121,12 +121,18 @@ fn read_line(line: &str, s: &mut State) -> Reason<()> {
                 samples_per_second: bits64(speed)?,
             });
         }
-        ["step", epoch, step, loss, lr] => {
+        ["step", epoch, step, loss, lr, ref norms @ ..] => {
             let (epoch, step) = (count(epoch)?, count(step)?);
             let last = s.history.step_records.last().map_or(0, |record| record.step);
             check(last < step && step <= s.counts.steps, "is out of order")?;
             let (loss, learning_rate) = (bits32(loss)?, rate(lr)?);
-            s.history.step_records.push(StepRecord { epoch, step, loss, learning_rate });
+            let gradient_norms = norms.iter().map(|norm| bits64(norm)).collect::<Reason<_>>()?;
+            let record = StepRecord { epoch, step, loss, learning_rate, gradient_norms };
+            s.history.step_records.push(record);
+        }
+        ["sample-losses", ref losses @ ..] => {
+            s.history.sample_losses =
+                losses.iter().map(|loss| bits32(loss)).collect::<Reason<_>>()?;
         }
         ["ending", "open"] => {}
         _ => return Err("is no line of a state".into()),
@@ -176,8 +182,16 @@ mod tests {
             epoch(2, Some(Evaluation::of_regression(0.5))),
             epoch(3, Some(Evaluation::of_classes(f64::NAN, confusion))),
         ];
+        let record = |step, gradient_norms| StepRecord {
+            epoch: 1,
+            step,
+            loss: 0.1,
+            learning_rate: 0.2,
+            gradient_norms,
+        };
         s.history.step_records =
-            vec![StepRecord { epoch: 1, step: 2, loss: 0.1, learning_rate: 0.2 }];
+            vec![record(2, Vec::new()), record(3, vec![0.5, f64::MIN_POSITIVE])];
+        s.history.sample_losses = vec![0.25, f32::NAN, 1e30];
         s.history.steps = 7;
         let config = [("batch size", "32".to_string()), ("loss", "a = b".to_string())];
         let text = write(&config, &s);
@@ -199,7 +213,7 @@ mod tests {
         padded(&(lines.join("\n") + "\n"))
     }
 
-    const LINES: [&str; 13] = [
+    const LINES: [&str; 14] = [
         "option batch size=32",
         "option loss=a = b",
         "steps 7 6 3dcccccd",
@@ -213,11 +227,12 @@ mod tests {
         "epoch 2 3fe0000000000000 3dcccccd 0000000000000000 0000000000000000 3fe0000000000000",
         "step 1 2 3dcccccd 3e4ccccd",
         "step 1 3 3dcccccd 3e4ccccd",
+        "sample-losses 3dcccccd 7fc00000",
     ];
 
     /// Lines without which the text is another good one.
     fn may_be_missing(line: &str) -> bool {
-        ["option", "rates", "step "].iter().any(|key| line.starts_with(key))
+        ["option", "rates", "step ", "sample-losses"].iter().any(|key| line.starts_with(key))
     }
 
     #[test]

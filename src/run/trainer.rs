@@ -1,6 +1,7 @@
 //! The options of training.
 
 mod averages;
+mod records;
 mod updates;
 
 use super::average::Averaging;
@@ -50,6 +51,7 @@ pub struct Trainer<'a> {
     pub(super) cancel: Option<Cancel>,
     pub(super) sample_weights: Option<&'a [f32]>,
     pub(super) record_steps: bool,
+    pub(super) record_sample_losses: bool,
     pub(super) checkpoint: Option<(PathBuf, CheckpointInterval)>,
     pub(super) resume: Option<PathBuf>,
     pub(super) on_step: Option<OnStep<'a>>,
@@ -71,6 +73,7 @@ impl<'a> Trainer<'a> {
             cancel: None,
             sample_weights: None,
             record_steps: false,
+            record_sample_losses: false,
             checkpoint: None,
             resume: None,
             on_step: None,
@@ -154,12 +157,6 @@ impl<'a> Trainer<'a> {
     /// Lets another thread stop the run.
     pub fn cancel(mut self, handle: &Cancel) -> Self {
         self.cancel = Some(handle.clone());
-        self
-    }
-
-    /// Records every step in [`History::step_records`].
-    pub fn record_steps(mut self) -> Self {
-        self.record_steps = true;
         self
     }
 

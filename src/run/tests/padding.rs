@@ -39,7 +39,8 @@ fn of_workspace(workspace: &mut Workspace) -> Vec<&mut PanelMatrix> {
         first_wt,
         pending: _,
     } = workspace;
-    let BatchRows { matrices, places: _, parts, labels: _, losses: _, inputs: _ } = batch;
+    let BatchRows { matrices, places: _, parts, labels: _, losses: _, loss_rows: _, inputs: _ } =
+        batch;
     let mut all: Vec<_> = matrices.iter_mut().collect();
     // The tiles of bf16 parts are whole: what lies beyond a matrix is stored as zeros there.
     for PartRows { by: _, x, d } in parts.iter_mut().flatten() {
